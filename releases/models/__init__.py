@@ -1,0 +1,35 @@
+"""The domain's tables. Verbs that change them stand in ``releases.domain``."""
+
+from releases.models.application import Application, PlanVersion
+from releases.models.approval import BreakGlass, Manifest, Vote
+from releases.models.calendar import ChangeFreeze
+from releases.models.checklist import ChecklistItem, Waiver
+from releases.models.environment import Environment, Secret
+from releases.models.evidence import Evidence
+from releases.models.ledger import LedgerCheckpoint, LedgerEntry, LedgerNode, LedgerVerification
+from releases.models.release import Release
+from releases.models.risk import Risk, RiskAssessment
+from releases.models.user import Membership, User
+
+__all__ = [
+    "Application",
+    "BreakGlass",
+    "ChangeFreeze",
+    "ChecklistItem",
+    "Environment",
+    "Evidence",
+    "LedgerCheckpoint",
+    "LedgerEntry",
+    "LedgerNode",
+    "LedgerVerification",
+    "Manifest",
+    "Membership",
+    "PlanVersion",
+    "Release",
+    "Risk",
+    "RiskAssessment",
+    "Secret",
+    "User",
+    "Vote",
+    "Waiver",
+]
