@@ -1,0 +1,44 @@
+"""How people log in: accounts are made by an administrator, and second factors are kept encrypted."""
+
+from collections.abc import Mapping
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from cryptography.fernet import Fernet, MultiFernet
+from django.conf import settings
+from django.http import HttpRequest
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # allauth has no types
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Nobody signs up; an administrator makes each account."""
+        return False
+
+
+class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc] # allauth has no types
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: object) -> bool:
+        """A company log-in opens an account that exists already, and makes none."""
+        return False
+
+
+class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc] # allauth has no types
+    def encrypt(self, text: str) -> str:
+        return _fernet().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return _fernet().decrypt(encrypted_text.encode()).decode()
+
+
+def login_name(request: HttpRequest | None, credentials: Mapping[str, str] | None = None) -> str | None:
+    """Return whose log-in is being tried, for the count of wrong passwords."""
+    for source in (credentials, request.POST if request is not None else None):
+        for field in ("email", "username", "login"):
+            value = (source or {}).get(field)
+            if value:
+                return str(value).strip().lower()
+    return None
+
+
+def _fernet() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.FIELD_ENCRYPTION_KEYS])

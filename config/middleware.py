@@ -1,0 +1,60 @@
+"""Middleware of the whole site."""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpRequest, HttpResponseBase
+from ulid import ULID
+
+from releases import request_id
+
+HEADER = "X-Request-ID"
+# What a proxy in front may send; anything else is replaced, so that a log line cannot be forged.
+ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
+PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+
+
+class RequestIdMiddleware:
+    """Give each request an id: `request.id`, `releases.request_id.current()`, and the answer's header."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if iscoroutinefunction(self):
+            return self._answer_async(request)
+        token = request_id.bind(self._name(request))
+        try:
+            response = self.get_response(request)
+            assert isinstance(response, HttpResponseBase)
+            return self._mark(request, response)
+        finally:
+            request_id.release(token)
+
+    async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
+        token = request_id.bind(self._name(request))
+        try:
+            response = self.get_response(request)
+            assert isinstance(response, Awaitable)
+            return self._mark(request, await response)
+        finally:
+            request_id.release(token)
+
+    @staticmethod
+    def _name(request: HttpRequest) -> str:
+        given = request.headers.get(HEADER, "")
+        value = given if ACCEPTABLE.match(given) else str(ULID())
+        setattr(request, "id", value)  # noqa: B010 - HttpRequest declares no such attribute
+        return value
+
+    @staticmethod
+    def _mark(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        response.headers[HEADER] = getattr(request, "id", "")
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+        return response
