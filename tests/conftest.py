@@ -43,6 +43,13 @@ _start_servers()
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the settings now that the servers run; pytest-django sets Django up right after this."""
+    from django.conf import settings
+
+    assert settings.configured or settings.DATABASES
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if _harness is not None:
         _harness.stop()
