@@ -316,7 +316,9 @@ def _mail(url: str) -> dict[str, Any]:
         return {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
     ports = {"smtp": 25, "smtp+tls": 587, "smtps": 465}
     if parts.scheme not in ports or not parts.hostname:
-        raise ImproperlyConfigured("EMAIL_URL must be smtp://, smtp+tls:// or smtps://host, file:///folder, console://.")
+        raise ImproperlyConfigured(
+            "EMAIL_URL must be smtp://, smtp+tls:// or smtps://host, file:///folder, console://."
+        )
     return {
         "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
         "HOST": parts.hostname,

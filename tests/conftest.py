@@ -65,11 +65,10 @@ def _flush_may_truncate() -> None:
     from django.db.backends.postgresql.operations import DatabaseOperations
 
     def execute_sql_flush(self: DatabaseOperations, sql_list: list[str]) -> None:
-        with transaction.atomic(using=self.connection.alias, savepoint=self.connection.features.can_rollback_ddl):
-            with self.connection.cursor() as cursor:
-                cursor.execute("SET LOCAL session_replication_role = replica")
-                for sql in sql_list:
-                    cursor.execute(sql)
+        with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            for sql in sql_list:
+                cursor.execute(sql)
 
     type(connection.ops).execute_sql_flush = execute_sql_flush  # type: ignore[assignment]
 

@@ -147,7 +147,9 @@ def _problem_of(identity: Identity, program: Path, folder: Path) -> str:
         os.chdir(folder)
 
     try:
-        done = subprocess.run([str(program), "--version"], preexec_fn=prepare, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [str(program), "--version"], preexec_fn=prepare, capture_output=True, text=True, check=False
+        )
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
     return "" if done.returncode == 0 else (done.stderr.strip() or f"exit status {done.returncode}")

