@@ -1,0 +1,157 @@
+// Keeps a page true without a reload. One EventSource for each page: <main data-live="/url/of/events">.
+// A part names the events it shows: <section hx-get="…" hx-trigger="live" hx-swap="outerHTML"
+// data-live-refresh="run station">. On such an event, htmx fetches the part again. Events are doorbells only: what is
+// shown always comes from the server's page, so a lost event costs nothing once the line is back.
+
+const DEBOUNCE = 250;
+const QUIET = 45_000; // Where the server sends "beat" every 15 s, three missing ones mean a dead line.
+const WORDS = { live: "Live", reconnecting: "Reconnecting", offline: "Offline, reload to see what is new" };
+
+const waiting = new Map();
+const listened = new Set();
+let source = null;
+let lost = 0;
+let silence = 0;
+let retry = 0;
+let delay = 1000;
+let beats = false;
+
+function indicate(state) {
+  for (const place of document.querySelectorAll("[data-live-indicator]")) {
+    place.hidden = false;
+    if (place.dataset.state === state) continue;
+    place.dataset.state = state;
+    place.textContent = WORDS[state];
+  }
+}
+
+function isBusy(part) {
+  const active = document.activeElement;
+  return part.querySelector("dialog[open]") !== null || (active !== null && part.contains(active) && active.matches("input:not([type=checkbox], [type=radio]), textarea, select"));
+}
+
+function refresh(part) {
+  if (!part.isConnected) return;
+  if (isBusy(part)) {
+    // Somebody types here: what they wrote must not vanish. Fetch it when they leave.
+    part.addEventListener("focusout", () => later(part), { once: true });
+    return;
+  }
+  window.htmx?.trigger(part, "live");
+}
+
+function later(part) {
+  clearTimeout(waiting.get(part));
+  waiting.set(
+    part,
+    setTimeout(() => {
+      waiting.delete(part);
+      refresh(part);
+    }, DEBOUNCE),
+  );
+}
+
+function names(part) {
+  return part.dataset.liveRefresh.split(/\s+/).filter(Boolean);
+}
+
+function ring(event) {
+  for (const part of document.querySelectorAll("[data-live-refresh]")) {
+    if (event === "*" || names(part).includes(event) || names(part).includes("*")) later(part);
+  }
+}
+
+function heard() {
+  clearTimeout(silence);
+  if (!beats) return; // Heartbeats as comments are not seen by scripts; then silence says nothing.
+  silence = setTimeout(() => {
+    source?.close();
+    again();
+  }, QUIET);
+}
+
+function again() {
+  lost ||= Date.now();
+  indicate(Date.now() - lost > 60_000 ? "offline" : "reconnecting");
+  clearTimeout(retry);
+  retry = setTimeout(connect, delay + Math.random() * 500);
+  delay = Math.min(delay * 2, 15_000);
+}
+
+function listen() {
+  for (const part of document.querySelectorAll("[data-live-refresh]")) {
+    for (const name of names(part)) {
+      if (listened.has(name) || name === "*") continue;
+      listened.add(name);
+      source?.addEventListener(name, onEvent);
+    }
+  }
+}
+
+function onEvent(event) {
+  heard();
+  ring(event.type);
+}
+
+function connect() {
+  const url = document.querySelector("main[data-live]")?.dataset.live;
+  if (!url || !("EventSource" in window)) return;
+  source?.close();
+  source = new EventSource(url);
+  listened.clear();
+  source.addEventListener("open", () => {
+    indicate("live");
+    if (lost) ring("*"); // What happened while the line was down was not heard.
+    lost = 0;
+    delay = 1000;
+    heard();
+  });
+  source.addEventListener("beat", () => {
+    beats = true;
+    heard();
+  });
+  source.addEventListener("message", (event) => {
+    heard();
+    ring(event.data.trim() || "*");
+  });
+  source.addEventListener("error", () => {
+    clearTimeout(silence);
+    if (source.readyState === EventSource.CLOSED) again();
+    else {
+      lost ||= Date.now();
+      indicate("reconnecting");
+    }
+  });
+  listen();
+}
+
+// A part that is swapped keeps its open <details> and may bring parts with new events.
+const opened = new Set();
+document.addEventListener("htmx:beforeSwap", (event) => {
+  for (const details of event.detail.target?.querySelectorAll?.("details[id][open]") ?? []) opened.add(details.id);
+});
+document.addEventListener("htmx:afterSettle", () => {
+  for (const id of opened) {
+    const details = document.getElementById(id);
+    if (details) details.open = true;
+  }
+  opened.clear();
+  if (source) listen();
+});
+
+// A page kept in the browser's back cache must not hold one of the few connections a browser grants.
+window.addEventListener("pagehide", () => {
+  source?.close();
+  clearTimeout(silence);
+  clearTimeout(retry);
+});
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) {
+    lost ||= Date.now();
+    connect();
+  }
+});
+window.addEventListener("online", () => {
+  if (lost) connect();
+});
+connect();
