@@ -1,0 +1,161 @@
+"""Bring an example to the state before its release: both environments run the old version, with data.
+
+Called by `examples/<name>/ops/prepare.py`. Uses the very steps of a deployment. May be repeated: what exists is kept.
+
+Reads from its environment:
+    GONOGO_DEMO_DSN   a role of a PostgreSQL server that may make roles and databases
+    HOSTING_ROOT      folder for the environments of this example; the host is started on the same one
+    STAGING_PORT, PRODUCTION_PORT   where the two answer, on 127.0.0.1
+    APP_CACHE         where virtual environments are kept, by digest (HOSTING_ROOT/cache where it is not given)
+    HOSTING_WITH_PID  the host ends when this process does (it runs on for ever where it is not given)
+    PYTHON            the Python for the virtual environments (this one where it is not given)
+
+Writes HOSTING_ROOT/environments.json, for its owner only: for `staging` and `production` the variables and secrets
+that the plan refers to, and the address.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from home import DIGEST_PREFIX, Home, OpsError, need, read_json, short_digest, write_atomically
+
+HOSTING = Path(__file__).resolve().parent
+ENVIRONMENTS = ("staging", "production")
+
+
+@dataclass(frozen=True)
+class Example:
+    """What differs from one example to the next.
+
+    `settings` gives the variables of the steps for (environment, home, address, secret); `server` gives those of the
+    server, made from all variables of the environment.
+    """
+
+    folder: Path
+    version: str
+    wsgi_module: str
+    health_path: str
+    build: Callable[[Path], Path]
+    settings: Callable[[str, Home, str, str], Mapping[str, str]]
+    server: Callable[[Mapping[str, str]], Mapping[str, str]]
+    steps: tuple[str, ...] = ("static", "migrate", "seed", "switch")
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+def prepare(example: Example) -> None:
+    """Make both environments of the example, with the host running, and write environments.json."""
+    root = Path(need("HOSTING_ROOT")).resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    build = example.build(root)
+    digest = DIGEST_PREFIX + hashlib.sha256(build.read_bytes()).hexdigest()
+    known = read_json(root / "environments.json")
+    for environment in ENVIRONMENTS:
+        started = time.monotonic()
+        port = need(f"{environment.upper()}_PORT")
+        known[environment] = describe(example, environment, root, port, known.get(environment, {}))
+        write_atomically(root / "environments.json", json.dumps(known, indent=1) + "\n", mode=0o600)
+        bring_up(example, environment, known[environment], build, digest)
+        print(f"{example.name} {example.version} runs in {environment} after {time.monotonic() - started:.1f} s.")
+
+
+def describe(example: Example, environment: str, root: Path, port: str, known: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of one environment; passwords that were made at the first time are kept."""
+    home = Home(root / environment)
+    home.data.mkdir(parents=True, exist_ok=True)
+    address = f"http://127.0.0.1:{port}"
+    database_password = known.get("DATABASE_PASSWORD") or secrets.token_urlsafe(24)
+    secret = known.get("SECRET_KEY") or secrets.token_urlsafe(48)
+    name = f"{example.name}_{environment}"
+    return {
+        **example.settings(environment, home, address, secret),
+        "ADMINISTRATOR_PASSWORD": known.get("ADMINISTRATOR_PASSWORD") or secrets.token_urlsafe(12),
+        "APP_HOME": str(home.root),
+        "APP_CACHE": os.environ.get("APP_CACHE") or str(root / "cache"),
+        "APP_HEALTH_PATH": example.health_path,
+        "DATABASE_NAME": name,
+        "DATABASE_PASSWORD": database_password,
+        "DATABASE_URL": database_url(need("GONOGO_DEMO_DSN"), name, database_password),
+        "PORT": port,
+        "PYTHON": os.environ.get("PYTHON") or sys.executable,
+        "SECRET_KEY": secret,
+        "URL": address,
+    }
+
+
+def database_url(administrator: str, name: str, password: str) -> str:
+    """Return the address of a database on the administrator's server, for the role of the same name."""
+    parts = urlsplit(administrator)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, f"{quote(name)}:{quote(password)}@{host}", f"/{quote(name)}", parts.query, ""))
+
+
+def bring_up(example: Example, environment: str, variables: Mapping[str, str], build: Path, digest: str) -> None:
+    home = Home(Path(variables["APP_HOME"]))
+    current = home.target(home.current)
+    if current is not None and not current.name.endswith(short_digest(digest)):
+        raise OpsError(f"{environment} runs {current.name} and is left as it is. Delete {home.root} to begin anew.")
+    run_environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home.data),
+        "LANG": "C.UTF-8",
+        **variables,
+        "GONOGO_DEMO_DSN": need("GONOGO_DEMO_DSN"),
+        "GONOGO_BUILD_FILE": str(build),
+        "GONOGO_BUILD_DIGEST": digest,
+        "GONOGO_VERSION": example.version,
+        "GONOGO_ENVIRONMENT": environment,
+        "GONOGO_PLAN_DIR": str(example.folder),
+    }
+    run_environment |= {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
+    run_step(["sh", str(example.folder / "ops" / "install.sh")], run_environment)
+    python = home.release(example.version, digest) / "venv" / "bin" / "python"
+    run_step([str(python), str(HOSTING / "databases.py")], run_environment)
+    serve(home, example, variables)
+    for step in example.steps:
+        run_step(["sh", str(example.folder / "ops" / f"{step}.sh")], run_environment)
+
+
+def serve(home: Home, example: Example, variables: Mapping[str, str]) -> None:
+    """Write what the server needs, and start the host where none runs yet."""
+    if not home.settings.exists():
+        refuse_taken_port(int(variables["PORT"]), home)
+    home.write_settings({**example.server(variables), "PORT": variables["PORT"], "WSGI_MODULE": example.wsgi_module})
+    root = home.root.parent
+    command = [sys.executable, str(HOSTING), str(root)]
+    if os.environ.get("HOSTING_WITH_PID"):
+        command += ["--with-pid", os.environ["HOSTING_WITH_PID"]]
+    with (root / "host.log").open("ab") as log:
+        # A second host beside a running one says so and leaves; that is how this may be repeated.
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def refuse_taken_port(port: int, home: Home) -> None:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise OpsError(f"Port {port} for {home.root.name} is taken. End what uses it, or choose another.") from error
+
+
+def run_step(command: list[str], environment: Mapping[str, str]) -> None:
+    finished = subprocess.run(command, env=dict(environment), stdin=subprocess.DEVNULL, check=False)
+    if finished.returncode:
+        raise OpsError(f"{Path(command[1]).name} left with status {finished.returncode}; the lines above say why.")

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Write the lock of one version: every artifact by its hash, no address of an index.   sh lock.sh 2025.2.2
+set -eu
+cd "$(dirname "$0")"
+version="$1"
+printf 'pretalx==%s\n' "$version" | uv pip compile --quiet --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+    --output-file "$version.txt" - requirements.in
