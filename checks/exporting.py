@@ -1,0 +1,63 @@
+"""Lists of runs as files, streamed."""
+
+import csv
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
+
+from checks.models import Run
+
+COLUMNS = ("number", "application", "release", "kind", "section", "environment", "state", "verdict", "summary",
+           "started_by", "created_at", "started_at", "ended_at", "seconds")  # fmt: skip
+
+
+class _Echo:
+    def write(self, value: str) -> str:
+        return value
+
+
+def _rows(runs: "QuerySet[Run]") -> Iterator[dict[str, Any]]:
+    for run in runs.iterator(chunk_size=500):
+        seconds = (run.ended_at - run.started_at).total_seconds() if run.ended_at and run.started_at else None
+        yield {
+            "number": run.number,
+            "application": run.application.slug,
+            "release": run.release.version if run.release else "",
+            "kind": run.kind,
+            "section": run.section,
+            "environment": run.environment.name,
+            "state": run.state,
+            "verdict": run.verdict,
+            # A cell that begins like a formula is run by spreadsheets; the quote keeps it text.
+            "summary": f"'{run.summary}" if run.summary[:1] in "=+-@\t\r" else run.summary,
+            "started_by": str(run.started_by or ""),
+            "created_at": run.created_at.isoformat(),
+            "started_at": run.started_at.isoformat() if run.started_at else "",
+            "ended_at": run.ended_at.isoformat() if run.ended_at else "",
+            "seconds": seconds,
+        }
+
+
+def _csv(runs: "QuerySet[Run]") -> Iterator[str]:
+    writer = csv.DictWriter(_Echo(), COLUMNS)
+    yield str(writer.writeheader())
+    for row in _rows(runs):
+        yield str(writer.writerow(row))
+
+
+def _json(runs: "QuerySet[Run]") -> Iterator[str]:
+    yield "[\n"
+    for index, row in enumerate(_rows(runs)):
+        yield ("," if index else "") + json.dumps(row, ensure_ascii=False) + "\n"
+    yield "]\n"
+
+
+def export_runs(runs: "QuerySet[Run]", form: str) -> StreamingHttpResponse:
+    """``form``: csv or json."""
+    content, kind = (_csv(runs), "text/csv") if form == "csv" else (_json(runs), "application/json")
+    response = StreamingHttpResponse(content, content_type=f"{kind}; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="runs.{form}"'
+    return response

@@ -1,0 +1,216 @@
+"""The live log of a run as server-sent events.
+
+One ``LogStream`` for each run and process reads for all its watchers and renders each line once. PostgreSQL is the
+truth: a watcher first joins, then replays from there after its Last-Event-ID, drops what it has seen, and follows.
+Whatever the doorbell did not deliver (a gap, a lost ring, Redis away) is read from PostgreSQL as well.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import Error as DatabaseError
+
+from checks import log_reading
+from checks.enums import ACTIVE_STATES
+from checks.log_reading import Lines, Position
+from releases.listening import BEAT, HEARTBEAT_SECONDS, Bell, event, read_database
+
+logger = logging.getLogger(__name__)
+
+# How often the reader looks itself while nothing rings: the longest that a lost ring can delay a line.
+LOOK_SECONDS = 1.0
+# A watcher that cannot keep up is not fed any longer; it reads from PostgreSQL at its own pace.
+QUEUE_LIMIT = 1000
+
+Place = tuple[int, int]  # attempt, line
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Something to send. For lines: the places of the first and the last; ``payload`` is the whole event."""
+
+    payload: bytes
+    first: Place | None = None
+    last: Place | None = None
+    ends: bool = False
+
+
+def parse_place(text: str | None) -> Place:
+    """'2:413' -> (2, 413); anything else -> (0, 0), the beginning."""
+    attempt, _, line = (text or "").partition(":")
+    return (int(attempt), int(line)) if attempt.isdecimal() and line.isdecimal() else (0, 0)
+
+
+def lines_frame(lines: Lines) -> Frame:
+    identity = f"{lines.attempt}:{lines.last}"
+    payload = event(lines.to_html(), name="lines", event_id=identity)
+    return Frame(payload, (lines.attempt, lines.first), (lines.attempt, lines.last))
+
+
+def state_frame(message: dict[str, Any]) -> Frame:
+    return Frame(event(json.dumps(message, separators=(",", ":")), name="state"))
+
+
+def sealed_frame(where: Position) -> Frame:
+    data = {"lines": where.lines, "state": where.state, "attempt": where.attempt, "more": where.stored_rest}
+    return Frame(event(json.dumps(data, separators=(",", ":")), name="sealed"), ends=True)
+
+
+class LogStream:
+    """Reads one run for all watchers of this process; lives as long as somebody watches."""
+
+    _streams: dict[tuple[int, UUID], "LogStream"] = {}
+
+    def __init__(self, run_id: UUID, channel: str) -> None:
+        self.run_id = run_id
+        self.channel = channel
+        self.watchers: set[asyncio.Queue[Frame | None]] = set()
+        self._rings: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._place: Place = (0, 0)
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def of(cls, run_id: UUID, channel: str) -> "LogStream":
+        key = (id(asyncio.get_running_loop()), run_id)
+        if key not in cls._streams:
+            cls._streams[key] = cls(run_id, channel)
+        return cls._streams[key]
+
+    def join(self) -> "asyncio.Queue[Frame | None]":
+        queue: asyncio.Queue[Frame | None] = asyncio.Queue(QUEUE_LIMIT)
+        self.watchers.add(queue)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._serve())
+        return queue
+
+    def leave(self, queue: "asyncio.Queue[Frame | None]") -> None:
+        self.watchers.discard(queue)
+        if not self.watchers:
+            self._streams.pop((id(asyncio.get_running_loop()), self.run_id), None)
+            self._rings.put_nowait(None)
+
+    def _send(self, frame: Frame) -> None:
+        for queue in tuple(self.watchers):
+            try:
+                queue.put_nowait(frame)
+            except asyncio.QueueFull:
+                self.watchers.discard(queue)
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(None)
+
+    async def _serve(self) -> None:
+        bell = Bell.of_this_loop()
+        bell.listen(self.channel, self._rings.put_nowait)
+        try:
+            where = await self.position()
+            # Watchers replay what is committed by now themselves.
+            self._place = (where.attempt, where.lines)
+            while self.watchers and not await self._step():
+                pass
+        finally:
+            bell.leave(self.channel, self._rings.put_nowait)
+
+    async def _step(self) -> bool:
+        """Handle one ring, or look when none came. True when the log is sealed and everybody was told."""
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                ring = await self._rings.get()
+        except TimeoutError:
+            ring = None
+        if ring is not None and "first" in ring and self._feed(ring):
+            return False
+        if ring is not None and "state" in ring:
+            self._send(state_frame(ring))
+            return False
+        return await self._look()
+
+    def _feed(self, ring: dict[str, Any]) -> bool:
+        """Pass on lines that came with the ring itself. False: they must be read from PostgreSQL."""
+        attempt, first = int(ring["attempt"]), int(ring["first"])
+        last = first + int(ring["lines"]) - 1
+        if (attempt, last) <= self._place:
+            return True
+        if "body" not in ring or (attempt, first - 1) != self._place:
+            return False
+        self._send(lines_frame(Lines(attempt, first, ring["body"].split("\n"), ring["kinds"], ring["stamps"])))
+        self._place = (attempt, last)
+        return True
+
+    async def _look(self) -> bool:
+        where = await self.position()
+        if where.attempt > self._place[0]:
+            self._place = (where.attempt, 0)
+            self._send(state_frame({"state": where.state, "attempt": where.attempt}))
+        while self._place[1] < where.lines:
+            parts = await read_database(log_reading.lines_after, self.run_id, *self._place)
+            if not parts:
+                break
+            for lines in parts:
+                self._send(lines_frame(lines))
+                self._place = (lines.attempt, lines.last)
+        if where.sealed and where.state not in ACTIVE_STATES and self._place[1] >= where.lines:
+            self._send(sealed_frame(where))
+            return True
+        return False
+
+    async def position(self) -> Position:
+        """Ask PostgreSQL until it answers; a restart of it must not end a stream."""
+        while True:
+            try:
+                return await read_database(log_reading.position, self.run_id)
+            except DatabaseError as error:
+                logger.warning("stream.database_lost", extra={"run": str(self.run_id), "error": str(error)})
+                await asyncio.sleep(0.5)
+
+
+async def follow(run_id: UUID, channel: str, seen: Place) -> AsyncIterator[bytes]:
+    """All lines after ``seen``, in order, each once, until the log is sealed. Heartbeat comments keep it open.
+
+    A watcher that comes back after another attempt began gets that attempt from its first line.
+    """
+    stream = LogStream.of(run_id, channel)
+    queue = stream.join()
+    try:
+        yield b"retry: 1000\n: connected\n\n"
+        while True:
+            where = await stream.position()
+            if seen[0] != where.attempt:
+                seen = (where.attempt, 0)
+                yield state_frame({"state": where.state, "attempt": where.attempt}).payload
+            while seen[1] < where.lines and (parts := await read_database(log_reading.lines_after, run_id, *seen)):
+                for lines in parts:
+                    yield lines_frame(lines).payload
+                    seen = (lines.attempt, lines.last)
+            if where.sealed and where.state not in ACTIVE_STATES:
+                yield sealed_frame(where).payload
+                return
+            while (frame := await _next(queue)) is not None:
+                if frame.first is not None and frame.last is not None:
+                    if frame.last <= seen:
+                        continue
+                    if frame.first != (seen[0], seen[1] + 1):
+                        break  # a gap, an overlap or a new attempt: replay from PostgreSQL
+                    seen = frame.last
+                yield frame.payload
+                if frame.ends:
+                    return
+            if queue not in stream.watchers:
+                stream = LogStream.of(run_id, channel)
+                queue = stream.join()
+    finally:
+        stream.leave(queue)
+
+
+async def _next(queue: "asyncio.Queue[Frame | None]") -> Frame | None:
+    """The next frame; a heartbeat comment where none came for a while; None: read from PostgreSQL."""
+    try:
+        async with asyncio.timeout(HEARTBEAT_SECONDS):
+            return await queue.get()
+    except TimeoutError:
+        return Frame(BEAT)

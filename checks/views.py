@@ -1,0 +1,255 @@
+"""Pages of runs: the list, one run, starting one, and the decisions about one."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.files.storage import default_storage
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from checks import log_reading, presenting, services
+from checks import page_queries as queries
+from checks.enums import ACTIVE_STATES, RunState
+from checks.exporting import export_runs
+from checks.forms import DecisionForm, DeployForm, LaunchForm, pretty
+from checks.kinds.base import get_kind
+from checks.log_views import visible_run
+from checks.models import Run
+from checks.plan import from_document
+from releases.enums import Role
+from releases.errors import DomainError
+from releases.models import Release
+from releases.paging import page_of
+from releases.permissions import get_release_or_404, roles_in, visible_applications
+
+LINES_ON_PAGE = 2000
+STARTERS = {Role.ENGINEER, Role.RELEASE_MANAGER}
+
+
+@login_required
+@require_GET
+def run_list(request: HttpRequest) -> HttpResponseBase:
+    applications = visible_applications(request.user)
+    filters = queries.RunFilters.read(request.GET)
+    runs = queries.run_list(applications, filters)
+    if request.GET.get("export") in ("csv", "json"):
+        return export_runs(runs, request.GET["export"])
+    page = page_of(request, runs)
+    return render(
+        request,
+        "checks/run/list.html",
+        {
+            "page": page,
+            "runs": presenting.shown_all(list(page.object_list)),
+            "filters": filters,
+            "applications": applications,
+            "kinds": queries.kinds_in_use(applications),
+            "counts": queries.state_counts(applications, filters),
+        },
+    )
+
+
+@login_required
+@require_GET
+def run_detail(request: HttpRequest, number: int) -> HttpResponse:
+    run = visible_run(request.user, number)
+    attempt = _attempt(request, run)
+    part = request.GET.get("part", "")
+    template = f"checks/run/detail.html#{part}" if request.htmx and part in ("head", "steps", "result") else None
+    context = _run_context(run, attempt) | _permitted(request, run)
+    if template is None:
+        context |= _log_context(request, run, attempt)
+    return render(request, template or "checks/run/detail.html", context)
+
+
+def _attempt(request: HttpRequest, run: Run) -> int:
+    asked = request.GET.get("attempt", "")
+    return int(asked) if asked.isdecimal() and 0 < int(asked[:6]) <= run.attempt else run.attempt
+
+
+def _run_context(run: Run, attempt: int) -> dict[str, Any]:
+    usual = queries.usual_seconds([run]).get((run.section, run.environment_id))
+    kind = get_kind(run.kind)
+    return {
+        "run": run,
+        "shown": presenting.shown(run, usual=usual),
+        "kind": kind,
+        "kind_template": kind.template(),
+        "steps": presenting.shown_steps(run, attempt),
+        "attempt": attempt,
+        "attempts": range(1, run.attempt + 1),
+        "params": pretty(run.params) if run.params else "",
+        "evidence": queries.evidence_of(run),
+        "artifacts": run.result.get("artifacts", []),
+        "earlier": presenting.shown_all(queries.earlier_runs(run)),
+    }
+
+
+def _permitted(request: HttpRequest, run: Run) -> dict[str, bool]:
+    roles = roles_in(request.user, run.application)
+    may_start = bool(roles & STARTERS)
+    return {
+        "may_cancel": run.state in ACTIVE_STATES and may_start and run.cancel_requested_at is None,
+        "may_retry": run.state not in (*ACTIVE_STATES, RunState.UNKNOWN) and may_start and not run.exclusive,
+        "may_decide": run.state == RunState.UNKNOWN and Role.RELEASE_MANAGER in roles,
+        "may_continue": run.exclusive and run.state in (RunState.FAILED, RunState.ERRORED) and may_start,
+    }
+
+
+def _log_context(request: HttpRequest, run: Run, attempt: int) -> dict[str, Any]:
+    """The last lines of the log, or those before ?before=; the whole of it is always reachable by links."""
+    before = request.GET.get("before", "")
+    total = run.log_lines if attempt == run.attempt else queries.lines_of_attempt(run, attempt)
+    end = min(int(before[:12]) - 1, total) if before.isdecimal() else total
+    start = max(0, end - LINES_ON_PAGE)
+    parts = [part for part in log_reading.lines_after(run.id, attempt, start, most=end - start) if part.first <= end]
+    following = (run.active or not run.log_sealed) and attempt == run.attempt and not before
+    page = reverse("checks:run_detail", args=[run.number])
+    return {
+        "lines_html": "".join(part.to_html() for part in parts),
+        "first_line": start + 1,
+        "last_line": parts[-1].last if parts else start,
+        "older_url": f"{page}?attempt={attempt}&before={start + 1}" if start else "",
+        "newer": end < total,
+        "stream_url": f"{reverse('checks:log_stream', args=[run.number])}" if following else "",
+        "lines_url": reverse("checks:log_lines", args=[run.number]),
+        "raw_url": f"{reverse('checks:log_raw', args=[run.number])}?attempt={attempt}",
+        "last_at": parts[-1].stamps[-1] if parts else None,
+        "sealed_lines": None if following or before else total,
+    }
+
+
+@login_required
+@require_POST
+def cancel(request: HttpRequest, number: int) -> HttpResponse:
+    run = visible_run(request.user, number)
+    return _act(request, run, lambda: services.cancel_run(run=run, actor=request.user), "Asked to stop. It ends in a moment.")
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, number: int) -> HttpResponse:
+    run = visible_run(request.user, number)
+    return _act(request, run, lambda: services.retry_run(run=run, actor=request.user), "Started again as a new run.")
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def decide(request: HttpRequest, number: int) -> HttpResponse:
+    run = visible_run(request.user, number)
+    form = DecisionForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.decide_unknown(run=run, actor=request.user, **form.cleaned_data)
+            messages.success(request, "Your decision is kept in the ledger.")
+            return redirect("checks:run_detail", number)
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, error.message)
+    return render(request, "checks/run/decide.html", {"run": run, "shown": presenting.shown(run), "form": form})
+
+
+def _act(request: HttpRequest, run: Run, verb: Any, done: str) -> HttpResponse:
+    """Do one verb; answer with the run's page (or the new run's), and say what happened."""
+    try:
+        result = verb()
+    except DomainError as error:
+        messages.error(request, error.message)
+        return redirect("checks:run_detail", run.number)
+    messages.success(request, done)
+    return redirect("checks:run_detail", result.number if isinstance(result, Run) else run.number)
+
+
+@login_required
+@require_GET
+def artifact(request: HttpRequest, number: int, name: str) -> FileResponse:
+    run = visible_run(request.user, number)
+    for kept in run.result.get("artifacts", []):
+        if kept["name"] == name:
+            return FileResponse(default_storage.open(kept["key"]), as_attachment=True, filename=name.rsplit("/")[-1])
+    raise Http404(f"Run #{number} kept no file called {name}.")
+
+
+@login_required
+@require_GET
+def release_panel(request: HttpRequest, release_id: str) -> HttpResponse:
+    release = get_release_or_404(request.user, release_id)
+    runs = presenting.shown_all(queries.newest_runs(release))
+    return render(request, "checks/run/panel.html", {"release": release, "runs": runs})
+
+
+@login_required
+@require_GET
+def start_menu(request: HttpRequest, release_id: str) -> HttpResponse:
+    release = get_release_or_404(request.user, release_id)
+    return render(request, "checks/run/start.html", {"release": release, "choices": queries.startable(release)})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def launch(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
+    release = get_release_or_404(request.user, release_id)
+    plan = from_document(release.plan_version.document)
+    check = plan.checks.get(section.removeprefix("checks."))
+    if check is None:
+        raise Http404(f"Plan v{release.plan_version.number} has no section {section}.")
+    form = LaunchForm(get_kind(check.kind), check.params, request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            run = services.start_run(
+                application=release.application, release=release, section=section, actor=request.user, params=form.params
+            )
+            return redirect("checks:run_detail", run.number)
+        except DomainError as error:
+            form.add_error(error.field if error.field in form.fields else None, error.message)
+    context = {"release": release, "check": check, "kind": get_kind(check.kind), "section": section, "form": form}
+    return render(request, "checks/run/launch.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def deploy(request: HttpRequest, release_id: str) -> HttpResponse:
+    """Into the target by default; ?environment= names the source for a rehearsal."""
+    return _exclusive(request, release_id, "deploy")
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def rollback(request: HttpRequest, release_id: str) -> HttpResponse:
+    return _exclusive(request, release_id, "rollback")
+
+
+def _exclusive(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
+    release = get_release_or_404(request.user, release_id)
+    name = request.GET.get("environment") or release.target_environment.name
+    environment = next(
+        (place for place in (release.source_environment, release.target_environment) if place.name == name), None
+    )
+    if environment is None:
+        raise Http404(f"{release} has no environment called {name}.")
+    form = DeployForm(request.POST if request.method == "POST" else None, initial=request.GET.dict())
+    if request.method == "POST" and form.is_valid():
+        try:
+            run = _start(release, section, environment, request, form.cleaned_data)
+            return redirect("checks:run_detail", run.number)
+        except DomainError as error:
+            form.add_error(None, error.message)
+    plan = from_document(release.plan_version.document)
+    context = {
+        "release": release,
+        "environment": environment,
+        "section": section,
+        "form": form,
+        "steps": get_kind(section).steps(plan, section, get_kind(section).Params()),
+        "plan": plan,
+    }
+    return render(request, "checks/run/exclusive.html", context)
+
+
+def _start(release: Release, section: str, environment: Any, request: HttpRequest, data: dict[str, Any]) -> Run:
+    common = {"release": release, "actor": request.user, "environment": environment, "reason": data["reason"]}
+    if section == "rollback":
+        return services.start_rollback(**common)
+    return services.start_deploy(**common, resume=data["resume"] or None, skip=data["skip"] or None)

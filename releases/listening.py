@@ -1,0 +1,153 @@
+"""The listening side of the doorbell: one Redis subscription for each process, shared by all event streams."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+import redis.asyncio as redis
+from django.conf import settings
+from django.db import close_old_connections, connections
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 15.0
+# A comment keeps proxies from closing the line; the event tells the page that the line still lives.
+BEAT = b": still here\nevent: beat\ndata: {}\n\n"
+Listener = Callable[[dict[str, Any] | None], None]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+# Streams read PostgreSQL in a few threads of their own, so that a thousand watchers never hold a thousand connections.
+_readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stream-reader")
+
+
+async def read_database(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Run a read in one of the readers' threads and give its connection back afterwards."""
+
+    def call() -> _T:
+        close_old_connections()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            connections.close_all()
+
+    return await asyncio.get_running_loop().run_in_executor(_readers, call)
+
+
+class Bell:
+    """Hands each ring of a channel to its listeners; after a lost connection each gets None: look for yourself."""
+
+    _bells: "WeakKeyDictionary[asyncio.AbstractEventLoop, Bell]" = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, set[Listener]] = {}
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def of_this_loop(cls) -> "Bell":
+        loop = asyncio.get_running_loop()
+        if loop not in cls._bells:
+            cls._bells[loop] = cls()
+        return cls._bells[loop]
+
+    def listen(self, channel: str, listener: Listener) -> None:
+        self._listeners.setdefault(channel, set()).add(listener)
+        self._changed.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._serve())
+
+    def leave(self, channel: str, listener: Listener) -> None:
+        self._listeners.get(channel, set()).discard(listener)
+        if not self._listeners.get(channel):
+            self._listeners.pop(channel, None)
+            self._changed.set()
+
+    async def _serve(self) -> None:
+        delay = 0.2
+        while self._listeners:
+            try:
+                await self._follow()
+                delay = 0.2
+            except (redis.RedisError, OSError) as error:
+                logger.warning("stream.redis_lost", extra={"error": str(error)})
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 2.0)
+
+    async def _follow(self) -> None:
+        client = redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2, health_check_interval=10)
+        try:
+            async with client.pubsub() as pubsub:
+                subscribed: set[str] = set()
+                while self._listeners:
+                    if self._changed.is_set():
+                        self._changed.clear()
+                        subscribed = await self._subscribe(pubsub, subscribed)
+                    message = await pubsub.get_message(ignore_subscribe_messages=False, timeout=0.05)
+                    while message is not None:
+                        self._handle(message)
+                        message = await pubsub.get_message(ignore_subscribe_messages=False, timeout=0.0)
+        finally:
+            await client.aclose()
+
+    async def _subscribe(self, pubsub: Any, subscribed: set[str]) -> set[str]:
+        wanted = set(self._listeners)
+        if wanted - subscribed:
+            await pubsub.subscribe(*(wanted - subscribed))
+        if subscribed - wanted:
+            await pubsub.unsubscribe(*(subscribed - wanted))
+        return wanted
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        channel = message["channel"].decode()
+        if message["type"] == "message":
+            try:
+                self._tell(channel, json.loads(message["data"]))
+            except ValueError:
+                self._tell(channel, None)
+        elif message["type"] == "subscribe":
+            # Whatever was rung before the subscription held is in PostgreSQL.
+            self._tell(channel, None)
+
+    def _tell(self, channel: str, ring: dict[str, Any] | None) -> None:
+        for listener in tuple(self._listeners.get(channel, ())):
+            listener(ring)
+
+
+def event(data: str, *, name: str = "", event_id: str = "") -> bytes:
+    """One server-sent event. ``data`` may have many lines."""
+    head = (f"id: {event_id}\n" if event_id else "") + (f"event: {name}\n" if name else "")
+    return (head + "".join(f"data: {line}\n" for line in data.split("\n")) + "\n").encode()
+
+
+async def topics(channel: str) -> AsyncIterator[bytes]:
+    """Follow a release: one event for each topic rung, several rings of a moment folded into one."""
+    rung: set[str] = set()
+    wake = asyncio.Event()
+
+    def listener(ring: dict[str, Any] | None) -> None:
+        rung.add(str(ring["topic"]) if ring and "topic" in ring else "changed")
+        wake.set()
+
+    bell = Bell.of_this_loop()
+    bell.listen(channel, listener)
+    try:
+        yield b"retry: 2000\n: connected\n\n"
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await wake.wait()
+            except TimeoutError:
+                yield BEAT
+                continue
+            await asyncio.sleep(0.05)
+            wake.clear()
+            names, _ = sorted(rung), rung.clear()
+            for name in names:
+                yield event("{}", name=name)
+    finally:
+        bell.leave(channel, listener)
