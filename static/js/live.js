@@ -151,6 +151,8 @@ window.addEventListener("pageshow", (event) => {
     connect();
   }
 });
+// The log of a run has a stream of its own, which tells of the run's state too.
+document.addEventListener("gonogo:ring", (event) => ring(event.detail));
 window.addEventListener("online", () => {
   if (lost) connect();
 });
