@@ -32,3 +32,11 @@ class LedgerReadOnly(DomainError):
 
 class LedgerMisuse(DomainError):
     """The ledger was given something that it cannot hold. Nothing was written."""
+
+
+class LedgerBroken(DomainError):
+    """The ledger does not verify, so nothing was signed over it. Run `manage.py verify_ledger`; it names the entry."""
+
+
+class LedgerUncheckable(DomainError):
+    """The ledger could not be checked to the end, so there is no verdict. Mend the cause and verify again."""
