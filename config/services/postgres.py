@@ -168,6 +168,8 @@ class Postgres:
                 connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE").format(role))
             connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(password)))
             connection.execute(sql.SQL("GRANT pg_monitor TO {}").format(role))
+            # The ledger's functions carry this parameter, and only a role with this right may create them.
+            connection.execute(sql.SQL('GRANT SET ON PARAMETER "gonogo.ledger_door" TO {}').format(role))
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
 

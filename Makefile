@@ -1,0 +1,62 @@
+# Two commands matter: `make up` starts everything, `make test` tests everything.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv/bin
+EXAMPLE ?= thinkincoin
+.DEFAULT_GOAL := help
+
+.PHONY: help up up-detached down status install install-test test lint types imports migrations pytest format bench demo lock
+
+help: ## Show these lines
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install:
+	@$(PYTHON) config/services/install.py base
+
+install-test:
+	@$(PYTHON) config/services/install.py test
+
+up: install ## Start everything and stay in front; Ctrl-C stops it
+	@exec $(VENV)/python -m config.services up
+
+up-detached: install ## Start everything in the background
+	@exec $(VENV)/python -m config.services up --detach
+
+down: ## Stop what `make up` or `make up-detached` has started
+	@if [ -x $(VENV)/python ]; then exec $(VENV)/python -m config.services down; fi
+
+status: ## Say what runs, where, and with which log-ins
+	@if [ -x $(VENV)/python ]; then exec $(VENV)/python -m config.services status; fi
+
+test: install-test lint types imports migrations pytest ## Lint, types, import rules, migrations, then every test
+
+lint:
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+
+types:
+	$(VENV)/mypy
+
+imports:
+	$(VENV)/lint-imports
+
+migrations:
+	$(VENV)/python -m config.services.check_migrations
+
+pytest:
+	$(VENV)/pytest -n 2
+
+format: install-test ## Put the code into its one form
+	$(VENV)/ruff check --fix .
+	$(VENV)/ruff format .
+
+bench: install-test ## Measure; prints name, value, unit, and a peer or limit
+	$(VENV)/python -m benchmarks
+
+demo: install ## Walk a whole go-live: make demo EXAMPLE=thinkincoin|pretalx
+	$(VENV)/python -m examples.demo $(EXAMPLE)
+
+lock: install-test ## Write the lock files anew from requirements/*.in
+	$(VENV)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+		--universal --python-version 3.11 requirements/base.in -o requirements/base.txt
+	$(VENV)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+		--universal --python-version 3.11 -c requirements/base.txt requirements/test.in -o requirements/test.txt

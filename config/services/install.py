@@ -1,0 +1,120 @@
+"""Makes .venv and installs the locked requirements. Runs with any Python 3.11 before anything is installed.
+
+Usage: python3 config/services/install.py base|test
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+VENV = ROOT / ".venv"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class InstallError(Exception):
+    """The text says what is missing and how to get it."""
+
+
+def python() -> Path:
+    return VENV / "bin" / "python"
+
+
+def run(command: list[str], problem: str) -> None:
+    """Run a command and show its output only when it fails."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        raise InstallError(f"{problem}\n{done.stdout.strip()}")
+
+
+def make_environment() -> None:
+    """Make .venv with a pip inside; an environment that a moved folder has broken is made anew."""
+    if python().exists() and subprocess.run([str(python()), "-c", ""], check=False).returncode == 0:
+        return
+    print(f"Making {VENV.name} with Python {sys.version.split()[0]} …", flush=True)
+    shutil.rmtree(VENV, ignore_errors=True)
+    advice = (
+        "The virtual environment cannot be made. On Debian or Ubuntu install python3-venv; "
+        "elsewhere use a Python 3.11 that has the module ensurepip."
+    )
+    run([sys.executable, "-m", "venv", str(VENV)], advice)
+
+
+def has_pip() -> bool:
+    return subprocess.run([str(python()), "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
+
+
+def install(kind: str) -> None:
+    """Install requirements/`kind`.txt unless exactly this lock is installed already."""
+    lock = ROOT / "requirements" / f"{kind}.txt"
+    digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
+    stamp = VENV / f".installed-{kind}"
+    if stamp.exists() and stamp.read_text(encoding="ascii") == digest:
+        return
+    make_environment()
+    if not has_pip():
+        run([str(python()), "-m", "ensurepip"], "pip cannot be put into .venv.")
+    print(f"Installing {lock.relative_to(ROOT)} …", flush=True)
+    command = [str(python()), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+    run(
+        [*command, "--require-hashes", "--only-binary", ":all:", "-r", str(lock)],
+        "The requirements cannot be installed. Run the same command again when this is mended:",
+    )
+    (draft := stamp.with_suffix(".draft")).write_text(digest, encoding="ascii")
+    draft.replace(stamp)
+
+
+def install_browser() -> None:
+    """Install Chromium from the system's packages where no browser is found."""
+    named = os.environ.get("CHROMIUM", "")
+    if named:
+        if not Path(named).exists():
+            raise InstallError(f"CHROMIUM names {named}, which does not exist.")
+        return
+    if any(map(shutil.which, BROWSERS)):
+        return
+    advice = (
+        "The browser tests need Chromium, and none was found. Install it (on Debian: apt-get install chromium) "
+        "or set CHROMIUM to the path of one."
+    )
+    if not shutil.which("apt-get"):
+        raise InstallError(advice)
+    prefix: list[str] = []
+    if os.geteuid() != 0:
+        sudo = shutil.which("sudo")
+        if not sudo or subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode != 0:
+            raise InstallError(advice)
+        prefix = [sudo, "-n"]
+    print("Installing Chromium …", flush=True)
+    run([*prefix, "apt-get", "update", "-q"], advice)
+    settings = ["env", "DEBIAN_FRONTEND=noninteractive"]
+    run([*prefix, *settings, "apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"], advice)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=("base", "test"))
+    kind = parser.parse_args().kind
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file runs before the right Python is certain
+        print(f"Go/No-Go needs Python 3.11 or later; this is {sys.version.split()[0]}.", file=sys.stderr)
+        return 2
+    free = shutil.disk_usage(ROOT).free
+    if free < 1024**3 and not (VENV / f".installed-{kind}").exists():
+        print(f"Only {free // 1024**2} MiB are free in {ROOT}; at least 1 GiB is needed.", file=sys.stderr)
+        return 2
+    try:
+        install(kind)
+        if kind == "test":
+            install_browser()
+    except InstallError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
