@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from config import health
-from releases.api import api
+from config.api import api
 
 urlpatterns = [
     path("healthz", health.alive, name="alive"),

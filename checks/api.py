@@ -1,0 +1,124 @@
+"""The API of runs."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest
+from ninja import Router, Schema
+from pydantic import Field
+
+from checks import page_queries, presenting, services
+from checks.log_views import visible_run
+from checks.models import Run
+from checks.plan import json_schema
+from releases.permissions import get_release_or_404, visible_applications
+
+router = Router(tags=["Runs"])
+MOST = 200
+
+
+class StepOut(Schema):
+    key: str
+    title: str
+    category: str
+    state: str
+    fraction: float | None
+    doing: str
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class RunOut(Schema):
+    """One run. ``state``: queued, running, passed, failed, errored, cancelled, lost or unknown."""
+
+    id: UUID
+    number: int
+    title: str
+    application: str
+    release: UUID | None
+    environment: str
+    kind: str
+    section: str
+    state: str
+    attempt: int
+    summary: str
+    error: str
+    remedy: str
+    build_digest: str
+    progress: dict[str, Any]
+    result: dict[str, Any]
+    log_lines: int
+    log_sealed: bool
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    steps: list[StepOut] = []
+
+
+class StartIn(Schema):
+    """``section``: a check of the plan ("checks.backup"). ``params`` replaces single values of the plan's."""
+
+    section: str = Field(max_length=120)
+    params: dict[str, Any] = {}
+
+
+def run_out(run: Run, *, steps: bool) -> RunOut:
+    found = run.steps.filter(attempt=run.attempt) if steps else ()
+    return RunOut(
+        title=presenting.title(run),
+        application=run.application.slug,
+        release=run.release_id,
+        environment=run.environment.name,
+        steps=[StepOut.from_orm(step) for step in found],
+        **{
+            name: getattr(run, name)
+            for name in (
+                "id", "number", "kind", "section", "state", "attempt", "summary", "error", "remedy", "build_digest",
+                "progress", "result", "log_lines", "log_sealed", "created_at", "started_at", "ended_at",
+            )
+        },
+    )  # fmt: skip
+
+
+@router.get("/runs", response=list[RunOut], operation_id="list_runs")
+def list_runs(request: HttpRequest, state: str = "", kind: str = "", q: str = "") -> list[RunOut]:
+    """The newest 200 runs that match; ``state`` also takes active, decide, passed, not_passed."""
+    filters = page_queries.RunFilters(text=q[:200], kind=kind[:60], state=state[:20])
+    runs = page_queries.run_list(visible_applications(request.user), filters)[:MOST]
+    return [run_out(run, steps=False) for run in runs]
+
+
+@router.get("/runs/{int:number}", response=RunOut, operation_id="get_run")
+def get_run(request: HttpRequest, number: int) -> RunOut:
+    """One run with its steps."""
+    return run_out(visible_run(request.user, number), steps=True)  # type: ignore[arg-type]
+
+
+@router.post("/releases/{uuid:release_id}/runs", response={201: RunOut}, operation_id="start_run")
+def start_run(request: HttpRequest, release_id: UUID, body: StartIn) -> tuple[int, RunOut]:
+    """Start a check of the plan for a release."""
+    release = get_release_or_404(request.user, release_id)
+    run = services.start_run(
+        application=release.application,
+        release=release,
+        section=body.section,
+        actor=request.user,  # type: ignore[arg-type]
+        params=body.params,
+    )
+    return 201, run_out(run, steps=True)
+
+
+@router.post("/runs/{int:number}/cancel", response=RunOut, operation_id="cancel_run")
+def cancel_run(request: HttpRequest, number: int) -> RunOut:
+    """Ask a run to stop; it ends in a moment."""
+    run = visible_run(request.user, number)  # type: ignore[arg-type]
+    services.cancel_run(run=run, actor=request.user)  # type: ignore[arg-type]
+    run.refresh_from_db()
+    return run_out(run, steps=True)
+
+
+@router.get("/plan-schema", response=dict[str, Any], operation_id="plan_schema", auth=None)
+def plan_schema(request: HttpRequest) -> dict[str, Any]:
+    """The JSON Schema of a plan, for editors and CI."""
+    return json_schema()
