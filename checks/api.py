@@ -12,6 +12,7 @@ from checks import page_queries, presenting, services
 from checks.log_views import visible_run
 from checks.models import Run
 from checks.plan import json_schema
+from releases.people import person
 from releases.permissions import get_release_or_404, visible_applications
 
 router = Router(tags=["Runs"])
@@ -92,7 +93,7 @@ def list_runs(request: HttpRequest, state: str = "", kind: str = "", q: str = ""
 @router.get("/runs/{int:number}", response=RunOut, operation_id="get_run")
 def get_run(request: HttpRequest, number: int) -> RunOut:
     """One run with its steps."""
-    return run_out(visible_run(request.user, number), steps=True)  # type: ignore[arg-type]
+    return run_out(visible_run(request.user, number), steps=True)
 
 
 @router.post("/releases/{uuid:release_id}/runs", response={201: RunOut}, operation_id="start_run")
@@ -103,7 +104,7 @@ def start_run(request: HttpRequest, release_id: UUID, body: StartIn) -> tuple[in
         application=release.application,
         release=release,
         section=body.section,
-        actor=request.user,  # type: ignore[arg-type]
+        actor=person(request),
         params=body.params,
     )
     return 201, run_out(run, steps=True)
@@ -112,8 +113,8 @@ def start_run(request: HttpRequest, release_id: UUID, body: StartIn) -> tuple[in
 @router.post("/runs/{int:number}/cancel", response=RunOut, operation_id="cancel_run")
 def cancel_run(request: HttpRequest, number: int) -> RunOut:
     """Ask a run to stop; it ends in a moment."""
-    run = visible_run(request.user, number)  # type: ignore[arg-type]
-    services.cancel_run(run=run, actor=request.user)  # type: ignore[arg-type]
+    run = visible_run(request.user, number)
+    services.cancel_run(run=run, actor=person(request))
     run.refresh_from_db()
     return run_out(run, steps=True)
 

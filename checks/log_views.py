@@ -2,6 +2,7 @@
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseForbidden, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
@@ -12,7 +13,7 @@ from releases.models import User
 from releases.permissions import visible_applications
 
 
-def visible_run(user: User, number: int) -> Run:
+def visible_run(user: User | AnonymousUser, number: int) -> Run:
     """The run, or 404 for those whom its application does not concern."""
     runs = Run.objects.select_related(
         "application", "release", "environment", "plan_version", "started_by", "cancel_requested_by"
@@ -26,7 +27,7 @@ async def stream(request: HttpRequest, number: int) -> HttpResponseBase:
     user = await request.auser()
     if not user.is_authenticated:
         return HttpResponseForbidden("Log in to follow this log.")
-    run = await sync_to_async(visible_run)(user, number)  # type: ignore[arg-type]
+    run = await sync_to_async(visible_run)(user, number)
     seen = streams.parse_place(request.headers.get("Last-Event-ID") or request.GET.get("after"))
     response = StreamingHttpResponse(
         streams.follow(run.id, run.log_channel, seen), content_type="text/event-stream; charset=utf-8"
@@ -40,7 +41,7 @@ async def stream(request: HttpRequest, number: int) -> HttpResponseBase:
 @require_GET
 def lines(request: HttpRequest, number: int) -> HttpResponse:
     """Rendered lines after ?after=attempt:line, for a viewer that found a gap."""
-    run = visible_run(request.user, number)  # type: ignore[arg-type]
+    run = visible_run(request.user, number)
     attempt, line = streams.parse_place(request.GET.get("after"))
     parts = log_reading.lines_after(run.id, attempt or run.attempt, line)
     response = HttpResponse("".join(part.to_html() for part in parts), content_type="text/html; charset=utf-8")
@@ -53,7 +54,7 @@ def lines(request: HttpRequest, number: int) -> HttpResponse:
 @require_GET
 def raw(request: HttpRequest, number: int) -> StreamingHttpResponse:
     """The whole log as text; ?attempt= for an earlier one."""
-    run = visible_run(request.user, number)  # type: ignore[arg-type]
+    run = visible_run(request.user, number)
     asked = request.GET.get("attempt", "")
     attempt = int(asked) if asked.isdecimal() and len(asked) < 6 else run.attempt
     response = StreamingHttpResponse(log_reading.raw(run, attempt), content_type="text/plain; charset=utf-8")

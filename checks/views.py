@@ -23,6 +23,7 @@ from releases.enums import Role
 from releases.errors import DomainError
 from releases.models import Release
 from releases.paging import page_of
+from releases.people import person
 from releases.permissions import get_release_or_404, roles_in, visible_applications
 
 LINES_ON_PAGE = 2000
@@ -126,14 +127,14 @@ def _log_context(request: HttpRequest, run: Run, attempt: int) -> dict[str, Any]
 @require_POST
 def cancel(request: HttpRequest, number: int) -> HttpResponse:
     run = visible_run(request.user, number)
-    return _act(request, run, lambda: services.cancel_run(run=run, actor=request.user), "Asked to stop. It ends in a moment.")
+    return _act(request, run, lambda: services.cancel_run(run=run, actor=person(request)), "Asked to stop. It ends in a moment.")
 
 
 @login_required
 @require_POST
 def retry(request: HttpRequest, number: int) -> HttpResponse:
     run = visible_run(request.user, number)
-    return _act(request, run, lambda: services.retry_run(run=run, actor=request.user), "Started again as a new run.")
+    return _act(request, run, lambda: services.retry_run(run=run, actor=person(request)), "Started again as a new run.")
 
 
 @login_required
@@ -143,7 +144,7 @@ def decide(request: HttpRequest, number: int) -> HttpResponse:
     form = DecisionForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            services.decide_unknown(run=run, actor=request.user, **form.cleaned_data)
+            services.decide_unknown(run=run, actor=person(request), **form.cleaned_data)
             messages.success(request, "Your decision is kept in the ledger.")
             return redirect("checks:run_detail", number)
         except DomainError as error:
@@ -199,7 +200,7 @@ def launch(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             run = services.start_run(
-                application=release.application, release=release, section=section, actor=request.user, params=form.params
+                application=release.application, release=release, section=section, actor=person(request), params=form.params
             )
             return redirect("checks:run_detail", run.number)
         except DomainError as error:
@@ -249,7 +250,7 @@ def _exclusive(request: HttpRequest, release_id: str, section: str) -> HttpRespo
 
 
 def _start(release: Release, section: str, environment: Any, request: HttpRequest, data: dict[str, Any]) -> Run:
-    common = {"release": release, "actor": request.user, "environment": environment, "reason": data["reason"]}
+    common = {"release": release, "actor": person(request), "environment": environment, "reason": data["reason"]}
     if section == "rollback":
         return services.start_rollback(**common)
     return services.start_deploy(**common, resume=data["resume"] or None, skip=data["skip"] or None)
