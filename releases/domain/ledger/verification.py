@@ -129,8 +129,8 @@ def start_verification(*, actor: User | None) -> LedgerVerification:
 
 
 @transaction.atomic
-def advance_verification(*, verification_id: int, seconds: float = 1.5) -> LedgerVerification:
-    """Goes on with a verification for about `seconds` and answers its row.
+def advance_verification(*, verification_id: int, seconds: float = 1.5, rows: int = _STEP) -> LedgerVerification:
+    """Goes on with a verification for about `seconds`, `rows` entries at a time, and answers its row.
 
     Where somebody else is at it, or it is over, the row is answered as it stands. The end writes a ledger entry with
     the verdict. What keeps it from going on is written to the row as `errored`: that is no verdict.
@@ -144,7 +144,7 @@ def advance_verification(*, verification_id: int, seconds: float = 1.5) -> Ledge
         return LedgerVerification.objects.get(pk=verification_id)
     try:
         walk = Walk(row.walk)
-        _walk_for(walk, seconds)
+        _walk_for(walk, seconds, rows)
     except LedgerUncheckable as error:
         row.state, row.report, row.finished_at = "errored", {"error": error.message}, timezone.now()
         row.save()
@@ -158,10 +158,10 @@ def advance_verification(*, verification_id: int, seconds: float = 1.5) -> Ledge
     return row
 
 
-def _walk_for(walk: Walk, seconds: float) -> None:
+def _walk_for(walk: Walk, seconds: float, rows: int) -> None:
     deadline = time.monotonic() + seconds
     while not walk.finished:
-        walk.step()
+        walk.step(rows)
         if time.monotonic() >= deadline:
             return
 
