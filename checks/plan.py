@@ -42,7 +42,8 @@ def read_duration(value: Any) -> Any:
 Duration = Annotated[
     timedelta,
     BeforeValidator(read_duration, json_schema_input_type=str),
-    PlainSerializer(lambda value: f"{value.total_seconds():g}s", return_type=str),
+    # Never an exponent: a stored plan is read again by the pattern above.
+    PlainSerializer(lambda value: f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s", return_type=str),
 ]
 Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$")]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
@@ -367,13 +368,21 @@ def _cross_check(plan: Plan) -> list[tuple[tuple[str | int, ...], str]]:
         problems.append((("deploy", "backup"), f"there is no check {plan.deploy.backup!r} of kind backup"))
     if plan.rollback.restore_backup and not plan.deploy.backup:
         problems.append((("rollback", "restore_backup"), "needs deploy.backup, so that there is something to restore"))
-    for where, steps in (("deploy", plan.deploy.steps), ("rollback", plan.rollback.before + plan.rollback.steps)):
-        keys = [step.key for step in steps]
-        for key in sorted({key for key in keys if keys.count(key) > 1}):
-            problems.append(((where, "steps"), f"two steps are called {key!r}"))
+    problems += _check_steps(plan)
     for index, item in enumerate(plan.checklist):
         if item.section and item.section not in {"deploy", "rollback"} | {f"checks.{key}" for key in plan.checks}:
             problems.append((("checklist", index, "section"), f"there is no section {item.section!r}"))
+    return problems
+
+
+def _check_steps(plan: Plan) -> list[tuple[tuple[str | int, ...], str]]:
+    problems: list[tuple[tuple[str | int, ...], str]] = []
+    for where, steps in (("deploy", plan.deploy.steps), ("rollback", plan.rollback.before + plan.rollback.steps)):
+        keys = [step.key for step in steps]
+        ours = sorted({"backup", "restore", "smoke"}.intersection(keys))
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        problems += [((where, "steps"), f"{key!r} is a step that the program adds itself; rename it") for key in ours]
+        problems += [((where, "steps"), f"two steps are called {key!r}") for key in twice]
     return problems
 
 

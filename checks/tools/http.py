@@ -1,0 +1,211 @@
+"""Asks declared requests of one address, and judges each answer.
+
+Nothing but the host of that address is ever asked: a redirect elsewhere is reported, not followed. Certificates are
+verified, bodies are read only as far as ``MAX_BODY_BYTES``, proxies of the process are not used.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+import aiohttp
+from yarl import URL
+
+from checks.errors import CheckError
+from checks.kinds.base import RunContext, StepHandle
+from checks.plan import Request
+
+MAX_BODY_BYTES: Final = 5_000_000
+MAX_REDIRECTS: Final = 5
+#: How much longer than ``within`` an answer is waited for, so that a slow one is told apart from none at all.
+PATIENCE_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.25
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one request was answered. ``problems`` is empty where all was as declared. ``seconds``: until the end."""
+
+    path: str
+    url: str
+    status: int | None
+    seconds: float
+    problems: tuple[str, ...]
+    redirected_to: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "path": self.path,
+            "url": self.url,
+            "status": self.status,
+            "seconds": round(self.seconds, 4),
+            "passed": self.passed,
+            "problems": list(self.problems),
+            "redirected_to": self.redirected_to,
+        }
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an http(s) address. ValueError where it has none or carries a user or password."""
+    parts: SplitResult = urlsplit(url)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise ValueError(f"{url!r} is not an http or https address")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("an address must not contain a user name or password")
+    return parts.scheme, parts.hostname.lower().rstrip("."), parts.port or _DEFAULT_PORTS[parts.scheme]
+
+
+def same_place(first: str, second: str) -> bool:
+    """Whether two addresses are of one server: same host and port, or http grown to https on the usual ports."""
+    one, two = origin(first), origin(second)
+    return one == two or (one[1] == two[1] and one[0::2] == ("http", 80) and two[0::2] == ("https", 443))
+
+
+def address_of(base: str, path: str) -> str:
+    """The declared path below the environment's address; a path of the address itself stays in front."""
+    return base.split("#", 1)[0].split("?", 1)[0].rstrip("/") + path
+
+
+def ask_all(
+    base: str, requests: Sequence[Request], *, answered: Callable[[Answer], None], check: Callable[[], None]
+) -> list[Answer]:
+    """Ask every request, one after the other, and return all answers: a failed one hides none of the others.
+
+    ``answered`` is called after each; ``check`` several times a second, and may raise to stop everything.
+    """
+    return asyncio.run(_ask_all(base, requests, answered, check))
+
+
+def smoke_test(
+    context: RunContext, step: StepHandle, base: str, requests: Sequence[Request], answers: list[Answer]
+) -> list[str]:
+    """Ask the requests inside a step of a run, each answer in its log; return a sentence for each that was not right.
+
+    ``answers`` is filled as they come. CheckError where the environment has no address to ask.
+    """
+    if not base:
+        raise CheckError(
+            f"The environment {context.run.environment.name} has no url in the plan.",
+            remedy="Publish a plan version that gives it one.",
+        )
+
+    def answered(answer: Answer) -> None:
+        answers.append(answer)
+        words = f"{answer.path}: {answer.status or 'no answer'} in {answer.seconds * 1000:.0f} ms"
+        if answer.passed:
+            context.note(words)
+        else:
+            context.warn(f"{words}: {'; '.join(answer.problems)}")
+        step.progress(len(answers), len(requests), "requests")
+
+    ask_all(base, requests, answered=answered, check=context.check)
+    return [f"{answer.path}: {'; '.join(answer.problems)}" for answer in answers if not answer.passed]
+
+
+async def _ask_all(
+    base: str, requests: Sequence[Request], answered: Callable[[Answer], None], check: Callable[[], None]
+) -> list[Answer]:
+    answers = []
+    # A connection for each request: a smoke test must not depend on what an earlier request left open.
+    connector = aiohttp.TCPConnector(force_close=True)
+    headers = {"User-Agent": "gonogo-smoke", "Accept": "*/*"}
+    async with aiohttp.ClientSession(connector=connector, headers=headers, trust_env=False) as session:
+        for request in requests:
+            task = asyncio.create_task(_ask(session, base, request))
+            try:
+                while not task.done():
+                    check()
+                    await asyncio.wait({task}, timeout=_POLL_SECONDS)
+            finally:
+                task.cancel()
+            answers.append(task.result())
+            answered(answers[-1])
+    return answers
+
+
+async def _ask(session: aiohttp.ClientSession, base: str, request: Request) -> Answer:
+    url = address_of(base, request.path)
+    limit = request.within.total_seconds()
+    begin = time.monotonic()
+    try:
+        async with asyncio.timeout(limit + PATIENCE_SECONDS):
+            status, body, whole, place, problem = await _get(session, base, url, request)
+    except TimeoutError:
+        seconds = time.monotonic() - begin
+        return Answer(request.path, url, None, seconds, (f"no answer within {seconds:.1f} s, limit {limit:g} s",))
+    except aiohttp.ClientError as error:
+        return Answer(request.path, url, None, time.monotonic() - begin, (explain(error),))
+    except (ValueError, OSError) as error:
+        return Answer(request.path, url, None, time.monotonic() - begin, (f"no answer: {error}",))
+    seconds = time.monotonic() - begin
+    problems = [problem] if problem else _judge(request, status, body, whole)
+    if seconds > limit:
+        problems.append(f"took {seconds:.2f} s, limit {limit:g} s")
+    return Answer(request.path, url, status, seconds, tuple(problems), place if place != url else "")
+
+
+async def _get(
+    session: aiohttp.ClientSession, base: str, url: str, request: Request
+) -> tuple[int, str, bool, str, str]:
+    """Status, text, whether the text is whole, where it came from, and why it must not count ('' if it may)."""
+    place = url
+    for _ in range(MAX_REDIRECTS + 1):
+        async with session.get(URL(place), allow_redirects=False) as response:
+            target = response.headers.get("Location", "")
+            if response.status not in _REDIRECTS or response.status == request.status or not target:
+                body, whole = await _read(response)
+                return response.status, body, whole, place, ""
+            following = str(response.url.join(URL(target)))
+            if not same_place(base, following) and not same_place(place, following):
+                return response.status, "", True, place, f"redirects to another host, not followed: {following[:300]}"
+            place = following
+    return response.status, "", True, place, f"redirects more than {MAX_REDIRECTS} times"
+
+
+async def _read(response: aiohttp.ClientResponse) -> tuple[str, bool]:
+    pieces, size = [], 0
+    async for piece in response.content.iter_chunked(64 * 1024):
+        pieces.append(piece)
+        size += len(piece)
+        if size >= MAX_BODY_BYTES:
+            response.close()
+            break
+    try:
+        encoding = response.get_encoding()
+    except RuntimeError:
+        encoding = "utf-8"
+    return b"".join(pieces)[:MAX_BODY_BYTES].decode(encoding, "replace"), size < MAX_BODY_BYTES
+
+
+def _judge(request: Request, status: int, body: str, whole: bool) -> list[str]:
+    problems = []
+    if status != request.status:
+        problems.append(f"answered {status}, expected {request.status}")
+    if request.text and request.text not in body:
+        where = "the answer" if whole else f"the first {MAX_BODY_BYTES:,} bytes of the answer"
+        problems.append(f"the text {request.text[:100]!r} is not in {where}")
+    return problems
+
+
+def explain(error: aiohttp.ClientError) -> str:
+    """A sentence for why there was no answer: name, connection, certificate, or what the server broke."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"the certificate is not valid: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return f"no encrypted connection: {error.os_error}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"the name {error.host} cannot be resolved"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection without an answer"
+    return f"the answer is broken: {type(error).__name__}: {error}"[:300]
