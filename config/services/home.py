@@ -51,6 +51,10 @@ class Home:
         return self.root / "status.json"
 
     @property
+    def prepared(self) -> Path:
+        return self.root / "prepared.json"
+
+    @property
     def passwords(self) -> Path:
         return self.root / "passwords.json"
 

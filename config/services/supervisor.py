@@ -65,28 +65,28 @@ class Supervisor:
                 raise ServiceError(problem)
             self.tick(0.05)
 
-    def run_once(self, part: Part, *, within: float) -> None:
-        """Run a part to its end; raise ServiceError with its last lines unless it ends well."""
+    def begin(self, part: Part) -> Child:
+        """Start a part that runs to its end; `finish` waits for it."""
         child = Child(part, RotatedLog(self.home.logs / f"{part.name}.log"))
         self._start(child)
         child.wanted = False
         self.children.append(child)
+        return child
+
+    def finish(self, child: Child, *, within: float) -> None:
+        """Wait for the end of `child`; raise ServiceError with its last lines unless it ends well."""
         assert child.process is not None
         process = child.process
-        try:
-            self.wait_for(
-                lambda: process.poll() is not None and child.output == -1,
-                within=within,
-                problem=f"{part.name} did not end within {within:.0f} s; see {child.log.path}.",
-            )
-        finally:
-            self.children.remove(child)
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        self.wait_for(
+            lambda: process.poll() is not None and child.output == -1,
+            within=within,
+            problem=f"{child.name} did not end within {within:.0f} s; see {child.log.path}.",
+        )
+        self.children.remove(child)
+        child.log.close()
         if process.returncode != 0:
             raise ServiceError(
-                f"The step `{part.name}` ended {ending_of(process.returncode)}. Its last lines ({child.log.path}):\n"
+                f"The step `{child.name}` ended {ending_of(process.returncode)}. Its last lines ({child.log.path}):\n"
                 + "\n".join(child.log.tail)
             )
 

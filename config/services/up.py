@@ -1,5 +1,6 @@
 """From nothing to a ready address: servers, preparation, web, then the other parts."""
 
+import hashlib
 import http.client
 import os
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 from config import env
 from config.services.errors import ServiceError
 from config.services.guard import guarded
-from config.services.home import Home
+from config.services.home import BASE_DIR, Home
 from config.services.parts import Part, program_parts, python_part
 from config.services.ports import free_port, is_free
 from config.services.postgres import Postgres
@@ -69,22 +70,41 @@ def _supervise(home: Home, host: str, port: int, begun: float) -> int:
 
 
 def start_everything(supervisor: Supervisor, host: str, port: int) -> None:
-    """Start what is needed, in order; return when the address answers and every part has been started."""
+    """Start what is needed, in order; return when the address answers and every part has been started.
+
+    The web server waits for the preparation only when there is something new to prepare.
+    """
+    home = supervisor.home
     variables = _start_servers(supervisor)
-    supervisor.home.write(supervisor.home.addresses, variables)
-    supervisor.run_once(
-        python_part("prepare", ["-m", "config.services.prepare"], variables), within=PREPARE_WITHIN_SECONDS
-    )
+    home.write(home.addresses, variables)
+    digest = prepared_digest()
+    is_settled = home.read(home.prepared).get("digest") == digest
+    preparation = supervisor.begin(python_part("prepare", ["-m", "config.services.prepare"], variables))
     web, *others = program_parts(host, port, variables)
-    supervisor.add(web)
+    if is_settled:
+        supervisor.add(web)
+    supervisor.finish(preparation, within=PREPARE_WITHIN_SECONDS)
+    home.write(home.prepared, {"digest": digest})
+    if not is_settled:
+        supervisor.add(web)
     supervisor.wait_for(
         lambda: web_is_ready(host, port),
         within=WEB_WITHIN_SECONDS,
-        problem=f"The web server did not become ready within {WEB_WITHIN_SECONDS:.0f} s; "
-        f"see {supervisor.home.logs / 'web.log'}.",
+        problem=f"The web server did not become ready within {WEB_WITHIN_SECONDS:.0f} s; see {home.logs / 'web.log'}.",
     )
     for part in others:
         supervisor.add(part)
+
+
+def prepared_digest() -> str:
+    """Return what tells whether the database and the static files may need preparing: code, migrations, packages."""
+    files = [*BASE_DIR.glob("*/migrations/*.py"), *BASE_DIR.glob("*/*_sql/*.sql"), *BASE_DIR.glob("static/**/*")]
+    facts = hashlib.sha256((BASE_DIR / "requirements" / "base.txt").read_bytes())
+    for name in ("DATABASE_URL", "STATIC_ROOT"):
+        facts.update(env.text(name).encode())
+    for file in sorted(files):
+        facts.update(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}\n".encode())
+    return facts.hexdigest()
 
 
 def _start_servers(supervisor: Supervisor) -> dict[str, str]:
