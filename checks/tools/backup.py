@@ -4,17 +4,38 @@
 A backup counts only when its manifest stands beside it; the manifest is written last.
 """
 
-from collections.abc import Callable, Mapping
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
+from psycopg import IsolationLevel
 from pydantic import Field
 
+from checks.enums import RunState
+from checks.errors import CheckError
 from checks.kinds.base import Artifact, KindParams, RunContext
+from checks.models import Run
 from checks.plan import Duration
-
-Progress = Callable[[float, float | None, str], None]
+from checks.tools import comparing, configuration, dumping, facts, manifest, scratch, storage
+from checks.tools.background import Background, patiently
+from checks.tools.crypto import KeyRing, seal
+from checks.tools.manifest import Part, Progress
+from checks.tools.postgres import (
+    Address,
+    Connection,
+    connect,
+    connected,
+    explain,
+    maintenance,
+    one,
+    version_name,
+)
 
 
 class BackupOptions(KindParams):
@@ -39,7 +60,7 @@ class TakenBackup:
 class RestoreReport:
     """``database``: the name now holding the backup. ``replaced``: the old one's new name, "" where there was none.
 
-    ``seconds``: duration of each phase (authenticate, create, restore, compare, swap).
+    ``seconds``: duration of each phase (authenticate, create, restore, analyze, compare, swap).
     """
 
     manifest_key: str
@@ -62,7 +83,260 @@ def take(
     Nothing counts as a backup when this raises; CheckError says why.
     ``progress`` is called with bytes done, bytes expected and "bytes".
     """
-    raise NotImplementedError
+    options = options or BackupOptions()
+    ring = KeyRing.from_settings()
+    address = Address.parse(context.database_url(environment), what=f"The database address of {environment}")
+    files = configuration.declared_files(context, environment)
+    application = context.run.application.slug
+    _clear_abandoned(context, application, environment)
+    began = time.monotonic()
+    moment = datetime.now(UTC)
+    stem = manifest.stem(
+        application, environment, moment=moment, run=context.run.id.hex, attempt=context.run.attempt
+    )
+    document: dict[str, Any] = {
+        "format": manifest.FORMAT,
+        "id": uuid.uuid4().hex,
+        "stem": stem,
+        "application": application,
+        "environment": environment,
+        "run": str(context.run.id),
+        "seed": secrets.randbits(31),
+    }
+    written: list[str] = []
+    try:
+        parts = [_database_part(context, address, document, options, ring, written, progress)]
+        if files:
+            parts.append(_configuration_part(context, files, document, options, ring, written))
+        parts = [_publishable(context, part, written) for part in parts]
+        document |= {
+            "parts": [part.as_json() for part in parts],
+            "finished_at": datetime.now(UTC).isoformat(),
+            "seconds": round(time.monotonic() - began, 3),
+        }
+        return _publish(context, document, parts, ring, written)
+    except BaseException:
+        # The manifest goes first: without it, the other objects are nothing.
+        for key in reversed(written):
+            storage.remove(key)
+        raise
+
+
+def _clear_abandoned(context: RunContext, application: str, environment: str) -> None:
+    """Remove objects that a killed attempt left without a manifest."""
+    for key, run_hex, attempt in manifest.unpublished(application, environment):
+        row = Run.objects.filter(pk=run_hex).values_list("state", "attempt").first()
+        if row is not None and (row[0] != RunState.RUNNING or attempt < row[1]):
+            storage.remove(key)
+            context.note(f"Removed {key}, which an attempt that was killed left behind.")
+
+
+@contextmanager
+def _snapshot(address: Address, options: BackupOptions) -> Iterator[tuple[Connection, str]]:
+    """A repeatable-read transaction and the name under which other sessions can see the same."""
+    connection = connect(address, what="the database", autocommit=True, lock_timeout=options.lock_timeout)
+    try:
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        connection.autocommit = False
+        yield connection, str(one(connection, "SELECT pg_export_snapshot()"))
+    except psycopg.Error as error:
+        raise explain(error, address, what="the database") from error
+    finally:
+        connection.close()
+
+
+def _database_part(
+    context: RunContext,
+    address: Address,
+    document: dict[str, Any],
+    options: BackupOptions,
+    ring: KeyRing,
+    written: list[str],
+    progress: Progress | None,
+) -> Part:
+    """Dump the database; in the very same snapshot count and hash what is dumped."""
+    with _snapshot(address, options) as (connection, name):
+        described = facts.database_facts(connection)
+        _refuse_newer(context, described["server"]["version"])
+        expected = facts.expected_dump_size(connection)
+        before = facts.sequence_positions(connection)
+        document |= described | {"snapshot_at": _snapshot_moment(connection)}
+
+        def seen(done: int) -> None:
+            if progress is not None:
+                progress(done, max(done, expected), "bytes")
+
+        with Background(connection, lambda: facts.content(connection, document["seed"])) as counting:
+            dump = dumping.dump(
+                context, address, snapshot=name, lock_timeout=options.lock_timeout, progress=seen
+            )
+            part = _store(document, "database", dump, options, ring, written)
+            document |= counting.result(context)
+        after = facts.sequence_positions(connection)
+    document["sequences"] = {
+        label: {"before": position, "after": after.get(label, position)} for label, position in before.items()
+    }
+    return part
+
+
+def _snapshot_moment(connection: Connection) -> str:
+    return str(one(connection, "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"))
+
+
+def _refuse_newer(context: RunContext, server: int) -> None:
+    tool = dumping.program_major(context, "pg_dump")
+    if server // 10000 > tool:
+        raise CheckError(
+            f"The server is version {version_name(server)}, newer than this worker's pg_dump {tool}.",
+            remedy="Install client programs of the server's version on the worker and set POSTGRES_BIN.",
+        )
+
+
+def _configuration_part(
+    context: RunContext,
+    files: list[Any],
+    document: dict[str, Any],
+    options: BackupOptions,
+    ring: KeyRing,
+    written: list[str],
+) -> Part:
+    taken: list[configuration.ConfigurationFile] = []
+    context.note(f"{len(files)} configuration file(s)")
+    part = _store(document, "configuration", configuration.pack(files, taken), options, ring, written)
+    document["configuration"] = [item.as_json() for item in taken]
+    return part
+
+
+def _store(
+    document: Mapping[str, Any],
+    name: str,
+    source: Generator[bytes],
+    options: BackupOptions,
+    ring: KeyRing,
+    written: list[str],
+) -> Part:
+    """Compress, seal and write one part under a name that says that it is not published yet."""
+    count = _Count()
+    key = f"{document['stem']}.{name}.partial"
+    written.append(key)
+    with ExitStack() as stack:
+        # Closed from the outside in when the writing fails, so that no child outlives it.
+        plain = stack.enter_context(closing(count.of(source)))
+        stack.enter_context(closing(source))
+        packed = dumping.compressed(plain, level=options.compression_level)
+        sealed = seal(packed, ring=ring, label=manifest.part_label(document["id"], name))
+        stored = storage.write(key, sealed)
+    return Part(name, key, stored.size, stored.sha256, count.size)
+
+
+class _Count:
+    def __init__(self) -> None:
+        self.size = 0
+
+    def of(self, source: Iterable[bytes]) -> Generator[bytes]:
+        for piece in source:
+            self.size += len(piece)
+            yield piece
+
+
+def _publishable(context: RunContext, part: Part, written: list[str]) -> Part:
+    """Give a part its final name and read it back: its size and digest are those of what was written."""
+    key = part.key.removesuffix(".partial")
+    written.append(key)
+    storage.move(part.key, key)
+    found = storage.read_back(key, lambda _: context.check())
+    if (found.size, found.sha256) != (part.size, part.sha256):
+        raise CheckError(
+            f"The storage gives back {key} otherwise than it was written:"
+            f" {found.size:,} of {part.size:,} bytes, sha256 {found.sha256[:12]} instead of {part.sha256[:12]}.",
+            remedy="Nothing was published. Check the storage's disk, then run the backup again.",
+        )
+    return Part(part.name, key, part.size, part.sha256, part.plain_size)
+
+
+def _publish(
+    context: RunContext, document: dict[str, Any], parts: list[Part], ring: KeyRing, written: list[str]
+) -> TakenBackup:
+    context.check()
+    text = manifest.sealed_text(document, ring)
+    key = document["stem"] + manifest.SUFFIX
+    written.append(key)
+    stored = storage.write(key, [text])
+    if storage.read_back(key) != stored:
+        raise CheckError(f"The storage gives back {key} otherwise than it was written.", remedy="Run it again.")
+    loaded = manifest.load(key, ring)
+    context.note(f"Published {key}")
+    kept = [Artifact(part.name, part.key, part.size, part.sha256) for part in parts]
+    return TakenBackup(key, loaded, [*kept, Artifact("manifest", key, stored.size, stored.sha256)])
+
+
+def newest(application: str, environment: str) -> TakenBackup:
+    """The newest published backup of an environment (slugs). CheckError when there is none."""
+    return described(manifest.newest_key(application, environment))
+
+
+def described(manifest_key: str) -> TakenBackup:
+    """A published backup by the key of its manifest; the manifest is proved, the objects are not read."""
+    document = manifest.load(manifest_key)
+    kept = [Artifact(part.name, part.key, part.size, part.sha256) for part in manifest.parts(document).values()]
+    return TakenBackup(manifest_key, document, kept)
+
+
+def authenticate(manifest_key: str, progress: Progress | None = None) -> dict[str, Any]:
+    """Read every byte of a backup and prove it; returns the manifest. CheckError names what is wrong."""
+    ring = KeyRing.from_settings()
+    document = manifest.load(manifest_key, ring)
+    manifest.authenticate(document, ring, progress)
+    return document
+
+
+def load_database(
+    context: RunContext, document: Mapping[str, Any], address: Address, *, progress: Progress | None = None
+) -> None:
+    """Stream the database part into an empty database. The caller has authenticated the backup."""
+    expected = manifest.parts(document)["database"].plain_size
+    done = 0
+    with manifest.plain(document, "database", KeyRing.from_settings()) as pieces:
+
+        def counted() -> Iterator[bytes]:
+            nonlocal done
+            for piece in dumping.decompressed(pieces):
+                done += len(piece)
+                if progress is not None:
+                    progress(done, expected, "bytes")
+                yield piece
+
+        dumping.load(context, address, counted(), arguments=["--single-transaction"])
+    if done != expected:
+        raise CheckError(f"The backup gave {done:,} bytes of dump, and {expected:,} were taken.")
+
+
+def configuration_of(document: Mapping[str, Any], folder: Any = None) -> list[configuration.ConfigurationFile]:
+    """The configuration files in a backup; written below ``folder`` where one is given. Empty when none was taken."""
+    if "configuration" not in manifest.parts(document):
+        return []
+    with manifest.plain(document, "configuration", KeyRing.from_settings()) as pieces:
+        return configuration.unpack(dumping.decompressed(pieces), folder)
+
+
+class Phases:
+    """Seconds of each phase of a recovery."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.monotonic() - began, 3)
+
+    @property
+    def total(self) -> float:
+        return round(sum(self.seconds.values()), 3)
 
 
 def restore(
@@ -80,14 +354,96 @@ def restore(
     old one stays under another name (``RestoreReport.replaced``). When this raises before the swap the old one is
     untouched, and the message says so.
     """
-    raise NotImplementedError
+    target = Address.parse(database_url, what="The address to restore to")
+    phases = Phases()
+    if not clean:
+        with phases.phase("authenticate"):
+            document = authenticate(manifest_key, _looking(context, progress))
+        with connected(target, what="the target database") as connection:
+            facts.require(connection, document)
+            _refuse_full(connection, target)
+        _fill(context, document, target, phases, progress)
+        return _report(manifest_key, document, target.database, "", phases)
+    try:
+        return _restore_beside(context, manifest_key, target, phases, progress)
+    except CheckError as error:
+        if "untouched" in error.message:
+            raise
+        raise CheckError(
+            f"{error.message} The database {target.database} is untouched.", remedy=error.remedy
+        ) from error
 
 
-def newest(application: str, environment: str) -> TakenBackup:
-    """The newest published backup of an environment (slugs). CheckError when there is none."""
-    raise NotImplementedError
+def _restore_beside(
+    context: RunContext, manifest_key: str, target: Address, phases: Phases, progress: Progress | None
+) -> RestoreReport:
+    with phases.phase("authenticate"):
+        document = authenticate(manifest_key, _looking(context, progress))
+    orders = maintenance(target)
+    with connected(orders, what="the server") as connection:
+        facts.require(connection, document)
+    with phases.phase("create"):
+        stack = ExitStack()
+        fresh = stack.enter_context(
+            scratch.scratch_database(context, target, "restore", like=document["database"])
+        )
+    with stack:
+        _fill(context, document, fresh, phases, progress)
+        aside = scratch.set_aside_name(target.database, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+        context.check()
+        with phases.phase("swap"):
+            scratch.swap(context, orders, fresh=fresh.database, target=target.database, aside=aside)
+    context.note(f"{target.database} holds the backup now; what it was is kept as {aside}.")
+    with connected(orders, what="the server") as connection:
+        for name in scratch.drop_older_set_aside(connection, target.database, aside):
+            context.note(f"Dropped {name}, which an earlier restore had set aside.")
+    return _report(manifest_key, document, target.database, aside, phases)
 
 
-def authenticate(manifest_key: str, progress: Progress | None = None) -> dict[str, Any]:
-    """Read every byte of a backup and prove it; returns the manifest. CheckError names what is wrong."""
-    raise NotImplementedError
+def _fill(
+    context: RunContext, document: Mapping[str, Any], target: Address, phases: Phases, progress: Progress | None
+) -> None:
+    """Load, analyze and compare; CheckError when what came out is not what went in."""
+    with phases.phase("restore"):
+        load_database(context, document, target, progress=progress)
+    with connected(target, what="the restored database") as connection:
+        with phases.phase("analyze"):
+            patiently(context, connection, lambda: connection.execute("ANALYZE"))
+        with phases.phase("compare"):
+            found = patiently(context, connection, lambda: comparing.compare(connection, document))
+    if found.differences:
+        raise CheckError(
+            f"The restored database differs from its backup: {' '.join(found.differences[:5])}",
+            remedy="Drill this backup to see every difference; use another backup.",
+        )
+
+
+def _refuse_full(connection: Connection, target: Address) -> None:
+    if one(
+        connection,
+        "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relkind IN ('r', 'v', 'm', 'p', 'S')"
+        " AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')",
+    ):
+        raise CheckError(
+            f"The database {target.database} is not empty, and nothing in it was changed.",
+            remedy="Restore with clean, which replaces it, or give an empty database.",
+        )
+
+
+def _looking(context: RunContext, progress: Progress | None) -> Callable[[float, float | None, str], None]:
+    def seen(done: float, total: float | None, unit: str) -> None:
+        context.check()
+        if progress is not None:
+            progress(done, total, unit)
+
+    return seen
+
+
+def _report(
+    manifest_key: str, document: Mapping[str, Any], database: str, replaced: str, phases: Phases
+) -> RestoreReport:
+    tables = document["tables"]
+    return RestoreReport(
+        manifest_key, database, replaced, len(tables), sum(table["rows"] for table in tables.values()), phases.seconds
+    )

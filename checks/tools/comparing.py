@@ -1,0 +1,99 @@
+"""A restored database against the manifest of its backup: one sentence for each difference."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from checks.tools import digest, facts, schema
+from checks.tools.digest import SequenceState
+from checks.tools.postgres import Connection
+
+MAX_NAMED = 50
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``tables``: one row for each table with both sides. ``differences``: sentences; none means equal."""
+
+    tables: list[dict[str, Any]]
+    differences: list[str]
+    sequences: int = 0
+    objects: int = 0
+    figures: dict[str, int] = field(default_factory=dict)
+
+
+def compare(connection: Connection, document: Mapping[str, Any], *, note: Any = None) -> Comparison:
+    """Rows, checksums, large objects, sequences and schema. Takes its numbers from the connected database."""
+    found = facts.content(connection, document["seed"], note=note)
+    rows, told = _tables(document["tables"], found["tables"])
+    told += _large_objects(document["large_objects"], found["large_objects"])
+    told += _sequences(connection, document)
+    told += _schema(document["schema"], found["schema"])
+    return Comparison(rows, told, len(document["sequences"]), len(document["schema"]["objects"]))
+
+
+def _tables(expected: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    rows, told = [], []
+    for name in sorted(expected.keys() | found.keys()):
+        was, now = expected.get(name), found.get(name)
+        equal = was == now
+        rows.append(
+            {"table": name, "expected": was and was["rows"], "found": now and now["rows"], "equal": equal}
+        )
+        if equal:
+            continue
+        if now is None:
+            told.append(f"Table {name} of the backup is missing after the restore.")
+        elif was is None:
+            told.append(f"Table {name} is there after the restore, but not in the backup.")
+        elif was["rows"] != now["rows"]:
+            told.append(f"Table {name} has {now['rows']:,} rows after the restore and had {was['rows']:,}.")
+        else:
+            told.append(f"Table {name} has as many rows as it had ({now['rows']:,}), but their content differs.")
+    return rows, told
+
+
+def _large_objects(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    if expected["rows"] != found["rows"]:
+        return [f"There are {found['rows']:,} large objects after the restore, and there were {expected['rows']:,}."]
+    return [] if expected == found else ["The content of the large objects differs."]
+
+
+def _sequences(connection: Connection, document: Mapping[str, Any]) -> list[str]:
+    """Sequences are outside of snapshots, so the dump's value lies between the two noted around it.
+
+    One that stands behind the values of its column is told only where that was not so before.
+    """
+    expected, told = document["sequences"], []
+    found = digest.sequences(connection)
+    for name, was in sorted(expected.items()):
+        now = found.get(name)
+        if now is None:
+            told.append(f"Sequence {name} of the backup is missing after the restore.")
+            continue
+        least = SequenceState(was["before"], now.increment, None)
+        most = SequenceState(was["after"], now.increment, None)
+        if not now.passed(least) or not most.passed(now):
+            told.append(
+                f"Sequence {name} stands at {_shown(now.position)} after the restore;"
+                f" it stood at {_shown(was['before'])} to {_shown(was['after'])}."
+            )
+    told += [f"Sequence {name} appeared after the restore." for name in sorted(found.keys() - expected.keys())]
+    for name, position, extreme in digest.behind_their_column(connection):
+        if name not in document["behind"]:
+            told.append(f"Sequence {name} stands at {_shown(position)}, behind the value {extreme} of its own column.")
+    return told
+
+
+def _shown(position: int | None) -> str:
+    return "its start" if position is None else str(position)
+
+
+def _schema(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    missing, surplus, changed = schema.differences(expected["objects"], found["objects"])
+    told = [f"The {name} is missing after the restore." for name in missing]
+    told += [f"The {name} is there after the restore, but not in the backup." for name in surplus]
+    told += [f"The {name} is defined otherwise after the restore." for name in changed]
+    if len(told) > MAX_NAMED:
+        told = [*told[:MAX_NAMED], f"{len(told) - MAX_NAMED:,} more differences of the schema."]
+    return told

@@ -1,0 +1,163 @@
+"""What a database holds, in numbers that can be compared: rows, checksums, sequences.
+
+A table's checksum is the sum of a 64-bit hash of each row, so the order of rows does not matter and one changed bit
+does. Rows are hashed in PostgreSQL's binary form; columns of types that are not built in go through text, because the
+binary form holds type numbers that differ between databases.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import LiteralString, cast
+
+from psycopg import sql
+
+from checks.tools.postgres import Connection
+
+_TABLES: LiteralString = """
+    SELECT c.oid::bigint, n.nspname, c.relname
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND c.relpersistence <> 't'
+      AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+      AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
+                      AND d.objid = c.oid AND d.deptype = 'e')
+    ORDER BY 2, 3
+"""
+
+# record_send would write the number of a type that is not built in; reg* types are numbers of other objects; a few
+# built-in types have no binary form.
+_COLUMNS: LiteralString = """
+    SELECT a.attname,
+           t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typname LIKE 'reg%%'
+           OR t.typname LIKE '\\_reg%%' OR t.typsend = 0 OR t.typtype IN ('c', 'd', 'e', 'p')
+           OR COALESCE(e.typsend = 0, false) AS as_text
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typelem <> 0
+    WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attname
+"""
+
+_SEQUENCES: LiteralString = """
+    SELECT n.nspname, c.relname, s.seqincrement,
+           (SELECT format('%I.%I', tn.nspname, tc.relname) FROM pg_catalog.pg_depend d
+              JOIN pg_catalog.pg_class tc ON tc.oid = d.refobjid JOIN pg_catalog.pg_namespace tn
+              ON tn.oid = tc.relnamespace WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid
+              AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i') LIMIT 1),
+           (SELECT a.attname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attribute a
+              ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+              WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid
+              AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+              AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) LIMIT 1)
+    FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+    ORDER BY 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    oid: int
+    schema: str
+    name: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True)
+class TableDigest:
+    """``checksum`` is the decimal sum of the row hashes, "0" for no row."""
+
+    rows: int
+    checksum: str
+
+
+def tables(connection: Connection) -> list[Table]:
+    """Every ordinary table of the database, partitions one by one; what belongs to an extension is left out."""
+    return [Table(*row) for row in connection.execute(_TABLES).fetchall()]
+
+
+def digest_table(connection: Connection, table: Table, seed: int) -> TableDigest:
+    """Count and checksum of one table, in whatever snapshot the connection has."""
+    columns = [
+        sql.SQL("t.{}::text" if as_text else "t.{}").format(sql.Identifier(name))
+        for name, as_text in connection.execute(_COLUMNS, [table.oid]).fetchall()
+    ]
+    # The outer ROW of one column keeps "no column" and "one null column" apart.
+    query = sql.SQL(
+        "SELECT count(*), COALESCE(sum(hashbyteaextended(record_send(ROW({})), {})), 0)::text FROM ONLY {} AS t"
+    ).format(sql.SQL(", ").join(columns), sql.Literal(seed), sql.Identifier(table.schema, table.name))
+    rows, checksum = cast("tuple[int, str]", connection.execute(query).fetchone())
+    return TableDigest(rows, checksum)
+
+
+def digest_tables(
+    connection: Connection, seed: int, progress: Callable[[str, int, int], None] | None = None
+) -> dict[str, TableDigest]:
+    """'schema.table' -> digest, for all tables. ``progress``: label, tables done, tables in all; before each one."""
+    found = tables(connection)
+    digests = {}
+    for index, table in enumerate(found):
+        if progress is not None:
+            progress(table.label, index, len(found))
+        digests[table.label] = digest_table(connection, table, seed)
+    return digests
+
+
+def digest_large_objects(connection: Connection, seed: int) -> TableDigest:
+    """Count and checksum of the large objects, each hashed with its number."""
+    query = sql.SQL(
+        "SELECT count(*), COALESCE(sum(hashbyteaextended(lo_get(oid), {0} # oid::bigint)), 0)::text"
+        " FROM pg_catalog.pg_largeobject_metadata"
+    ).format(sql.Literal(seed))
+    rows, checksum = cast("tuple[int, str]", connection.execute(query).fetchone())
+    return TableDigest(rows, checksum)
+
+
+@dataclass(frozen=True)
+class SequenceState:
+    """``position``: the last value given out, or None where none was.
+
+    ``owner``: (table, quoted where it needs it by the server, and column) or None.
+    """
+
+    position: int | None
+    increment: int
+    owner: tuple[LiteralString, str] | None
+
+    def passed(self, other: "SequenceState") -> bool:
+        """Whether this one is at or beyond the other, in the direction of the sequence."""
+        if other.position is None:
+            return True
+        if self.position is None:
+            return False
+        return self.position >= other.position if self.increment > 0 else self.position <= other.position
+
+
+def sequences(connection: Connection) -> dict[str, SequenceState]:
+    """'schema.sequence' -> state. Sequences are outside of snapshots: this is now, whatever the transaction sees."""
+    states = {}
+    for schema, name, increment, table, column in connection.execute(_SEQUENCES).fetchall():
+        query = sql.SQL("SELECT CASE WHEN is_called THEN last_value END FROM {}").format(sql.Identifier(schema, name))
+        row = connection.execute(query).fetchone()
+        owner = (table, column) if table and column else None
+        states[f"{schema}.{name}"] = SequenceState(row[0] if row else None, increment, owner)
+    return states
+
+
+def behind_their_column(connection: Connection) -> list[tuple[str, int | None, int]]:
+    """Sequences that would give out a value their column already holds: (sequence, position, value in the column)."""
+    behind = []
+    for name, state in sequences(connection).items():
+        if state.owner is None:
+            continue
+        table, column = state.owner
+        extreme_of = sql.SQL("max" if state.increment > 0 else "min")
+        query = sql.SQL("SELECT {}({})::bigint FROM {}").format(extreme_of, sql.Identifier(column), sql.SQL(table))
+        row = connection.execute(query).fetchone()
+        extreme = row[0] if row else None
+        if extreme is not None and not state.passed(SequenceState(extreme, state.increment, None)):
+            behind.append((name, state.position, extreme))
+    return behind

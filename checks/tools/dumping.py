@@ -1,0 +1,175 @@
+"""pg_dump and pg_restore as streams, and what their complaints mean."""
+
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import zstandard
+
+from checks.errors import CheckError
+from checks.kinds.base import RunContext
+from checks.tools.postgres import Address, binary
+from checks.tools.storage import READ
+
+_TAIL = 20_000
+
+_COMPLAINTS = (
+    (r"server version mismatch", "The server at {server} is newer than the {program} of this worker",
+     "Install client programs of the server's version on the worker and set POSTGRES_BIN."),
+    (r"lock timeout|could not obtain lock", "A table of {database} is locked by another session and was not released "
+     "in time", "Look at pg_stat_activity for the session that holds it, then start again."),
+    (r"No space left on device|could not extend file|could not write to file", "The disk of {server} is full",
+     "Free space on that server, then start again."),
+    (r'extension "[^"]*" is not available|could not open extension control file',
+     "An extension that the backup needs is not installed at {server}", "Install it on that server."),
+    (r'permission denied to create extension', "Role {role} may not create an extension that the backup needs",
+     "Let an administrator create it in template1 there, or use a role that may."),
+    (r'role "[^"]*" does not exist', "A role that the backup needs does not exist at {server}", "Create it there."),
+    (r"permission denied|must be owner|must be able to SET ROLE", "Role {role} lacks a right at {server}",
+     "Grant it, or use another role in the plan."),
+    (r"password authentication failed|no password supplied", "The password of role {role} is wrong at {server}",
+     "Set the right password in the secret that the plan names."),
+    (r"server closed the connection|terminating connection|connection to server was lost|shutting down",
+     "The server {server} ended the session", "See its log, then start again."),
+    (r"Connection refused", "Nothing listens at {server}", "Start PostgreSQL there, or correct host and port."),
+)  # fmt: skip
+
+
+def complaint(program: str, code: int, text: str, address: Address) -> CheckError:
+    """What a program wrote to stderr, and its exit status -> CheckError with cause and mend."""
+    lines = [line for line in text.splitlines() if "error" in line.lower() or "fatal" in line.lower()]
+    said = (lines or text.splitlines() or [""])[-1].strip()[:500]
+    told = {"server": address.server, "role": address.role, "database": address.database, "program": program}
+    for pattern, message, remedy in _COMPLAINTS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return CheckError(f"{message.format(**told)}. {program} said: {said}", remedy=remedy)
+    if code < 0:
+        return CheckError(f"{program} was ended by signal {-code}.", remedy="Start the run again.")
+    return CheckError(f"{program} ended with exit status {code}: {said or 'it said nothing'}")
+
+
+class _Told:
+    """A command's stderr, kept in the run's scratch folder: its last lines tell the cause of a failure."""
+
+    def __init__(self, context: RunContext, name: str) -> None:
+        self._context = context
+        self._path = Path(context.scratch) / f"{name}.stderr"
+
+    def argv(self, command: Sequence[str]) -> list[str]:
+        return ["/bin/sh", "-c", 'exec "$@" 2>"$0"', str(self._path), *command]
+
+    def text(self) -> str:
+        """Everything said, at most the last lines; also written to the run's log."""
+        try:
+            data = self._path.read_bytes()[-_TAIL:]
+        except FileNotFoundError:
+            return ""
+        self._path.unlink()
+        text = data.decode(errors="replace").strip()
+        for line in text.splitlines()[-50:]:
+            self._context.warn(line)
+        return text
+
+
+def dump(
+    context: RunContext,
+    address: Address,
+    *,
+    snapshot: str = "",
+    lock_timeout: timedelta,
+    arguments: Sequence[str] = (),
+    progress: Callable[[int], None] | None = None,
+) -> Generator[bytes]:
+    """The pieces of an uncompressed custom-format dump. Ends normally only when pg_dump's exit status was 0."""
+    dbname, variables = address.for_command()
+    told = _Told(context, "pg_dump")
+    command = [
+        binary("pg_dump"), "--format=custom", "--compress=none", "--no-password", "--no-tablespaces",
+        f"--lock-wait-timeout={int(lock_timeout.total_seconds() * 1000)}", f"--dbname={dbname}", *arguments,
+    ]  # fmt: skip
+    if snapshot:
+        command.append(f"--snapshot={snapshot}")
+    context.note(f"pg_dump of {address.database} at {address.server}")
+    done = 0
+    with context.pipe(told.argv(command), stdout=True, variables={**variables, "LC_ALL": "C"}) as pipe:
+        assert pipe.stdout is not None
+        while piece := pipe.stdout.read(READ):
+            context.check()
+            done += len(piece)
+            if progress is not None:
+                progress(done)
+            yield piece
+        code = pipe.wait()
+    text = told.text()
+    context.check()
+    if code != 0:
+        raise complaint("pg_dump", code, text, address)
+
+
+def load(context: RunContext, address: Address, pieces: Iterable[bytes], *, arguments: Sequence[str] = ()) -> None:
+    """Restore a custom-format dump from a stream. Returns only when pg_restore's exit status was 0."""
+    dbname, variables = address.for_command()
+    told = _Told(context, "pg_restore")
+    command = [
+        binary("pg_restore"), "--exit-on-error", "--no-password", "--no-tablespaces", f"--dbname={dbname}", *arguments,
+    ]  # fmt: skip
+    context.note(f"pg_restore into {address.database} at {address.server}")
+    with context.pipe(told.argv(command), stdin=True, variables={**variables, "LC_ALL": "C"}) as pipe:
+        assert pipe.stdin is not None
+        open_ended = True
+        for piece in pieces:
+            context.check()
+            if open_ended:
+                try:
+                    pipe.stdin.write(piece)
+                except BrokenPipeError:
+                    # It stopped reading. Its exit status and its words say why; the rest of the source is still proved.
+                    open_ended = False
+                    if pipe.wait() != 0:
+                        break
+        if open_ended:
+            _close(pipe.stdin)
+        code = pipe.wait()
+    text = told.text()
+    context.check()
+    if code != 0:
+        raise complaint("pg_restore", code, text, address)
+
+
+def _close(stream: object) -> None:
+    try:
+        stream.close()  # type: ignore[attr-defined]
+    except BrokenPipeError:
+        return
+
+
+def compressed(pieces: Iterable[bytes], *, level: int) -> Iterator[bytes]:
+    """A zstd stream with its own checksum."""
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
+    for piece in pieces:
+        if packed := compressor.compress(piece):
+            yield packed
+    yield compressor.flush()
+
+
+def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The inverse of ``compressed``. CheckError when the stream is damaged or ends early."""
+    decompressor = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        for piece in pieces:
+            if plain := decompressor.decompress(piece):
+                yield plain
+    except zstandard.ZstdError as error:
+        raise CheckError(f"The compressed stream is damaged: {error}") from error
+    if not decompressor.eof:
+        raise CheckError("The compressed stream ends before its end.")
+
+
+def program_major(context: RunContext, name: str) -> int:
+    """The major version of a PostgreSQL program of this worker."""
+    done = context.capture([binary(name), "--version"], timeout=30)
+    found = re.search(r"\(PostgreSQL\) (\d+)", done.output)
+    if not found:
+        raise CheckError(f"{name} --version says {done.output.strip()!r}, which names no PostgreSQL version.")
+    return int(found.group(1))

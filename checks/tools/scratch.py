@@ -1,0 +1,255 @@
+"""Databases that a run makes for itself: named after the run, dropped at its end, swept up when a worker died."""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import errors, sql
+
+from checks.enums import RunState
+from checks.errors import Cancelled, CheckError, Fenced
+from checks.kinds.base import RunContext
+from checks.models import Run
+from checks.tools.background import patiently
+from checks.tools.postgres import (
+    Address,
+    Connection,
+    connected,
+    database_exists,
+    drop_database,
+    explain,
+    maintenance,
+    one,
+)
+
+_NAME = re.compile(r"gonogo_(drill|clone|restore)_(?P<run>[0-9a-f]{32})_(?P<attempt>\d+)")
+
+
+def name_of(context: RunContext, purpose: str) -> str:
+    """The scratch database of this attempt. ``purpose``: drill, clone or restore."""
+    return f"gonogo_{purpose}_{context.run.id.hex}_{context.run.attempt}"
+
+
+def sweep(context: RunContext, connection: Connection) -> list[str]:
+    """Drop scratch databases of attempts that are over; returns their names. Those of other programs stay."""
+    dropped = []
+    rows = connection.execute("SELECT datname FROM pg_catalog.pg_database WHERE datname LIKE 'gonogo\\_%'").fetchall()
+    for (name,) in rows:
+        match = _NAME.fullmatch(name)
+        if match is None or not _is_over(context, match["run"], int(match["attempt"])):
+            continue
+        try:
+            drop_database(connection, name)
+        except errors.InsufficientPrivilege:
+            context.warn(f"The leftover database {name} belongs to another role and stays.")
+        else:
+            context.note(f"Dropped {name}, which an earlier attempt left behind.")
+            dropped.append(name)
+    return dropped
+
+
+def _is_over(context: RunContext, run_hex: str, attempt: int) -> bool:
+    if run_hex == context.run.id.hex:
+        return attempt < context.run.attempt
+    row = Run.objects.filter(pk=run_hex).values_list("state", "attempt").first()
+    # A run that this installation does not know may be another installation's, at work right now.
+    return row is not None and (row[0] != RunState.RUNNING or attempt < row[1])
+
+
+@contextmanager
+def scratch_database(
+    context: RunContext, server: Address, purpose: str, *, like: Mapping[str, Any] | None = None
+) -> Iterator[Address]:
+    """An empty database on the server of ``server``, dropped at the end, however the end comes.
+
+    ``like``: the ``database`` part of a manifest, for encoding and locale; else those of ``server``'s own database.
+    """
+    name = name_of(context, purpose)
+    orders = maintenance(server)
+    with connected(orders, what="the server") as connection:
+        sweep(context, connection)
+        shape = like or shape_of(connection, server.database)
+        drop_database(connection, name)
+        try:
+            patiently(context, connection, lambda: create_empty(connection, name, shape))
+            yield server.named(name)
+        finally:
+            _drop_at_the_end(context, orders, name)
+
+
+def _drop_at_the_end(context: RunContext, orders: Address, name: str) -> None:
+    """On a connection of its own, because the first one may be broken or in the midst of a cancelled statement."""
+    with connected(orders, what="the server") as connection:
+        if not database_exists(connection, name):
+            return
+        drop_database(connection, name)
+    with contextlib.suppress(Cancelled, Fenced):
+        context.note(f"Dropped the scratch database {name}.")
+
+
+def shape_of(connection: Connection, database: str) -> dict[str, Any]:
+    """Encoding and locale of a database."""
+    row = connection.execute(
+        "SELECT pg_encoding_to_char(encoding), datlocprovider::text, datcollate, datctype, to_jsonb(d)->>'datlocale'"
+        " FROM pg_catalog.pg_database d WHERE datname = %s",
+        [database],
+    ).fetchone()
+    if row is None:
+        raise CheckError(f"There is no database {database} on that server.", remedy="Correct the address in the plan.")
+    return dict(zip(("encoding", "locale_provider", "collate", "ctype", "locale"), row, strict=True))
+
+
+_PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin", "d": "libc"}
+
+
+def create_empty(connection: Connection, name: str, shape: Mapping[str, Any]) -> None:
+    """CREATE DATABASE from template0 with the encoding and locale of ``shape``."""
+    provider = _PROVIDERS[shape["locale_provider"]]
+    options: list[sql.Composable] = [
+        sql.SQL("TEMPLATE template0"),
+        sql.SQL("ENCODING {}").format(sql.Literal(shape["encoding"])),
+        sql.SQL("LC_COLLATE {}").format(sql.Literal(shape["collate"])),
+        sql.SQL("LC_CTYPE {}").format(sql.Literal(shape["ctype"])),
+    ]
+    if connection.info.server_version >= 150000:
+        options.append(sql.SQL("LOCALE_PROVIDER {}").format(sql.Identifier(provider)))
+    if shape["locale"] and provider in ("icu", "builtin"):
+        word: LiteralString = "ICU_LOCALE {}" if provider == "icu" else "BUILTIN_LOCALE {}"
+        options.append(sql.SQL(word).format(sql.Literal(shape["locale"])))
+    statement = sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(" ").join(options))
+    try:
+        connection.execute(statement)
+    except errors.InvalidParameterValue as error:
+        raise CheckError(
+            f"The server cannot make a database with the encoding and locale of the original: {error}",
+            remedy="Install that locale on the server, or restore on a server like the original.",
+        ) from error
+    except errors.InsufficientPrivilege as error:
+        raise CheckError(
+            f"Role {connection.info.user} may not create databases on the server: {error}",
+            remedy=f"ALTER ROLE {connection.info.user} CREATEDB;",
+        ) from error
+
+
+def copy_by_template(context: RunContext, orders: Address, source: str, name: str) -> bool:
+    """Copy a database file by file; False when somebody is connected to it. Visitors that come meanwhile wait."""
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+        sql.Identifier(name), sql.Identifier(source)
+    )
+    with connected(orders, what="the server") as connection:
+        if sessions(connection, source):
+            return False
+        try:
+            patiently(context, connection, lambda: connection.execute(statement))
+        except errors.ObjectInUse:
+            return False
+        except errors.InsufficientPrivilege:
+            context.note("The role may not copy this database as a template.")
+            return False
+        except psycopg.Error as error:
+            raise explain(error, orders, what="the clone") from error
+    return True
+
+
+def swap(context: RunContext, orders: Address, *, fresh: str, target: str, aside: str) -> None:
+    """Give ``fresh`` the name ``target``, and ``target`` the name ``aside``, in one transaction.
+
+    Sessions of the old database are ended first. When this raises, the old database is as it was and open again.
+    """
+    old, new = sql.Identifier(target), sql.Identifier(fresh)
+    with connected(orders, what="the server") as connection:
+        settings = _copy_of_settings(connection, target, fresh)
+        connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(old))
+        try:
+            _end_sessions(connection, target)
+            _end_sessions(connection, fresh)
+            with connection.transaction():
+                connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(old, sql.Identifier(aside)))
+                connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(new, old))
+                for statement in settings:
+                    connection.execute(statement)
+        except BaseException as error:
+            with connected(orders, what="the server") as another:
+                another.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(old))
+            if isinstance(error, psycopg.Error):
+                told = explain(error, orders, what="the swap of the databases")
+                raise CheckError(f"{told.message} The database {target} is untouched.", remedy=told.remedy) from error
+            raise
+        connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(aside)))
+
+
+def sessions(connection: Connection, database: str) -> int:
+    """How many sessions of people and programs a database has; the server's own workers have no role."""
+    query: LiteralString = (
+        "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL"
+    )
+    return int(one(connection, query, [database]))
+
+
+def _end_sessions(connection: Connection, database: str) -> None:
+    for _ in range(50):
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 1000) FROM pg_catalog.pg_stat_activity"
+            " WHERE datname = %s AND usesysid IS NOT NULL",
+            [database],
+        )
+        if not sessions(connection, database):
+            return
+    raise CheckError(f"Sessions of the database {database} do not end.", remedy="Stop the application, then try again.")
+
+
+def _copy_of_settings(connection: Connection, source: str, target: str) -> list[sql.Composed]:
+    """Statements that give the fresh database the old one's owner, rights and settings; run after the renaming."""
+    name = sql.Identifier(source)  # the fresh one carries this name by then
+    owner = one(
+        connection, "SELECT pg_get_userbyid(datdba) FROM pg_catalog.pg_database WHERE datname = %s", [source]
+    )
+    statements: list[sql.Composed] = []
+    ours = one(connection, "SELECT pg_get_userbyid(datdba) FROM pg_catalog.pg_database WHERE datname = %s", [target])
+    if owner != ours:
+        statements.append(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(owner)))
+    grants = connection.execute(
+        "SELECT CASE WHEN a.grantee = 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END, a.privilege_type, a.is_grantable"
+        " FROM pg_catalog.pg_database d, aclexplode(d.datacl) a WHERE d.datname = %s",
+        [source],
+    ).fetchall()
+    if grants:
+        statements.append(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+    for grantee, privilege, grantable in grants:
+        statements.append(
+            sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
+                sql.SQL(privilege), name, sql.Identifier(grantee) if grantee else sql.SQL("PUBLIC"),
+                sql.SQL(" WITH GRANT OPTION" if grantable else ""),
+            )
+        )  # fmt: skip
+    settings = connection.execute(
+        "SELECT unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_database d"
+        " ON d.oid = s.setdatabase WHERE d.datname = %s AND s.setrole = 0",
+        [source],
+    ).fetchall()
+    for (setting,) in settings:
+        key, _, value = setting.partition("=")
+        statement = sql.SQL("ALTER DATABASE {} SET {} TO {}")
+        statements.append(statement.format(name, sql.Identifier(key), sql.Literal(value)))
+    return statements
+
+
+def set_aside_name(target: str, moment: str) -> str:
+    """'shop' -> 'shop_replaced_20260101T120000Z', within the length of a name."""
+    return f"{target[: 63 - len('_replaced_') - len(moment)]}_replaced_{moment}"
+
+
+def drop_older_set_aside(connection: Connection, target: str, keep: str) -> list[str]:
+    """Drop what earlier restores of the same database set aside; the newest one stays."""
+    prefix = set_aside_name(target, "")
+    rows = connection.execute("SELECT datname FROM pg_catalog.pg_database").fetchall()
+    older = [
+        name for (name,) in rows if name != keep and re.fullmatch(re.escape(prefix) + r"\d{8}T\d{6}Z", name)
+    ]
+    for name in older:
+        if database_exists(connection, name):
+            drop_database(connection, name)
+    return older

@@ -1,0 +1,234 @@
+"""Objects in the default storage: written from a stream, read back, moved, removed. Any django-storages back end."""
+
+import errno
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any
+
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage, Storage, default_storage
+
+from checks.errors import Cancelled, CheckError, Fenced
+
+READ = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object as it stands in storage. ``sha256`` is hex of its bytes."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+class PullStream(io.RawIOBase):
+    """A readable stream over an iterator of bytes: it is produced only as fast as it is read.
+
+    Counts and hashes what passes. Keeps the producer's own exception, because back ends may wrap it.
+    """
+
+    def __init__(self, source: Iterable[bytes]) -> None:
+        self._source = iter(source)
+        self._rest: bytes | memoryview = b""
+        self._hash = sha256()
+        self.size = 0
+        self.failure: BaseException | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            try:
+                self._rest = memoryview(next(self._source))
+            except StopIteration:
+                return 0
+            except BaseException as error:
+                self.failure = error
+                raise
+        count = min(len(buffer), len(self._rest))
+        piece = self._rest[:count]
+        buffer[:count] = piece
+        self._hash.update(piece)
+        self.size += count
+        self._rest = self._rest[count:]
+        return count
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+class _Upload(File[bytes]):
+    """A file of unknown length for ``Storage.save``: read once, from front to back."""
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        assert self.file is not None
+        while piece := self.file.read(chunk_size or READ):
+            yield piece
+
+    def multiple_chunks(self, chunk_size: int | None = None) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+
+def write(key: str, source: Iterable[bytes]) -> Stored:
+    """Write an object from a stream; whatever was begun is removed when this raises.
+
+    CheckError names a full or unreachable storage. An exception of the source comes through as it is.
+    """
+    stream = PullStream(source)
+    try:
+        saved = default_storage.save(key, _Upload(io.BufferedReader(stream, READ), name=key))
+    except BaseException as error:
+        remove(key)
+        if stream.failure is not None and stream.failure is not error:
+            raise stream.failure from error
+        if isinstance(error, CheckError | Cancelled | Fenced) or stream.failure is not None:
+            raise
+        if isinstance(error, Exception):
+            raise storage_error(f"{key} could not be written", error) from error
+        raise
+    if saved != key:
+        remove(saved)
+        raise CheckError(
+            f"Storage already holds {key}.", remedy="Nothing was replaced. Start the run again; it takes a new name."
+        )
+    return Stored(key, stream.size, stream.sha256)
+
+
+def read_back(key: str, progress: Callable[[int], None] | None = None) -> Stored:
+    """Read a whole object from storage and say its size and digest. CheckError when it is missing or unreadable."""
+    digest, size = sha256(), 0
+    with opened(key) as source:
+        while piece := source.read(READ):
+            digest.update(piece)
+            size += len(piece)
+            if progress is not None:
+                progress(size)
+    return Stored(key, size, digest.hexdigest())
+
+
+@contextmanager
+def opened(key: str) -> Iterator[IO[bytes]]:
+    """Open an object for streaming. CheckError when it is missing, or when it cannot be read."""
+    try:
+        with _open(key) as source:
+            yield source
+    except FileNotFoundError:
+        raise CheckError(
+            f"Storage holds no object {key}.", remedy="It was removed, or another storage is configured."
+        ) from None
+    except OSError as error:
+        raise storage_error(f"{key} could not be read", error) from error
+
+
+@contextmanager
+def _open(key: str) -> Iterator[IO[bytes]]:
+    bucket = getattr(default_storage, "bucket", None)
+    if bucket is None:
+        with default_storage.open(key, "rb") as source:
+            yield source
+        return
+    # The S3 back end's own file spools the whole object to disk first; its body streams.
+    body = _s3_object(default_storage, key).get()["Body"]
+    try:
+        yield body
+    finally:
+        body.close()
+
+
+def _s3_object(storage: Any, key: str) -> Any:
+    from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+
+    found = storage.bucket.Object(storage._normalize_name(key))
+    try:
+        found.load()
+    except ClientError as error:
+        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+            raise FileNotFoundError(key) from None
+        raise OSError(str(error)) from error
+    return found
+
+
+def move(source: str, target: str) -> None:
+    """Give an object its final name. A folder renames at once; S3 copies on its side; others copy through us."""
+    storage: Storage = default_storage
+    if exists(target):
+        raise CheckError(f"Storage already holds {target}.", remedy="Nothing was replaced. Start the run again.")
+    if _is_folder():
+        Path(storage.path(target)).parent.mkdir(parents=True, exist_ok=True)
+        _rename(storage.path(source), storage.path(target))
+        return
+    if getattr(storage, "bucket", None) is not None:
+        found = _s3_object(storage, source)
+        target_name = storage._normalize_name(target)  # type: ignore[attr-defined]
+        storage.bucket.Object(target_name).copy(  # type: ignore[attr-defined]
+            {"Bucket": found.bucket_name, "Key": found.key}
+        )
+    else:
+        with opened(source) as stream:
+            write(target, iter(lambda: stream.read(READ), b""))
+    remove(source)
+
+
+def _is_folder() -> bool:
+    return isinstance(getattr(default_storage, "_wrapped", default_storage), FileSystemStorage) or (
+        isinstance(default_storage, FileSystemStorage)
+    )
+
+
+def _rename(source: str, target: str) -> None:
+    """Rename so that it outlives a power cut: the bytes first, then the name."""
+    with Path(source).open("rb") as handle:
+        os.fsync(handle.fileno())
+    Path(source).rename(target)
+    folder = os.open(Path(target).parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def exists(key: str) -> bool:
+    return default_storage.exists(key)
+
+
+def remove(key: str) -> None:
+    """Remove an object; one that is not there, or cannot be removed now, is no error."""
+    try:
+        default_storage.delete(key)
+    except Exception:  # noqa: BLE001 - clearing up must never hide why it was needed
+        return
+
+
+def names(folder: str) -> list[str]:
+    """Names of the objects directly in a folder, sorted; none where the folder does not exist."""
+    try:
+        return sorted(default_storage.listdir(folder)[1])
+    except FileNotFoundError:
+        return []
+    except Exception as error:
+        raise storage_error(f"{folder} could not be listed", error) from error
+
+
+def storage_error(what: str, error: Exception) -> CheckError:
+    """An exception of a back end -> a sentence with its cause and mend."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return CheckError(
+            f"The storage is full: {what}.", remedy="What was begun is removed. Free space there, then start again."
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return CheckError(
+            f"The storage refuses this program: {what} ({error.strerror}).",
+            remedy="Let the worker's user read and write STORAGE_URL.",
+        )
+    return CheckError(f"The storage failed: {what} ({error}).", remedy="Check STORAGE_URL and that it answers.")
