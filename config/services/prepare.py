@@ -14,6 +14,7 @@ from django.db import OperationalError
 
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    os.umask(0o077)  # what this writes, the passwords above all, is for its owner only
     django.setup()
     try:
         _migrate()

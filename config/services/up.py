@@ -30,6 +30,8 @@ def up(home: Home) -> int:
     host, port = env.text("GONOGO_BIND", "127.0.0.1"), env.integer("GONOGO_PORT", 8000, least=1, most=65535)
     home.prepare()
     home.lock()
+    # What an earlier runner wrote must not be taken for this one's.
+    home.write(home.status, {"state": "starting", "pid": os.getpid(), "parts": {}})
     home.check_space()
     os.environ[MARK] = str(home.root)
     os.environ["GONOGO_HOME"] = str(home.root)

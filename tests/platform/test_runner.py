@@ -1,0 +1,109 @@
+"""What the local runner does while it runs: real servers, real parts, real kills."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from redis import Redis, RedisError
+
+from tests.platform.runner import Runner, eventually
+
+pytestmark = [pytest.mark.xdist_group("runner"), pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    started = Runner(tmp_path_factory.mktemp("runner") / "home").start()
+    try:
+        yield started.wait_until_ready()
+    finally:
+        started.stop()
+
+
+def test_it_answers_and_is_ready(runner: Runner) -> None:
+    assert runner.get("/healthz") == 200
+    assert runner.get("/healthz/ready") == 200
+
+
+def test_it_runs_every_part(runner: Runner) -> None:
+    parts = runner.facts()["parts"]
+    assert set(parts) == {"postgres", "redis", "web", "worker", "relay", "scheduler", "prober"}
+    assert {part["state"] for part in parts.values()} == {"running"}
+
+
+def test_it_keeps_passwords_and_keys_to_its_owner(runner: Runner) -> None:
+    files = [runner.home.passwords, runner.home.addresses, *(runner.home.root / "keys").iterdir()]
+    assert len(files) > 5
+    for file in files:
+        assert file.stat().st_mode & 0o077 == 0, file
+
+
+def test_it_makes_a_log_in_with_an_own_password_for_each_account(runner: Runner) -> None:
+    passwords = json.loads(runner.home.passwords.read_text())
+    assert passwords
+    status = runner.command("status")
+    assert status.returncode == 0
+    assert "http://127.0.0.1" in status.stdout
+
+
+def test_a_second_one_on_the_same_folder_is_refused(runner: Runner) -> None:
+    second = runner.command("up")
+    assert second.returncode != 0
+    assert "already running" in second.stderr
+    assert "make down" in second.stderr
+    assert runner.get("/healthz") == 200
+
+
+def test_a_second_one_on_the_same_port_is_refused(runner: Runner, tmp_path: object) -> None:
+    other = Runner(runner.home.root.with_name("other"), GONOGO_PORT=str(runner.port))
+    second = other.command("up")
+    assert second.returncode != 0
+    assert f"Port {runner.port}" in second.stderr
+    assert "GONOGO_PORT" in second.stderr
+
+
+def test_a_killed_redis_comes_back_with_what_it_held(runner: Runner) -> None:
+    url = json.loads(runner.home.addresses.read_text())["REDIS_URL"]
+    with Redis.from_url(url) as client:
+        client.set("kept", "yes")
+        time.sleep(1.2)  # appendfsync everysec
+    before = runner.part("redis")
+    os.kill(before["pid"], signal.SIGKILL)
+    eventually(lambda: runner.part("redis")["pid"] not in {None, before["pid"]})
+
+    def value() -> object:
+        try:
+            with Redis.from_url(url) as client:
+                return client.get("kept")
+        except RedisError:  # refused, or still loading
+            return None
+
+    assert eventually(value) == b"yes"
+    eventually(lambda: runner.get("/healthz/ready") == 200)
+
+
+def test_a_killed_postgresql_comes_back(runner: Runner) -> None:
+    url = json.loads(runner.home.addresses.read_text())["DATABASE_URL"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS kept (word text)")
+        connection.execute("INSERT INTO kept VALUES ('yes')")
+    before = runner.part("postgres")
+    os.kill(before["pid"], signal.SIGKILL)
+    eventually(lambda: runner.part("postgres")["pid"] not in {None, before["pid"]})
+    eventually(lambda: runner.get("/healthz/ready") == 200)
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT word FROM kept").fetchone()
+    assert row == ("yes",)
+
+
+@pytest.mark.parametrize("name", ["worker", "relay", "web"])
+def test_a_killed_part_is_started_again(runner: Runner, name: str) -> None:
+    before = runner.part(name)
+    os.kill(before["pid"], signal.SIGKILL)
+    after = eventually(lambda: (part := runner.part(name))["pid"] not in {None, before["pid"]} and part)
+    assert after["restarts"] == before["restarts"] + 1
+    eventually(lambda: runner.get("/healthz/ready") == 200)
