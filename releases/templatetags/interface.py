@@ -1,7 +1,7 @@
 """Filters and components of the interface: ``{% load interface %}``. docs/interface.md shows each with an example."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from django import template
@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from releases import request_id
 from releases.templatetags import interface_charts as charts
 from releases.templatetags import interface_figures as figures
 from releases.templatetags import interface_format as write
@@ -102,7 +103,9 @@ def pill(kind: str, state: str, text: str = "", url: str = "", detail: str = "")
 
 
 def _pill(shown: Look, text: str, url: str, detail: str) -> SafeString:
-    content = format_html("{}{}", glyph(shown.glyph, shown.pulses), " ".join(filter(None, (text or shown.word, detail))))
+    content = format_html(
+        "{}{}", glyph(shown.glyph, shown.pulses), " ".join(filter(None, (text or shown.word, detail)))
+    )
     if url:
         return format_html('<a class="pill {}" href="{}">{}</a>', shown.tone, url, content)
     return format_html('<span class="pill {}">{}</span>', shown.tone, content)
@@ -158,7 +161,9 @@ def digest(value: str | bytes | None, label: str = "digest") -> dict[str, Any]:
 
 
 @register.inclusion_tag("components/bar.html")
-def bar(parts: Mapping[str, float] | Sequence[tuple[str, float]], label: str, total: float | None = None) -> dict[str, Any]:
+def bar(
+    parts: Mapping[str, float] | Sequence[tuple[str, float]], label: str, total: float | None = None
+) -> dict[str, Any]:
     """Show shares as a bar: ``parts`` are (tone, amount) pairs or a mapping; ``label`` says the same in words."""
     pairs = list(parts.items()) if isinstance(parts, Mapping) else list(parts)
     whole = sum(amount for _, amount in pairs) if total is None else total
@@ -268,7 +273,7 @@ def field(bound: BoundField, help: str = "", label: str = "") -> dict[str, Any]:
 
 def _control(bound: BoundField, has_help: bool) -> SafeString:
     described = [f"{bound.auto_id}_help"] * has_help + [f"{bound.auto_id}_error"] * bool(bound.errors)
-    attributes: dict[str, str] = {"aria-describedby": " ".join(described)} if described else {}
+    attributes: dict[str, str | bool] = {"aria-describedby": " ".join(described)} if described else {}
     if bound.errors:
         attributes["aria-invalid"] = "true"
     return bound.as_widget(attrs=attributes)
@@ -290,7 +295,9 @@ def form_errors(form: BaseForm) -> dict[str, Any]:
 
 
 @register.inclusion_tag("components/timeline.html")
-def evidence_timeline(rows: Sequence[Any], opens: datetime | None = None, closes: datetime | None = None) -> dict[str, Any]:
+def evidence_timeline(
+    rows: Sequence[Any], opens: datetime | None = None, closes: datetime | None = None
+) -> dict[str, Any]:
     """Show when each piece of evidence ends, against the window. The rows are those of ``figures.timeline``."""
     return {"timeline": figures.timeline(rows, opens=opens, closes=closes)}
 
@@ -363,7 +370,7 @@ def zone() -> str:
     return write.zone_name()
 
 
-@register.filter
-def elapsed_between(started: datetime, ended: datetime) -> timedelta:
-    """The time between two moments, for ``|duration``."""
-    return ended - started
+@register.simple_tag
+def request_number() -> str:
+    """The id of the request being served, by which the logs name it."""
+    return request_id.current()

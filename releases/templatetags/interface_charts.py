@@ -4,6 +4,7 @@ Places inside a plot are in its own 1000 by 200 units, stretched to the page; la
 that text keeps its size on every screen.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -74,11 +75,11 @@ class Chart:
 
 
 def tidy_top(value: float) -> float:
-    """Return the next of 1, 2, 2.5, 4, 5, 10 times a power of ten at or above ``value``: the top of an axis."""
+    """Return the next of 1, 2, 2.5, 4, 5 times a power of ten at or above ``value``: the top of an axis."""
     if value <= 0:
         return 1.0
-    power = 10.0 ** (len(str(int(value))) - 1 if value >= 1 else -1)
-    return next(step * power for step in (1, 2, 2.5, 4, 5, 10, 20, 50, 100) if step * power >= value)
+    power = 10.0 ** math.floor(math.log10(value))
+    return next((step * power for step in (1, 2, 2.5, 4, 5) if step * power >= value), 10 * power)
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -174,10 +175,14 @@ def _time_ticks(x_range: tuple[float, float]) -> list[Tick]:
 
 def _number_ticks(x_range: tuple[float, float]) -> list[Tick]:
     first, last = x_range
-    return [
-        Tick(percent(100 * step / 4), number(round(first + (last - first) * step / 4, 1)), minor=step % 2 == 1)
-        for step in range(5)
-    ]
+    width = (last - first) or 1.0
+    step = tidy_top(width / 6)
+    at = math.ceil(first / step) * step
+    ticks: list[Tick] = []
+    while at <= last + step / 1000:
+        ticks.append(Tick(percent(100 * (at - first) / width), number(round(at, 6)), minor=len(ticks) % 2 == 1))
+        at += step
+    return ticks
 
 
 def _table(series: Sequence[Series], *, times: bool) -> list[tuple[str, list[str]]]:

@@ -152,7 +152,12 @@ def _timeline_row(
 
 
 def _timeline_verdict(
-    row: Any, start: datetime | None, end: datetime | None, opens: datetime | None, closes: datetime | None, now: datetime
+    row: Any,
+    start: datetime | None,
+    end: datetime | None,
+    opens: datetime | None,
+    closes: datetime | None,
+    now: datetime,
 ) -> tuple[Tone, str]:
     if start is None:
         return "idle", "no evidence"

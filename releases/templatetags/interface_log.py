@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-KIND_CLASSES: Final = {"o": "", "c": " cmd", "n": " note", "e": " err"}
+KIND_CLASSES: Final = {"o": "", "c": " cmd", "n": " remark", "e": " err"}
 KIND_WORDS: Final = {"o": "", "c": "", "n": "note: ", "e": "error: "}
 
 _COLOURS: Final = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")

@@ -28,7 +28,8 @@ GLYPHS: Final[dict[str, str]] = {
     "down": '<path d="M8 3v9.5M3.8 8.5 8 12.7l4.2-4.2"/>',
     "plus": '<path d="M8 3v10M3 8h10"/>',
     "equal": '<path d="M3 6h10M3 10.5h10"/>',
-    "eye": '<path d="M1.5 8S4 3.7 8 3.7 14.5 8 14.5 8 12 12.3 8 12.3 1.5 8 1.5 8z"/><circle class="solid" cx="8" cy="8" r="2"/>',
+    "eye": '<path d="M1.5 8S4 3.7 8 3.7s6.5 4.3 6.5 4.3S12 12.3 8 12.3 1.5 8 1.5 8z"/>'
+    '<circle class="solid" cx="8" cy="8" r="2"/>',
     "lock": '<rect x="3" y="7" width="10" height="7" rx="1.5"/><path d="M5.2 7V5a2.8 2.8 0 0 1 5.6 0v2"/>',
     "bolt": '<path d="M9 1.8 3.5 9H8l-1 5.2L12.5 7H8z"/>',
     "copy": '<rect x="5.5" y="5.5" width="8" height="8.5" rx="1.5"/><path d="M10.5 2.5h-6a2 2 0 0 0-2 2v6"/>',

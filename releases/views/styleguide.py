@@ -81,7 +81,7 @@ def _stations() -> list[dict[str, Any]]:
         ("Testing", "go", [("go", 5)], 5, "5 of 5", "2,214 tests, 0 failed · acceptance signed by QA"),
         ("Security", "hold", [("go", 3), ("hold", 1)], 4, "3 of 4", "1 high finding accepted until 12 Dec"),
         ("Scalability", "no_go", [("go", 1), ("nogo", 1)], 2, "1 of 2", "knee at 38 users, expected traffic 60"),
-        ("User data transition", "running", [("live", 62)], 100, "62 %", "reconciling 1.2 M of 2.0 M rows, 0 differences"),
+        ("User data transition", "running", [("live", 62)], 100, "62 %", "1.2 M of 2.0 M rows, 0 differences"),
         ("Backup and recovery", "expiring", [("hold", 4)], 4, "4 of 4", "drill passed 5 d ago, valid 7 d"),
         ("Monitoring and alerts", "open", [], 3, "0 of 3", "no evidence yet"),
     ]
@@ -148,7 +148,7 @@ def _steps(now: datetime) -> list[dict[str, Any]]:
         {"name": "Raise the load", "state": "running", "started_at": now - timedelta(seconds=160), "progress": 0.58,
          "doing": "40 of 70 users", "left": 118},
         {"name": "Ask the database", "state": "running", "started_at": now - timedelta(seconds=4), "progress": None},
-        {"name": "Purge the cache", "state": "skipped", "took": None, "reason": "Skipped by Mara Lind: no cache there."},
+        {"name": "Purge the cache", "state": "skipped", "took": None, "reason": "Skipped by Mara Lind."},
         {"name": "Open the door", "state": "failed", "took": 3.2, "reason": "/healthz answered 502, expected 200."},
         {"name": "Judge against limits", "state": "waiting", "took": None},
     ]  # fmt: skip

@@ -33,7 +33,7 @@ class Log {
     let top = this.view.scrollTop;
     this.view.addEventListener("scroll", () => {
       const now = this.view.scrollTop;
-      if (now < top - 2 && this.follow.checked && !this.isAtEnd()) this.setFollow(false);
+      if (now < top - 2 && this.follow?.checked && !this.isAtEnd()) this.setFollow(false);
       else if (now > top && this.isAtEnd() && this.card.dataset.stream && !this.isMarked()) this.setFollow(true);
       top = now;
     });
