@@ -1,9 +1,19 @@
-"""How seeded progress is written down in this version."""
+"""How seeded preferences and progress are written down in this version."""
 
+import random
 from datetime import datetime, timedelta
 
-from thinkincoin.accounts.models import User
+from thinkincoin.accounts.models import Preferences, User
 from thinkincoin.courses.models import Lesson, Progress
+
+
+def preferences_row(chance: random.Random, user: User) -> Preferences:
+    return Preferences(
+        user=user,
+        theme=chance.choice(Preferences.Theme.values),
+        language=chance.choice(Preferences.Language.values),
+        news=chance.random() < 0.4,
+    )
 
 
 def progress_row(user: User, lesson: Lesson, at: datetime, right_answers: int, *, done: bool) -> Progress:
@@ -16,7 +26,3 @@ def progress_row(user: User, lesson: Lesson, at: datetime, right_answers: int, *
         started_at=at,
         updated_at=at + timedelta(minutes=lesson.minutes),
     )
-
-
-def progress_rows_saved(rows: list[Progress]) -> None:
-    Progress.objects.bulk_create(rows, batch_size=1000)

@@ -3,6 +3,7 @@ from django.db import IntegrityError
 from django.test import TestCase
 from django.urls import reverse
 
+from thinkincoin.accounts.forms import PreferencesForm
 from thinkincoin.accounts.models import Preferences, User
 from thinkincoin.tests.people import PASSWORD, make_learner
 
@@ -70,4 +71,5 @@ class PreferencesTests(TestCase):
         self.assertFalse(Preferences.objects.exists())
 
     def fields(self, **changes: str) -> dict[str, str]:
-        return {"theme": "system", "language": "de", "news": "on", **changes}
+        form = PreferencesForm(instance=Preferences.of(self.learner))
+        return {name: str(value) for name, value in form.initial.items() if value is not None} | changes

@@ -20,7 +20,7 @@ class ProgressTests(CatalogueTestCase):
     def test_right_answers_finish_a_lesson_with_full_marks(self) -> None:
         self.client.force_login(self.learner)
         response = self.client.post(self.lesson.get_absolute_url(), self.posted(self.right_answers(self.lesson)))
-        self.assertContains(response, "Your best result: 2 of 2 right.")
+        self.assertContains(response, "Your best result: 2 of 2 right")
         self.assertTrue(Progress.objects.get().is_done)
 
     def test_answers_left_out_or_made_up_count_as_wrong(self) -> None:

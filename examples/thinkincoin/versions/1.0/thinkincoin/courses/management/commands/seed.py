@@ -9,8 +9,8 @@ from django.db import transaction
 
 from thinkincoin.accounts.models import Preferences, User
 from thinkincoin.courses.catalogue import load_catalogue
-from thinkincoin.courses.models import Lesson
-from thinkincoin.courses.seeding import progress_row, progress_rows_saved
+from thinkincoin.courses.models import Lesson, Progress
+from thinkincoin.courses.seeding import preferences_row, progress_row
 
 FIRST_NAMES = (
     "Ada Ben Chiara Deniz Elif Farid Greta Hugo Ines Jakub Kemi Lena Milan Noor Olga Paulo Rania Sven Tara Umar"
@@ -40,9 +40,9 @@ class Command(BaseCommand):
             people.append(self.guide(options["learner"]))
         existing = set(User.objects.values_list("email", flat=True))
         made = User.objects.bulk_create([user for user in people if user.email not in existing])
-        Preferences.objects.bulk_create([self.preferences(chance, user) for user in made if chance.random() < 0.7])
+        Preferences.objects.bulk_create([preferences_row(chance, user) for user in made if chance.random() < 0.7])
         rows = [row for user in made for row in self.progress(chance, user, lessons)]
-        progress_rows_saved(rows)
+        Progress.objects.bulk_create(rows, batch_size=1000)
         self.stdout.write(
             f"{len(made)} learners made, {len(people) - len(made)} were there; {len(rows)} lessons begun."
         )
@@ -64,15 +64,7 @@ class Command(BaseCommand):
             joined_at=FIRST_DAY + timedelta(minutes=chance.randrange(200 * 24 * 60)),
         )
 
-    def preferences(self, chance: random.Random, user: User) -> Preferences:
-        return Preferences(
-            user=user,
-            theme=chance.choice(Preferences.Theme.values),
-            language=chance.choice(Preferences.Language.values),
-            news=chance.random() < 0.4,
-        )
-
-    def progress(self, chance: random.Random, user: User, lessons: list[Lesson]) -> list[Any]:
+    def progress(self, chance: random.Random, user: User, lessons: list[Lesson]) -> list[Progress]:
         """Some lessons from the first on, most of them done, a day or so apart."""
         rows = []
         at = user.joined_at
