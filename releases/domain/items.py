@@ -1,0 +1,185 @@
+"""The state of checklist items, computed from evidence and waivers and never stored.
+
+The newest evidence decides: a pass of yesterday does not outweigh a failure of today. An item is green only while
+that evidence passed, is about this build and this plan section, and stays valid to the end of the window.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from releases.domain.wording import moment, span
+from releases.enums import EvidenceSource, EvidenceVerdict, ItemState
+from releases.models import ChecklistItem, Evidence, Release, Waiver
+
+GREEN: Final = frozenset({ItemState.PASSED, ItemState.WAIVED})
+
+#: (section, environment id) of what runs now.
+Activity = tuple[str, int | None]
+_activities: list[Callable[[Sequence[Release]], Mapping[UUID, Iterable[Activity]]]] = []
+
+
+def register_activity(source: Callable[[Sequence[Release]], Mapping[UUID, Iterable[Activity]]]) -> None:
+    """Let another app tell what runs now: releases -> {release id: (section, environment id)...}, few queries."""
+    if source not in _activities:
+        _activities.append(source)
+
+
+@dataclass(frozen=True)
+class ItemStatus:
+    """One item as it stands. ``valid_until`` None with green evidence: for this release."""
+
+    item: ChecklistItem
+    state: ItemState
+    reason: str
+    evidence: Evidence | None = None
+    waiver: Waiver | None = None
+    valid_until: datetime | None = None
+    running: bool = False
+
+    @property
+    def green(self) -> bool:
+        return self.state in GREEN
+
+    @property
+    def proven(self) -> bool:
+        """Answered by evidence. A waiver lets a release pass, but proves nothing."""
+        return self.state == ItemState.PASSED
+
+    @property
+    def refused(self) -> bool:
+        """The newest answer about this build and plan is a plain no."""
+        return self.state == ItemState.FAILED or (
+            self.running and self.evidence is not None and self.evidence.verdict == EvidenceVerdict.FAILED
+        )
+
+
+@dataclass
+class ItemFacts:
+    """What the computation needs, for any number of releases, in four queries (and one for each activity)."""
+
+    items: dict[UUID, list[ChecklistItem]] = field(default_factory=lambda: defaultdict(list))
+    evidence: dict[UUID, list[Evidence]] = field(default_factory=lambda: defaultdict(list))
+    waivers: dict[int, list[Waiver]] = field(default_factory=lambda: defaultdict(list))
+    active: dict[UUID, set[Activity]] = field(default_factory=lambda: defaultdict(set))
+
+
+_NEWEST_OF = ("release_id", "source", "section", "kind", "environment_id", "item_id")
+
+
+def load_items(releases: Sequence[Release]) -> ItemFacts:
+    """Read items, the newest evidence of each section, receipt and sign-off, waivers, and what runs now."""
+    facts = ItemFacts()
+    ids = [release.pk for release in releases]
+    for item in ChecklistItem.objects.filter(release__in=ids).select_related("environment"):
+        facts.items[item.release_id].append(item)
+    newest = Evidence.objects.filter(release__in=ids).select_related("author")
+    for evidence in newest.order_by(*_NEWEST_OF, "-recorded_at").distinct(*_NEWEST_OF):
+        facts.evidence[evidence.release_id].append(evidence)
+    waivers = Waiver.objects.filter(item__release__in=ids).select_related("requested_by", "approved_by", "revoked_by")
+    for waiver in waivers:
+        facts.waivers[waiver.item_id].append(waiver)
+    for source in _activities:
+        for release_id, running in source(releases).items():
+            facts.active[release_id].update(running)
+    return facts
+
+
+def item_statuses(release: Release, at: datetime) -> list[ItemStatus]:
+    """All items of the release as they stand at ``at``, in a fixed number of queries."""
+    return compute_items(release, load_items([release]), at)
+
+
+def compute_items(release: Release, facts: ItemFacts, at: datetime) -> list[ItemStatus]:
+    return [_status(release, item, facts, at) for item in facts.items.get(release.pk, [])]
+
+
+def judged_at(release: Release, at: datetime) -> datetime:
+    """The moment up to which evidence must hold: the window's end, or now where there is none or it has passed."""
+    return max(release.window_closes, at) if release.window_closes else at
+
+
+def counting_waiver(waivers: Iterable[Waiver], until: datetime) -> Waiver | None:
+    """The newest waiver that two people signed, nobody revoked, and that lasts to ``until``."""
+    for waiver in waivers:
+        if waiver.approved_at and waiver.approved_by_id and not waiver.revoked_at and waiver.expires_at >= until:
+            return waiver
+    return None
+
+
+def _status(release: Release, item: ChecklistItem, facts: ItemFacts, at: datetime) -> ItemStatus:
+    evidence = newest_for(item, facts.evidence.get(release.pk, []))
+    state, reason, valid_until = _judge(release, item, evidence, at)
+    waiver = counting_waiver(facts.waivers.get(item.pk, []), judged_at(release, at))
+    running = bool(item.section) and (item.section, item.environment_id) in facts.active.get(release.pk, set())
+    if state != ItemState.PASSED and waiver is not None:
+        state = ItemState.WAIVED
+        reason = f"Waived until {moment(waiver.expires_at)}: {waiver.reason}"
+    elif state != ItemState.PASSED and running:
+        state, reason = ItemState.RUNNING, f"Running now. Before that: {reason}"
+    return ItemStatus(item, state, reason, evidence, waiver, valid_until, running)
+
+
+def newest_for(item: ChecklistItem, evidence: Iterable[Evidence]) -> Evidence | None:
+    """The newest piece of evidence that speaks about this item."""
+    about = [each for each in evidence if _speaks_about(each, item)]
+    return max(about, key=lambda each: each.recorded_at, default=None)
+
+
+def _speaks_about(evidence: Evidence, item: ChecklistItem) -> bool:
+    if item.section:
+        same_place = item.environment_id is None or evidence.environment_id == item.environment_id
+        return evidence.source == EvidenceSource.RUN and evidence.section == item.section and same_place
+    if item.receipt:
+        return evidence.source == EvidenceSource.RECEIPT and evidence.kind == item.receipt
+    return evidence.source == EvidenceSource.SIGN_OFF and evidence.item_id == item.pk
+
+
+def _judge(
+    release: Release, item: ChecklistItem, evidence: Evidence | None, at: datetime
+) -> tuple[ItemState, str, datetime | None]:
+    if evidence is None:
+        return ItemState.OPEN, _how_to_answer(item), None
+    if evidence.build_digest != release.build_digest:
+        return ItemState.OTHER_BUILD, f"The newest answer is about another build. {_how_to_answer(item)}", None
+    if not _same_section(release, item, evidence):
+        return ItemState.OTHER_PLAN, f"The newest answer was given under another plan. {_how_to_answer(item)}", None
+    if evidence.verdict == EvidenceVerdict.FAILED:
+        return ItemState.FAILED, evidence.summary, None
+    if evidence.verdict != EvidenceVerdict.PASSED:
+        return ItemState.ERRORED, f"No answer: {evidence.summary}", None
+    return _judge_time(release, item, evidence, at)
+
+
+def _same_section(release: Release, item: ChecklistItem, evidence: Evidence) -> bool:
+    section = item.section or evidence.section
+    return not section or evidence.section_digest == release.plan_version.sections.get(section)
+
+
+def _judge_time(
+    release: Release, item: ChecklistItem, evidence: Evidence, at: datetime
+) -> tuple[ItemState, str, datetime | None]:
+    ends = [evidence.valid_until] if evidence.valid_until else []
+    if item.valid_for is not None:
+        ends.append(evidence.recorded_at + item.valid_for)
+    if not ends:
+        return ItemState.PASSED, evidence.summary, None
+    end, needed = min(ends), judged_at(release, at)
+    if end < at:
+        return ItemState.EXPIRED, f"The evidence expired {moment(end)}, {span(at - end)} ago.", end
+    if end < needed:
+        text = f"The evidence expires {moment(end)}, {span(needed - end)} before the window ends."
+        return ItemState.EXPIRING, text, end
+    return ItemState.PASSED, evidence.summary, end
+
+
+def _how_to_answer(item: ChecklistItem) -> str:
+    if item.section:
+        where = f" in {item.environment.name}" if item.environment else ""
+        return f"Run {item.section.removeprefix('checks.')}{where}."
+    if item.receipt:
+        return f"Waits for the receipt of a {item.receipt.replace('-', ' ')}."
+    return "Nobody has signed this yet."

@@ -1,0 +1,136 @@
+"""Which votes count. Votes are never deleted when something changes: they are computed anew at each reading."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from releases.domain.items import ItemStatus
+from releases.domain.wording import moment
+from releases.enums import Choice, EvidenceSource, Role
+from releases.models import Membership, Release, Vote
+
+
+class Counting(StrEnum):
+    """Whether a station's vote counts, and if not, why not."""
+
+    COUNTED = "counted"
+    STALE = "stale"
+    EXPIRED = "expired"
+    BARRED = "barred"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class StationVote:
+    """One station of the poll: its vote (the counting one, else the newest) and what it is worth."""
+
+    key: str
+    title: str
+    counting: Counting
+    vote: Vote | None
+    text: str
+
+    @property
+    def in_favour(self) -> bool:
+        return (
+            self.counting == Counting.COUNTED
+            and self.vote is not None
+            and self.vote.choice in (Choice.GO, Choice.CONCERN)
+        )
+
+    @property
+    def against(self) -> bool:
+        return (
+            self.counting == Counting.COUNTED and self.vote is not None and self.vote.choice == Choice.NO_GO
+        )
+
+
+@dataclass(frozen=True)
+class PollFacts:
+    """Votes that were not withdrawn, and who speaks for which station now; two queries for any number of releases."""
+
+    votes: Mapping[UUID, list[Vote]]
+    speakers: Mapping[int, set[tuple[int, str]]]
+
+
+def load_poll(releases: Sequence[Release]) -> PollFacts:
+    votes: dict[UUID, list[Vote]] = defaultdict(list)
+    cast = Vote.objects.filter(release__in=[release.pk for release in releases], withdrawn_at__isnull=True)
+    for vote in cast.select_related("voter").order_by("-cast_at"):
+        votes[vote.release_id].append(vote)
+    speakers: dict[int, set[tuple[int, str]]] = defaultdict(set)
+    approvers = Membership.objects.filter(
+        application__in={release.application_id for release in releases}, role=Role.APPROVER, user__is_active=True
+    )
+    for application, user, station in approvers.values_list("application", "user", "station"):
+        speakers[application].add((user, station))
+    return PollFacts(votes, speakers)
+
+
+def stations_of_plan(release: Release) -> list[dict[str, Any]]:
+    """The stations that must vote: [{"key", "title"}...]."""
+    return list(release.plan_version.document["approvals"]["stations"])
+
+
+def signers(items: Sequence[ItemStatus]) -> dict[int, str]:
+    """Who signed off an item that counts now: user id -> title of one such item. These people may not vote."""
+    return {
+        status.evidence.author_id: status.item.title
+        for status in items
+        if status.proven
+        and status.evidence is not None
+        and status.evidence.source == EvidenceSource.SIGN_OFF
+        and status.evidence.author_id is not None
+    }
+
+
+def compute_poll(
+    release: Release, facts: PollFacts, items: Sequence[ItemStatus], digest: str, at: datetime
+) -> list[StationVote]:
+    """Each station with its vote, judged against the digest of what stands now."""
+    votes = facts.votes.get(release.pk, [])
+    speakers = facts.speakers.get(release.application_id, set())
+    authors = signers(items)
+    counted: set[int] = set()
+    poll = []
+    for station in stations_of_plan(release):
+        key, title = station["key"], station["title"]
+        mine = [vote for vote in votes if vote.station == key]
+        current = next((vote for vote in mine if vote.manifest_id == digest), None)
+        if current is not None:
+            worth, text = _worth(release, current, speakers, authors, counted, at)
+            if worth == Counting.COUNTED:
+                counted.add(current.voter_id)
+            poll.append(StationVote(key, title, worth, current, text))
+        elif mine:
+            text = f"{title}: the vote of {mine[0].voter} does not count: the evidence changed since it was given."
+            poll.append(StationVote(key, title, Counting.STALE, mine[0], text))
+        else:
+            poll.append(StationVote(key, title, Counting.NONE, None, f"{title} has not voted."))
+    return poll
+
+
+def _worth(
+    release: Release,
+    vote: Vote,
+    speakers: set[tuple[int, str]],
+    authors: Mapping[int, str],
+    counted: set[int],
+    at: datetime,
+) -> tuple[Counting, str]:
+    who = f"The vote of {vote.voter} for {vote.station} does not count"
+    if vote.expires_at <= at:
+        return Counting.EXPIRED, f"{who}: it expired {moment(vote.expires_at)}."
+    if (vote.voter_id, vote.station) not in speakers:
+        return Counting.BARRED, f"{who}: they no longer speak for this station."
+    if vote.voter_id == release.requester_id:
+        return Counting.BARRED, f"{who}: they requested this release."
+    if vote.voter_id in authors:
+        return Counting.BARRED, f"{who}: they signed “{authors[vote.voter_id]}” themselves."
+    if vote.voter_id in counted:
+        return Counting.BARRED, f"{who}: each station needs a person of its own."
+    return Counting.COUNTED, f"{vote.voter} voted {Choice(vote.choice).label.lower()}."
