@@ -1,26 +1,23 @@
-"""From the text of a plan to a published version: parse, digest, keep."""
+"""A plan's text becomes a plan version."""
 
 import hashlib
 
-import rfc8785
-
-from checks.plan import parse, section_digests, to_document
+from checks import plan as plans
+from checks.errors import PlanError
 from releases.domain.application import publish_plan
 from releases.models import Application, PlanVersion, User
 
 
 def publish(*, application: Application, text: str, author: User | None) -> PlanVersion:
-    """Publish a plan as the next version. Raises PlanError with the place of each problem, or DomainError.
-
-    The digest is the SHA-256 of the plan's meaning (RFC 8785 JSON): a changed comment is no new version.
-    """
-    plan = parse(text)
-    document = to_document(plan)
+    """Validate and publish. PlanError with every problem; DomainError when the role or the version refuses it."""
+    plan = plans.parse(text)
+    if plan.application != application.slug:
+        raise PlanError([(1, 1, "application", f"this is a plan of {plan.application!r}, not of {application.slug!r}")])
     return publish_plan(
         application=application,
         text=text,
-        document=document,
-        digest=hashlib.sha256(rfc8785.dumps(document)).hexdigest(),
-        sections=section_digests(plan),
+        document=plans.to_document(plan),
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+        sections=plans.section_digests(plan),
         author=author,
     )

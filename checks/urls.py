@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from checks import log_views, views
+from checks import log_views, plan_views, views
 
 app_name = "checks"
 
@@ -16,6 +16,8 @@ urlpatterns = [
     path("<int:number>/log/lines", log_views.lines, name="log_lines"),
     path("<int:number>/log/raw", log_views.raw, name="log_raw"),
     path("<int:number>/artifacts/<path:name>", views.artifact, name="artifact"),
+    path("id/<uuid:run_id>/", views.run_by_id, name="run_by_id"),
+    path("plans/<slug:slug>/new", plan_views.new, name="plan_new"),
     path("release/<uuid:release_id>/panel", views.release_panel, name="release_panel"),
     path("release/<uuid:release_id>/start", views.start_menu, name="start_menu"),
     path("release/<uuid:release_id>/start/<path:section>", views.launch, name="launch"),

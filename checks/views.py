@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -36,8 +36,8 @@ def run_list(request: HttpRequest) -> HttpResponseBase:
     applications = visible_applications(request.user)
     filters = queries.RunFilters.read(request.GET)
     runs = queries.run_list(applications, filters)
-    if request.GET.get("export") in ("csv", "json"):
-        return export_runs(runs, request.GET["export"])
+    if request.GET.get("format") in ("csv", "json"):
+        return export_runs(runs, request.GET["format"])
     page = page_of(request, runs)
     return render(
         request,
@@ -64,6 +64,13 @@ def run_detail(request: HttpRequest, number: int) -> HttpResponse:
     if template is None:
         context |= _log_context(request, run, attempt)
     return render(request, template or "checks/run/detail.html", context)
+
+
+@login_required
+@require_GET
+def run_by_id(request: HttpRequest, run_id: str) -> HttpResponse:
+    run = get_object_or_404(Run, pk=run_id, application__in=visible_applications(request.user))
+    return redirect("checks:run_detail", run.number)
 
 
 def _attempt(request: HttpRequest, run: Run) -> int:

@@ -1,0 +1,27 @@
+"""What every POST does: one verb, then the page it belongs to, with what happened."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from releases.errors import DomainError
+
+
+def act(request: HttpRequest, verb: Callable[[], Any], *, done: str, to: Any, **arguments: Any) -> HttpResponse:
+    """Do the verb and go to ``to``; a refusal is shown there in the domain's own words."""
+    try:
+        verb()
+    except DomainError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, done)
+    return redirect(to, **arguments)
+
+
+def refuse(form: BaseForm, error: DomainError) -> None:
+    """Show a refusal at the field it names, or above the form."""
+    form.add_error(error.field if error.field in form.fields else None, error.message)
