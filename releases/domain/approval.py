@@ -100,6 +100,23 @@ _TWICE = (
 )
 
 
+def why_not(*, release: Release, voter: User, gate: Gate) -> str:
+    """Why this person cannot vote now, in the words that ``cast_vote`` would use; empty when they can."""
+    stations = sorted(permissions.stations_of(voter, release.application))
+    if not stations:
+        return f"Only approvers of {release.application} vote."
+    refusals = []
+    for station in stations:
+        try:
+            _check_ballot(release, Choice.GO, "")
+            _check_voter(release, station, voter, gate)
+            _check_not_twice(release, station, voter, gate)
+            return ""
+        except DomainError as error:
+            refusals.append(error.message.replace(" Nothing was recorded.", "").replace(" Nothing was recorded;", ";"))
+    return refusals[0]
+
+
 def _check_ballot(release: Release, choice: str, comment: str) -> None:
     require_state(release, *_POLLING)
     if release.poll_opened_at is None:
