@@ -10,7 +10,8 @@ from checks.kinds.base import Artifact, Kind, KindParams, Outcome, RunContext, S
 from checks.models import Run
 from checks.plan import Plan
 from checks.tools import backup, delivery, http
-from releases.domain import environment, release
+from releases.domain import deploy as release_domain
+from releases.domain import environment
 
 
 class DeployParams(KindParams):
@@ -99,11 +100,11 @@ class Deploy(Kind):
 def _tell_release(run: Run) -> None:
     """The state of the release follows its target environment, and only that one."""
     if run.state == RunState.PASSED:
-        release.deploy_succeeded(release=run.release, run_number=run.number)
+        release_domain.deploy_succeeded(release=run.release, run_number=run.number)
     elif run.state == RunState.UNKNOWN:
-        release.deploy_unknown(release=run.release, run_number=run.number)
+        release_domain.deploy_unknown(release=run.release, run_number=run.number)
     else:
-        release.deploy_failed(release=run.release, run_number=run.number, reason=run.summary or run.error)
+        release_domain.deploy_failed(release=run.release, run_number=run.number, reason=run.summary or run.error)
 
 
 def _left_out(context: RunContext, base: dict[str, Any]) -> dict[str, str]:
@@ -132,7 +133,7 @@ def _left_out(context: RunContext, base: dict[str, Any]) -> dict[str, str]:
 def _backup_part(context: RunContext, artifacts: list[Artifact], skip: str) -> delivery.Part:
     section = context.plan.checks[str(context.plan.deploy.backup)]
 
-    def act(step: StepHandle) -> None:
+    def act(step: StepHandle) -> str:
         taken = backup.take(
             context,
             environment=context.run.environment.name,
@@ -141,6 +142,7 @@ def _backup_part(context: RunContext, artifacts: list[Artifact], skip: str) -> d
         )
         step.figure("manifest", taken.manifest_key)
         artifacts.extend(taken.artifacts)
+        return ""
 
     return delivery.Part(delivery.BACKUP, act, skip, changes=False)
 

@@ -10,7 +10,8 @@ from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step, StepH
 from checks.models import Run
 from checks.plan import Plan
 from checks.tools import backup, delivery, http
-from releases.domain import environment, release
+from releases.domain import deploy as release_domain
+from releases.domain import environment
 from releases.models import Release
 
 
@@ -83,16 +84,17 @@ class Rollback(Kind):
         elif run.state not in (RunState.PASSED, RunState.UNKNOWN):
             delivery.stands_as_before(run, result)
         if run.release is not None and run.release.target_environment_id == run.environment_id:
-            _tell_release(run)
+            _tell_release(run, result)
 
 
-def _tell_release(run: Run) -> None:
+def _tell_release(run: Run, result: dict[str, Any]) -> None:
+    """A rollback that touched nothing leaves the release as it was: live, watched or failed."""
     if run.state == RunState.PASSED:
-        release.rolled_back(release=run.release, run_number=run.number)
+        release_domain.rolled_back(release=run.release, run_number=run.number)
     elif run.state == RunState.UNKNOWN:
-        release.deploy_unknown(release=run.release, run_number=run.number)
-    else:
-        release.deploy_failed(release=run.release, run_number=run.number, reason=run.summary or run.error)
+        release_domain.deploy_unknown(release=run.release, run_number=run.number)
+    elif result["touched"]:
+        release_domain.deploy_failed(release=run.release, run_number=run.number, reason=run.summary or run.error)
 
 
 def _refuse(context: RunContext, base: dict[str, Any]) -> None:
@@ -115,7 +117,7 @@ def _refuse(context: RunContext, base: dict[str, Any]) -> None:
 
 
 def _restore_part(context: RunContext, base: dict[str, Any], restored: dict[str, Any]) -> delivery.Part:
-    def act(step: StepHandle) -> None:
+    def act(step: StepHandle) -> str:
         report = backup.restore(
             context,
             manifest_key=base["restore_point"],
@@ -133,6 +135,7 @@ def _restore_part(context: RunContext, base: dict[str, Any], restored: dict[str,
         )
         if report.replaced:
             context.note(f"The database of after the deploy is kept as {report.replaced}.")
+        return ""
 
     skip = "" if base.get("restore_point") else "The deploy changed nothing, so the data is as it was."
     return delivery.Part(delivery.RESTORE, act, skip)

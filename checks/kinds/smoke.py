@@ -43,6 +43,8 @@ class Smoke(Kind):
         answers: list[http.Answer] = []
         with context.step("requests") as step:
             bad = http.smoke_test(context, step, base, requests, answers)
+            if bad:
+                step.fail(bad[0])
         slowest = max(answers, key=lambda answer: answer.seconds)
         return Outcome(
             passed=not bad,

@@ -90,6 +90,8 @@ class Suite(Kind):
             with contextlib.ExitStack() as files:
                 report = junit.read_reports(_opened(context, paths, files))
             kept = [context.store(f"reports/{number}-{path.name}", path) for number, path in _first(paths)]
+            if not report.all_green:
+                step.fail(_verdict(report))
         return _outcome(context, report, kept, completed)
 
     def _judge_upload(self, context: RunContext, key: str) -> Outcome:
@@ -105,11 +107,13 @@ class Suite(Kind):
                 while piece := source.read(1024 * 1024):
                     context.check()
                     target.write(piece)
-        with context.step("reports"):
+        with context.step("reports") as step:
             with copy.open("rb") as file:
                 report = junit.read_reports([(PurePosixPath(key).name, file)])
             kept = [context.store(f"reports/{PurePosixPath(key).name}", copy)]
             _refuse_other_build(context, report)
+            if not report.all_green:
+                step.fail(_verdict(report))
         return _outcome(context, report, kept, None)
 
 
@@ -187,7 +191,8 @@ def _outcome(context: RunContext, report: junit.Report, kept: list[Artifact], co
     )
 
 
-def _summary(report: junit.Report, code: int, *, uploaded: bool, names_build: bool) -> str:
+def _verdict(report: junit.Report) -> str:
+    """What the reports alone say."""
     counts = report.counts
     bad = counts.failed + counts.errored
     skipped = f", {counts.skipped:,} skipped" if counts.skipped else ""
@@ -196,8 +201,13 @@ def _summary(report: junit.Report, code: int, *, uploaded: bool, names_build: bo
     words = f"{report.run:,} tests{skipped}, {bad:,} failed"
     if bad:
         return f"{words}: {report.failures[0].name}"[:500]
-    if report.gaps:
-        return f"{words}, but the report is not whole: {report.gaps[0]}"[:500]
+    return f"{words}, but the report is not whole: {report.gaps[0]}"[:500] if report.gaps else words
+
+
+def _summary(report: junit.Report, code: int, *, uploaded: bool, names_build: bool) -> str:
+    verdict = _verdict(report)
+    if not report.all_green:
+        return verdict
     if code:
-        return f"{words}, but the test command ended with {code}, so something outside the tests went wrong."
-    return words + (" (uploaded; the report does not name its build)" if uploaded and not names_build else "") + "."
+        return f"{verdict}, but the test command ended with {code}, so something outside the tests went wrong."
+    return verdict + (" (uploaded; the report does not name its build)" if uploaded and not names_build else "") + "."

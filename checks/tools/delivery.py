@@ -36,10 +36,13 @@ NOBODY_KNOWS: Final[dict[str, Any]] = {"version": "", "build_digest": "", "relea
 
 @dataclass(frozen=True)
 class Part:
-    """One step and what it does. ``skip``: the reason why it is not done this time."""
+    """One step and what it does. ``act`` returns a sentence where the step failed, "" where all went well.
+
+    ``skip``: the reason why it is not done this time.
+    """
 
     key: str
-    act: Callable[[StepHandle], None]
+    act: Callable[[StepHandle], str]
     skip: str = ""
     changes: bool = True
 
@@ -77,17 +80,20 @@ def walk(context: RunContext, parts: Sequence[Part]) -> Walk:
             with context.step(part.key) as step:
                 if part.skip:
                     step.skip(part.skip)
-                else:
-                    walked.changed = walked.changed or part.changes
-                    part.act(step)
+                    continue
+                walked.changed = walked.changed or part.changes
+                walked.problem = part.act(step)
+                if walked.problem:
+                    walked.stopped_at = part.key
+                    step.fail(walked.problem)
         except CheckError as error:
             walked.stopped_at, walked.problem, walked.remedy = part.key, error.message, error.remedy
         except Cancelled:
             if not walked.changed:
                 raise
             walked.stopped_at, walked.cancelled = part.key, True
-            walked.problem = "Somebody asked the run to stop, and this step was ended half-way."
-        if not part.skip:
+            walked.problem = "Somebody asked the run to stop here."
+        finally:
             walked.seconds[part.key] = round(time.monotonic() - begin, 3)
         if walked.stopped_at:
             break
@@ -98,14 +104,18 @@ def command_part(context: RunContext, step: DeployStep, variables: Mapping[str, 
     """A step of the plan: its command, with what ran before as GONOGO_PREVIOUS_VERSION and _BUILD_DIGEST."""
     command = step.command
 
-    def act(_handle: StepHandle) -> None:
+    def act(_handle: StepHandle) -> str:
         if step.point_of_no_return:
             context.note(f"{step.title}: this is the point of no return.")
-        context.command(
+        done = context.command(
             command.arguments,
             timeout=command.timeout.total_seconds(),
             variables={**variables, **command.variables},
+            check=False,
         )
+        if done.timed_out:
+            return f"{step.title}: not done after {done.seconds:.0f} s, and ended."
+        return f"{step.title}: its command ended with {done.returncode}." if done.returncode else ""
 
     return Part(step.key, act, skip)
 
@@ -113,10 +123,9 @@ def command_part(context: RunContext, step: DeployStep, variables: Mapping[str, 
 def smoke_part(context: RunContext, requests: Sequence[Any], answers: list[http.Answer]) -> Part:
     """The smoke test at the end; its answers are put into ``answers`` as they come."""
 
-    def act(handle: StepHandle) -> None:
+    def act(handle: StepHandle) -> str:
         bad = http.smoke_test(context, handle, context.environment.url, requests, answers)
-        if bad:
-            raise CheckError(f"{len(bad)} of {len(requests)} requests were not answered as declared: {bad[0]}")
+        return f"{len(bad)} of {len(requests)} requests were not answered as declared: {bad[0]}." if bad else ""
 
     return Part(SMOKE, act, changes=False)
 
