@@ -77,11 +77,12 @@ def take(
     environment: str,
     options: BackupOptions | None = None,
     progress: Progress | None = None,
+    doing: Callable[[str], None] = lambda text: None,
 ) -> TakenBackup:
     """Back up the database and configuration of ``environment`` and publish it.
 
     Nothing counts as a backup when this raises; CheckError says why.
-    ``progress`` is called with bytes done, bytes expected and "bytes".
+    ``progress`` is called with bytes done, bytes expected and "bytes", ``doing`` with what is being done.
     """
     options = options or BackupOptions()
     ring = KeyRing.from_settings()
@@ -105,9 +106,12 @@ def take(
     }
     written: list[str] = []
     try:
+        doing(f"Dumping {address.database}")
         parts = [_database_part(context, address, document, options, ring, written, progress)]
         if files:
+            doing(f"Reading {len(files)} configuration file(s)")
             parts.append(_configuration_part(context, files, document, options, ring, written))
+        doing("Reading back what was stored")
         parts = [_publishable(context, part, written) for part in parts]
         document |= {
             "parts": [part.as_json() for part in parts],

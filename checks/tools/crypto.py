@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from io import BytesIO
-from typing import IO
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -35,6 +35,12 @@ TAG = 16
 _SALT = 32
 _PREFIX = 7
 _CHECK = 8
+
+
+class Source(Protocol):
+    """Anything that can be read from front to back."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class Fault(StrEnum):
@@ -149,7 +155,7 @@ def seal(source: Iterable[bytes], *, ring: KeyRing, label: str, chunk_size: int 
     yield cipher.encrypt(header.nonce(number, last=True), bytes(held), None)
 
 
-def unseal(source: IO[bytes], *, ring: KeyRing, label: str | None = None) -> Iterator[bytes]:
+def unseal(source: Source, *, ring: KeyRing, label: str | None = None) -> Iterator[bytes]:
     """A sealed object in, its authenticated plain chunks out.
 
     A chunk comes out only after it authenticated; the end comes only after the final chunk did. Whoever acts on the
@@ -191,7 +197,7 @@ def _chunk_error(cipher: AESGCM, header: Header, number: int, piece: bytes, *, l
     )
 
 
-def read_header(source: IO[bytes], *, ring: KeyRing) -> tuple[Header, int]:
+def read_header(source: Source, *, ring: KeyRing) -> tuple[Header, int]:
     """Read and prove the header; returns it and its length in bytes. Raises SealError."""
     magic = read_exactly(source, len(MAGIC))
     if magic != MAGIC:
@@ -210,7 +216,7 @@ def read_header(source: IO[bytes], *, ring: KeyRing) -> tuple[Header, int]:
     return header, len(header.encode()) + TAG
 
 
-def _parse_header(source: IO[bytes]) -> Header:
+def _parse_header(source: Source) -> Header:
     def number(form: str) -> int:
         return int(struct.unpack(form, read_exactly(source, struct.calcsize(form)))[0])
 
@@ -227,7 +233,7 @@ def _parse_header(source: IO[bytes]) -> Header:
     )
 
 
-def read_exactly(source: IO[bytes], size: int) -> bytes:
+def read_exactly(source: Source, size: int) -> bytes:
     """``size`` bytes, fewer only at the end of the source; a pipe or socket may give them piecemeal."""
     piece = source.read(size)
     if len(piece) == size or not piece:

@@ -14,6 +14,11 @@ from checks.tools.storage import READ
 
 _TAIL = 20_000
 
+
+class RefusedError(CheckError):
+    """The program ran and said no, for a reason that is not the server's state, a right or the network."""
+
+
 _COMPLAINTS = (
     (r"server version mismatch", "The server at {server} is newer than the {program} of this worker",
      "Install client programs of the server's version on the worker and set POSTGRES_BIN."),
@@ -46,7 +51,7 @@ def complaint(program: str, code: int, text: str, address: Address) -> CheckErro
             return CheckError(f"{message.format(**told)}. {program} said: {said}", remedy=remedy)
     if code < 0:
         return CheckError(f"{program} was ended by signal {-code}.", remedy="Start the run again.")
-    return CheckError(f"{program} ended with exit status {code}: {said or 'it said nothing'}")
+    return RefusedError(f"{program} ended with exit status {code}: {said or 'it said nothing'}")
 
 
 class _Told:
@@ -161,9 +166,9 @@ def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
             if plain := decompressor.decompress(piece):
                 yield plain
     except zstandard.ZstdError as error:
-        raise CheckError(f"The compressed stream is damaged: {error}") from error
+        raise RefusedError(f"The compressed stream is damaged: {error}") from error
     if not decompressor.eof:
-        raise CheckError("The compressed stream ends before its end.")
+        raise RefusedError("The compressed stream ends before its end.")
 
 
 def program_major(context: RunContext, name: str) -> int:

@@ -13,6 +13,11 @@ from checks.errors import CheckError
 from checks.tools import storage
 from checks.tools.crypto import Fault, KeyRing, SealError, read_header, unseal
 
+
+class UnusableBackupError(CheckError):
+    """The backup itself is at fault: a drill of it says no, whatever else works."""
+
+
 FORMAT = 1
 MAX_BYTES = 64 * 1024 * 1024
 SUFFIX = ".manifest.json"
@@ -73,24 +78,26 @@ def load(key: str, ring: KeyRing | None = None) -> dict[str, Any]:
         key_id, check = known["id"], bytes.fromhex(known["check"])
         valid = document["format"] == FORMAT
     except (ValueError, KeyError, TypeError):
-        raise CheckError(f"The manifest {key} is damaged: it cannot be read.", remedy=_OLDER) from None
+        raise UnusableBackupError(f"The manifest {key} is damaged: it cannot be read.", remedy=_OLDER) from None
     if not valid:
-        raise CheckError(f"The manifest {key} is of format {document['format']}, and this program reads {FORMAT}.")
+        raise UnusableBackupError(f"The manifest {key} is of format {document['format']}, and this program reads {FORMAT}.")
     ring = ring or KeyRing.from_settings()
     if key_id not in ring.keys:
-        raise CheckError(
+        raise UnusableBackupError(
             f"The backup {key} was sealed with key {key_id!r}, which is not in the key ring any more.",
             remedy="Add that key to BACKUP_KEYS again, after the current one.",
         )
     if ring.check(key_id) != check:
-        raise CheckError(
+        raise UnusableBackupError(
             f"The backup {key} was sealed with another key than the one now called {key_id!r}: wrong key.",
             remedy="Put the right key under that name into BACKUP_KEYS.",
         )
     if not isinstance(signature, str) or not ring.verify(key_id, _canonical(document), signature):
-        raise CheckError(f"The manifest {key} was changed after it was written: its signature is wrong.", remedy=_OLDER)
+        raise UnusableBackupError(
+            f"The manifest {key} was changed after it was written: its signature is wrong.", remedy=_OLDER
+        )
     if document["stem"] != key.removesuffix(SUFFIX):
-        raise CheckError(
+        raise UnusableBackupError(
             f"The manifest {key} belongs to another backup, {document['stem']}.",
             remedy="Somebody moved or copied it. Put the right manifest back, or use another backup.",
         )
@@ -111,6 +118,12 @@ def published(application: str, environment: str) -> list[str]:
     return [f"{where}/{name}" for name in reversed(storage.names(where)) if name.endswith(SUFFIX) and _NAME.match(name)]
 
 
+def moment_of(key: str) -> datetime | None:
+    """The time in a backup's name, UTC."""
+    match = _NAME.match(key.rsplit("/", 1)[-1])
+    return datetime.strptime(match["time"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) if match else None
+
+
 def unpublished(application: str, environment: str) -> list[tuple[str, str, int]]:
     """Objects that no manifest publishes: (key, run as 32 hex digits, attempt)."""
     where = folder(application, environment)
@@ -128,7 +141,7 @@ def newest_key(application: str, environment: str) -> str:
     """The key of the newest manifest. CheckError when nothing was published."""
     keys = published(application, environment)
     if not keys:
-        raise CheckError(
+        raise UnusableBackupError(
             f"There is no published backup of {environment} of {application}.", remedy="Run a backup of it first."
         )
     return keys[0]
@@ -156,7 +169,7 @@ class _Proving:
         self._hash = sha256()
         self.size = 0
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int, /) -> bytes:
         piece = self._source.read(size)
         self._hash.update(piece)
         self.size += len(piece)
@@ -171,15 +184,17 @@ class _Proving:
 
 def _authenticate_part(part: Part, label: str, ring: KeyRing, seen: Callable[[int], None]) -> None:
     failure: SealError | None = None
-    plain = 0
-    with storage.opened(part.key) as source:
-        proving = _Proving(source, seen)
-        try:
-            for piece in unseal(proving, ring=ring):  # type: ignore[arg-type]
-                plain += len(piece)
-        except SealError as error:
-            failure = error
-        digest = proving.finish()
+    try:
+        with storage.opened(part.key) as source:
+            proving = _Proving(source, seen)
+            try:
+                for _ in unseal(proving, ring=ring):
+                    pass
+            except SealError as error:
+                failure = error
+            digest = proving.finish()
+    except storage.MissingObjectError:
+        raise UnusableBackupError(f"The object {part.key} of the backup is missing.", remedy=_OLDER) from None
     if failure is None and (proving.size, digest) == (part.size, part.sha256):
         with storage.opened(part.key) as source:
             _prove_label(source, label, ring, part)
@@ -190,7 +205,7 @@ def _authenticate_part(part: Part, label: str, ring: KeyRing, seen: Callable[[in
 def _prove_label(source: IO[bytes], label: str, ring: KeyRing, part: Part) -> None:
     header, _ = read_header(source, ring=ring)
     if header.label != label:
-        raise CheckError(
+        raise UnusableBackupError(
             f"{part.key} belongs to another backup ({header.label}) than its manifest ({label}).", remedy=_OLDER
         )
 
@@ -200,32 +215,32 @@ def _told(part: Part, failure: SealError | None, size: int, *, same_bytes: bool)
     lost = part.size - size
     name = f"The object {part.key}"
     if failure is None:
-        return CheckError(
+        return UnusableBackupError(
             f"{name} is a whole sealed object, but not the one that the manifest describes: it is of another backup.",
             remedy=_OLDER,
         )
     if same_bytes and failure.fault is Fault.UNKNOWN_KEY:
-        return CheckError(f"{name} cannot be opened: {failure}.", remedy="Add that key to BACKUP_KEYS again.")
+        return UnusableBackupError(f"{name} cannot be opened: {failure}.", remedy="Add that key to BACKUP_KEYS again.")
     if same_bytes and failure.fault is Fault.WRONG_KEY:
-        return CheckError(f"{name} cannot be opened: {failure}: wrong key.", remedy="Put the right key there.")
+        return UnusableBackupError(f"{name} cannot be opened: {failure}: wrong key.", remedy="Put the right key there.")
     if size == 0:
-        return CheckError(f"{name} is empty; {part.size:,} bytes were written.", remedy=_OLDER)
+        return UnusableBackupError(f"{name} is empty; {part.size:,} bytes were written.", remedy=_OLDER)
     if lost < 0:
-        return CheckError(f"{name} has {-lost:,} bytes more than were written.", remedy=_OLDER)
+        return UnusableBackupError(f"{name} has {-lost:,} bytes more than were written.", remedy=_OLDER)
     if lost == 0:
-        return CheckError(f"{name} was changed after it was written: {failure}.", remedy=_OLDER)
+        return UnusableBackupError(f"{name} was changed after it was written: {failure}.", remedy=_OLDER)
     if failure.fault is Fault.HEAD:
         told = f"{name} is cut at its beginning: {lost:,} of {part.size:,} bytes are missing."
-        return CheckError(told, remedy=_OLDER)
+        return UnusableBackupError(told, remedy=_OLDER)
     if failure.good == 0:
-        return CheckError(
+        return UnusableBackupError(
             f"{name} is cut right after its beginning: only {size:,} of {part.size:,} bytes are there.", remedy=_OLDER
         )
     if lost <= 1024:
-        return CheckError(
+        return UnusableBackupError(
             f"{name} is cut at its end: the last {lost:,} of {part.size:,} byte(s) are missing.", remedy=_OLDER
         )
-    return CheckError(
+    return UnusableBackupError(
         f"{name} is cut in the middle: it ends after {size:,} of {part.size:,} bytes.", remedy=_OLDER
     )
 
@@ -240,6 +255,7 @@ def plain(document: Mapping[str, Any], name: str, ring: KeyRing) -> Iterator[Ite
             try:
                 yield from unseal(source, ring=ring, label=part.label(document["id"]))
             except SealError as error:
-                raise CheckError(f"The object {part.key} changed while it was read: {error}.", remedy=_OLDER) from None
+                told = f"The object {part.key} changed while it was read: {error}."
+                raise UnusableBackupError(told, remedy=_OLDER) from None
 
         yield pieces()

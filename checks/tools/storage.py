@@ -27,6 +27,10 @@ class Stored:
     sha256: str
 
 
+class MissingObjectError(CheckError):
+    """Storage answers, and the object is not there."""
+
+
 class PullStream(io.RawIOBase):
     """A readable stream over an iterator of bytes: it is produced only as fast as it is read.
 
@@ -124,7 +128,7 @@ def opened(key: str) -> Iterator[IO[bytes]]:
         with _open(key) as source:
             yield source
     except FileNotFoundError:
-        raise CheckError(
+        raise MissingObjectError(
             f"Storage holds no object {key}.", remedy="It was removed, or another storage is configured."
         ) from None
     except OSError as error:

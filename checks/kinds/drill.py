@@ -1,0 +1,257 @@
+"""Restore drill: prove that a stored backup comes back whole, and measure how long that takes."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from checks.enums import StepCategory
+from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step, StepHandle, register
+from checks.plan import Plan
+from checks.tools import backup, comparing, dumping, facts, manifest, scratch, soundness, storage
+from checks.tools.background import patiently
+from checks.tools.crypto import KeyRing
+from checks.tools.postgres import Address, connected
+from checks.tools.wording import duration
+
+
+class DrillParams(KindParams):
+    backup: str = Field(
+        default="",
+        max_length=500,
+        description="Key of the manifest of the backup to drill; empty for the newest one of the environment.",
+    )
+    restore_on: str = Field(
+        default="",
+        max_length=60,
+        description="Environment on whose database server the scratch database is made; empty for the same server.",
+    )
+    amcheck: bool = Field(default=True, description="Also run pg_amcheck where the role may.")
+
+
+@register
+class Drill(Kind):
+    """Passed means: authentic to the last byte, restored without an error, equal to its manifest, in time."""
+
+    name: ClassVar[str] = "drill"
+    title: ClassVar[str] = "Restore drill"
+    description: ClassVar[str] = (
+        "Authenticates the newest backup, restores it into a scratch database, compares rows, checksums, sequences and"
+        " schema with what was dumped, writes to it, and measures RTO by phase and RPO."
+    )
+    Params: ClassVar[type[DrillParams]] = DrillParams
+    valid_hours: ClassVar[int] = 168
+
+    def steps(self, plan: Plan, section: str, params: Any) -> list[Step]:
+        return [
+            Step("find", "Find the backup"),
+            Step("authenticate", "Authenticate every byte of it"),
+            Step("create", "Make a scratch database", StepCategory.DATABASE),
+            Step("restore", "Restore", StepCategory.DATABASE),
+            Step("compare", "Compare with what was dumped", StepCategory.DATABASE),
+            Step("write", "Write to it", StepCategory.DATABASE),
+            Step("amcheck", "Check its pages and indexes", StepCategory.DATABASE),
+            Step("judge", "Judge against RTO and RPO"),
+        ]
+
+    def run(self, context: RunContext) -> Outcome:
+        return _Drill(context).run()
+
+
+class _Drill:
+    """One drill. ``told`` collects a sentence for each thing that is wrong with the backup."""
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.params: DrillParams = context.params
+        self.phases = backup.Phases()
+        self.told: list[str] = []
+        self.result: dict[str, Any] = {"tables": [], "differences": self.told, "amcheck": "not reached"}
+        self.document: dict[str, Any] = {}
+
+    def run(self) -> Outcome:
+        try:
+            self._find()
+            self._authenticate()
+            with ExitStack() as stack:
+                address = self._create(stack)
+                self._restore(address)
+                self._compare(address)
+                self._write(address)
+                self._amcheck(address)
+        except manifest.UnusableBackupError as error:
+            self.told.append(error.message)
+            return self._outcome(reached=False, remedy=error.remedy)
+        self._judge()
+        return self._outcome(reached=True)
+
+    @contextmanager
+    def _step(self, key: str) -> Iterator[StepHandle]:
+        """A step in which the backup may turn out to be unusable: then it failed, and did not break."""
+        failure: manifest.UnusableBackupError | None = None
+        with self.context.step(key) as step:
+            try:
+                yield step
+            except manifest.UnusableBackupError as error:
+                step.fail(error.message)
+                self.context.warn(error.message)
+                failure = error
+        if failure is not None:
+            raise failure
+
+    def _find(self) -> None:
+        context = self.context
+        application, environment = context.run.application.slug, context.run.environment.name
+        with self._step("find") as step:
+            key = self.params.backup or manifest.newest_key(application, environment)
+            self.result["backup"] = {"manifest": key}
+            try:
+                self.document = manifest.load(key)
+            except storage.MissingObjectError as error:
+                raise manifest.UnusableBackupError(error.message, remedy=error.remedy) from error
+            if (self.document["application"], self.document["environment"]) != (application, environment):
+                raise manifest.UnusableBackupError(
+                    f"The backup {key} is of {self.document['environment']} of {self.document['application']},"
+                    f" not of {environment} of {application}."
+                )
+            step.figure("snapshot", self.document["snapshot_at"])
+            self.result["backup"] |= _of(self.document)
+            context.note(f"Drilling {key}")
+
+    def _authenticate(self) -> None:
+        with self._step("authenticate") as step, self.phases.phase("authenticate"):
+
+            def seen(done: float, total: float | None, unit: str) -> None:
+                self.context.check()
+                step.progress(done, total, unit)
+
+            ring = KeyRing.from_settings()
+            manifest.authenticate(self.document, ring, seen)
+            files = backup.configuration_of(self.document)
+            if [item.as_json() for item in files] != self.document.get("configuration", []):
+                raise manifest.UnusableBackupError("The configuration files in the backup are not those that it lists.")
+            self.result["configuration_files"] = len(files)
+
+    def _create(self, stack: ExitStack) -> Address:
+        context = self.context
+        environment = self.params.restore_on or context.run.environment.name
+        with context.step("create") as step, self.phases.phase("create"):
+            server = Address.parse(context.database_url(environment), what=f"The database address of {environment}")
+            with connected(server, what="the server of the drill") as connection:
+                facts.require(connection, self.document)
+            address = stack.enter_context(
+                scratch.scratch_database(context, server, "drill", like=self.document["database"])
+            )
+            step.figure("database", address.database)
+            self.result["server"] = server.server
+        return address
+
+    def _restore(self, address: Address) -> None:
+        context = self.context
+        with self._step("restore") as step:
+            with self.phases.phase("restore"):
+                try:
+                    backup.load_database(context, self.document, address, progress=step.progress)
+                except dumping.RefusedError as error:
+                    raise manifest.UnusableBackupError(f"The backup cannot be restored: {error.message}") from error
+            with self.phases.phase("analyze"), connected(address, what="the scratch database") as connection:
+                patiently(context, connection, lambda: connection.execute("ANALYZE"))
+
+    def _compare(self, address: Address) -> None:
+        context = self.context
+        with context.step("compare") as step, self.phases.phase("compare"):
+            with connected(address, what="the scratch database") as connection:
+                found = patiently(context, connection, lambda: comparing.compare(connection, self.document))
+            self.result |= {"tables": found.tables, "sequences": found.sequences, "objects": found.objects}
+            self.told += found.differences
+            for sentence in found.differences:
+                context.warn(sentence)
+            if found.differences:
+                step.fail(f"{len(found.differences)} difference(s)")
+
+    def _write(self, address: Address) -> None:
+        with self.context.step("write") as step, self.phases.phase("write"):
+            with connected(address, what="the scratch database") as connection:
+                problem = soundness.write_test(connection)
+            if problem:
+                self.told.append(problem)
+                step.fail(problem)
+
+    def _amcheck(self, address: Address) -> None:
+        """Not a part of RTO: nobody waits for it in a disaster."""
+        with self.context.step("amcheck") as step:
+            if not self.params.amcheck:
+                self.result["amcheck"] = "not asked for"
+                step.skip("not asked for")
+                return
+            reason = soundness.why_no_amcheck(address)
+            if reason:
+                self.result["amcheck"] = f"not checked: {reason}"
+                step.skip(reason)
+                return
+            problem = soundness.amcheck(self.context, address)
+            self.result["amcheck"] = problem or "sound"
+            if problem:
+                self.told.append(problem)
+                step.fail(problem)
+
+    def _judge(self) -> None:
+        recovery = self.context.plan.recovery
+        rto, rpo = recovery.rto.total_seconds(), recovery.rpo.total_seconds()
+        with self.context.step("judge") as step:
+            age = (datetime.now(UTC) - datetime.fromisoformat(self.document["snapshot_at"])).total_seconds()
+            late: list[str] = []
+            if self.phases.total > rto:
+                late.append(f"The recovery took {duration(self.phases.total)}; the target (RTO) is {duration(rto)}.")
+            if age > rpo:
+                late.append(f"The backup is {duration(age)} old; the target (RPO) is {duration(rpo)}.")
+            self.result["recovery"] = {
+                "rto_seconds": self.phases.total,
+                "rto_target": rto,
+                "within_rto": self.phases.total <= rto,
+                "age_seconds": round(age, 1),
+                "rpo_target": rpo,
+                "within_rpo": age <= rpo,
+                "interval_seconds": self._interval(),
+            }
+            self.told += late
+            if late:
+                step.fail(" ".join(late))
+
+    def _interval(self) -> float | None:
+        """Seconds between the two newest backups: what would really be lost is up to that."""
+        keys = manifest.published(self.document["application"], self.document["environment"])[:2]
+        moments = [moment for key in keys if (moment := manifest.moment_of(key))]
+        return (moments[0] - moments[1]).total_seconds() if len(moments) == 2 else None
+
+    def _outcome(self, *, reached: bool, remedy: str = "") -> Outcome:
+        self.result |= {"phases": self.phases.seconds, "restored": reached, "remedy": remedy}
+        figures: dict[str, Any] = {"differences": len(self.told), "seconds": self.phases.total}
+        if reached:
+            figures |= {
+                "rto_seconds": self.phases.total,
+                "rpo_seconds": self.result["recovery"]["age_seconds"],
+                "rows": sum(row["found"] or 0 for row in self.result["tables"]),
+            }
+        if self.told:
+            more = f" (and {len(self.told) - 1} more)" if len(self.told) > 1 else ""
+            return Outcome(False, (self.told[0] + more)[:500], figures=figures, result=self.result)
+        return Outcome(
+            True,
+            f"Restored in {duration(self.phases.total)}: {len(self.result['tables']):,} tables with"
+            f" {figures['rows']:,} rows are equal to what was dumped.",
+            figures=figures,
+            result=self.result,
+        )
+
+
+def _of(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "snapshot_at": document["snapshot_at"],
+        "server": document["server"]["name"],
+        "stored_bytes": sum(part.size for part in manifest.parts(document).values()),
+        "key": document["key"]["id"],
+        "run": document["run"],
+    }
