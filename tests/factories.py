@@ -1,10 +1,10 @@
 """Real objects for tests, made by the same verbs that the program uses.
 
-    application = ApplicationFactory()              # with a plan, the environments staging and production
-    team = make_team(application)                   # one person for each role, three approvers
-    release = ReleaseFactory(application=application, requester=team.engineer)
-    go_green(release)                               # evidence for every item, by nobody who votes
-    make_approved(release, team)                    # window, poll and three votes: the gate is open
+application = ApplicationFactory()              # with a plan, the environments staging and production
+team = make_team(application)                   # one person for each role, three approvers
+release = ReleaseFactory(application=application, requester=team.engineer)
+go_green(release)                               # evidence for every item, by nobody who votes
+make_approved(release, team)                    # window, poll and three votes: the gate is open
 """
 
 import hashlib
@@ -22,8 +22,8 @@ import rfc8785
 from django.utils import timezone
 
 from checks.plan import Plan, section_digests, to_document
-from releases.domain import approval, evidence
 from releases.domain import application as applications
+from releases.domain import approval, evidence
 from releases.domain import gate as gates
 from releases.domain import release as releases
 from releases.enums import Choice, EvidenceSource, EvidenceVerdict, Role

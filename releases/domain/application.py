@@ -35,9 +35,7 @@ def create_application(
         raise NotAllowed("This needs the role administrator in some application. Nothing was changed.")
     if Application.objects.filter(slug=slug).exists():
         raise DomainError(f"There is an application {slug!r} already. Nothing was changed.", field="slug")
-    application = Application.objects.create(
-        slug=slug, name=name, description=description, plan_folder=plan_folder
-    )
+    application = Application.objects.create(slug=slug, name=name, description=description, plan_folder=plan_folder)
     if actor is not None:
         Membership.objects.create(application=application, user=actor, role=Role.ADMINISTRATOR)
     ledger.append(

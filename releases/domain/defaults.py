@@ -325,21 +325,19 @@ def _override_risk(risk: RiskSpec | None, override: Mapping[str, Any]) -> RiskSp
                 "Nothing was changed; publish a plan that names them."
             )
         risk = RiskSpec(override["key"], "", "", "", (5, 5), (5, 5), ())
-    pairs = {
+    changes: dict[str, Any] = {
         name: (
             override.get(f"{name}_likelihood") or getattr(risk, name)[0],
             override.get(f"{name}_impact") or getattr(risk, name)[1],
         )
         for name in ("inherent", "residual")
     }
-    plain = {
-        name: override[name]
-        for name in ("title", "description", "owner", "appetite")
-        if override.get(name) is not None
+    changes |= {
+        name: override[name] for name in ("title", "description", "owner", "appetite") if override.get(name) is not None
     }
     if override.get("mitigations") is not None:
-        plain["mitigations"] = tuple((each["text"], tuple(each["items"])) for each in override["mitigations"])
-    return replace(risk, **pairs, **plain)
+        changes["mitigations"] = tuple((each["text"], tuple(each["items"])) for each in override["mitigations"])
+    return replace(risk, **changes)
 
 
 def _tied(risk: RiskSpec, items: list[ItemSpec]) -> Iterable[tuple[str, tuple[str, ...]]]:

@@ -165,9 +165,7 @@ def authorise_rollback(*, release: Release, actor: User) -> None:
     """
     locked = lock(release)
     permissions.require(actor, locked.application, Role.RELEASE_MANAGER)
-    require_state(
-        locked, ReleaseState.WATCHING, ReleaseState.LIVE, ReleaseState.FAILED, ReleaseState.UNKNOWN
-    )
+    require_state(locked, ReleaseState.WATCHING, ReleaseState.LIVE, ReleaseState.FAILED, ReleaseState.UNKNOWN)
     target = locked.target_environment
     runs_there = target.current_release_id
     if runs_there is not None and runs_there != locked.pk:

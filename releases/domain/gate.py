@@ -129,9 +129,7 @@ def evaluate_many(releases: Sequence[Release], at: datetime | None = None) -> di
     return gates
 
 
-def manifest_document(
-    release: Release, items: Sequence[ItemStatus], risks: Sequence[RiskPosition]
-) -> dict[str, Any]:
+def manifest_document(release: Release, items: Sequence[ItemStatus], risks: Sequence[RiskPosition]) -> dict[str, Any]:
     """What a vote is about. Holds nothing that changes by itself while time passes."""
     window = {"opens": stamp(release.window_opens), "closes": stamp(release.window_closes)} if (
         release.window_opens and release.window_closes

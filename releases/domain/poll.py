@@ -44,9 +44,7 @@ class StationVote:
 
     @property
     def against(self) -> bool:
-        return (
-            self.counting == Counting.COUNTED and self.vote is not None and self.vote.choice == Choice.NO_GO
-        )
+        return self.counting == Counting.COUNTED and self.vote is not None and self.vote.choice == Choice.NO_GO
 
 
 @dataclass(frozen=True)

@@ -135,9 +135,7 @@ def _position(risk: Risk, assessments: Sequence[RiskAssessment], by_key: Mapping
         likelihood, impact = current(risk, _share([each.proven for each in mitigations]))
         best = current(risk, _share([_within_reach(each) for each in mitigations]))
         treatment, reachable = risk.treatment, best[0] * best[1]
-    return RiskPosition(
-        risk, likelihood, impact, Treatment(treatment), mitigations, assessment, proposal, reachable
-    )
+    return RiskPosition(risk, likelihood, impact, Treatment(treatment), mitigations, assessment, proposal, reachable)
 
 
 def _mitigation(entry: Mapping[str, object], by_key: Mapping[str, ItemStatus]) -> Mitigation:

@@ -4,8 +4,9 @@ What happens from the launch on stands in ``releases.domain.deploy``; its verbs 
 """
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
-from typing import IO
+from typing import IO, Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -127,9 +128,7 @@ def _check_way(application: Application, source: Environment, target: Environmen
 def _instantiate(release: Release) -> None:
     document = release.plan_version.document
     names = {environment.name: environment for environment in release.application.environments.all()}
-    specs = checklist_for(
-        document, source=release.source_environment.name, target=release.target_environment.name
-    )
+    specs = checklist_for(document, source=release.source_environment.name, target=release.target_environment.name)
     checklist.instantiate(release=release, specs=specs, environments=names)
     risk.instantiate(release=release, specs=risks_for(document, specs))
 
@@ -250,7 +249,7 @@ def cancel(*, release: Release, actor: User, reason: str) -> Release:
     return _follow(release, locked)
 
 
-def _tell(action: str, release: Release, actor: User | None, document: dict[str, object], topic: str = "plan") -> None:
+def _tell(action: str, release: Release, actor: User | None, document: Mapping[str, Any], topic: str = "plan") -> None:
     ledger.append(
         action=action,
         actor=actor,

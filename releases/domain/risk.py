@@ -40,9 +40,7 @@ def instantiate(*, release: Release, specs: list[RiskSpec]) -> None:
 
 
 @transaction.atomic
-def assess(
-    *, risk: Risk, author: User, likelihood: int, impact: int, treatment: str, reason: str
-) -> RiskAssessment:
+def assess(*, risk: Risk, author: User, likelihood: int, impact: int, treatment: str, reason: str) -> RiskAssessment:
     """Propose where a risk stands and how it is treated. Counts once a second person has confirmed it."""
     release = lock(risk.release)
     permissions.require(author, release.application, Role.ENGINEER, Role.APPROVER, Role.RELEASE_MANAGER)

@@ -19,6 +19,8 @@ def test_it_opens_when_everything_is_answered_and_every_station_voted_go() -> No
     assert [blocker.text for blocker in gate.blockers] == []
     assert gate.verdict == GateVerdict.GO
     assert release.state == ReleaseState.APPROVED
-    with CaptureQueriesContext(connection, ) as captured:
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
         evaluate(release)
     print(len(captured))
