@@ -1,0 +1,45 @@
+"""Fixtures of browser tests: one Chromium for the session, a fresh context for each test."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.interface.browser import Complaints, open_browser
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def complaints() -> Complaints:
+    return Complaints()
+
+
+@pytest.fixture
+def open_page(chromium: Browser, complaints: Complaints) -> Iterator[OpenPage]:
+    """Open an address: ``open_page(url, width=390, scheme="dark", scripts=False)``."""
+    contexts = []
+
+    def open_one(url: str, *, width: int = 1280, scheme: str = "light", scripts: bool = True) -> Page:
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,  # type: ignore[arg-type]
+            java_script_enabled=scripts,
+            locale="en",
+        )
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        complaints.listen(page)
+        page.goto(url)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
