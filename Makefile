@@ -4,7 +4,7 @@ VENV := .venv/bin
 EXAMPLE ?= thinkincoin
 .DEFAULT_GOAL := help
 
-.PHONY: help up up-detached down status install install-test test lint types imports migrations pytest format bench demo lock
+.PHONY: help up up-detached down status install install-test test lint types imports migrations pytest format bench demo keys lock
 
 help: ## Show these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,7 +53,11 @@ bench: install-test ## Measure; prints name, value, unit, and a peer or limit
 	$(VENV)/python -m benchmarks
 
 demo: install ## Walk a whole go-live: make demo EXAMPLE=thinkincoin|pretalx
-	$(VENV)/python -m examples.demo $(EXAMPLE)
+	@$(VENV)/python -m config.services status >/dev/null || $(VENV)/python -m config.services up --detach
+	@$(VENV)/python -m config.demo $(EXAMPLE)
+
+keys: ## Print new keys and passwords for docker-compose.yml: make keys > .env
+	@$(PYTHON) config/services/keys.py
 
 lock: install-test ## Write the lock files anew from requirements/*.in
 	$(VENV)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \

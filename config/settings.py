@@ -107,6 +107,10 @@ RUN_LOG_DATABASE_LIMIT = env.integer("RUN_LOG_DATABASE_LIMIT", 100 * 1024 * 1024
 if RUN_HEARTBEAT_SECONDS * 2 > RUN_LEASE_SECONDS:
     raise ImproperlyConfigured("RUN_HEARTBEAT_SECONDS must be at most half of RUN_LEASE_SECONDS.")
 
+# On one machine every run goes to the queue `default`. With several, each environment has its queue `env.<name>`,
+# served by a worker that stands beside it.
+ENVIRONMENT_QUEUES = env.boolean("ENVIRONMENT_QUEUES", False)
+
 # --- applications and middleware -------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [

@@ -1,8 +1,11 @@
-"""Brings database, static files and the default workspace up to date, in one process because starting Django is slow.
+"""Brings database, static files, storage and the default workspace up to date.
 
-Usage: python -m config.services.prepare
+One process for all, because starting Django is what takes time.
+
+Usage: python -m config.services.prepare [database] [static] [storage] [workspace]
 """
 
+import argparse
 import hashlib
 import os
 import sys
@@ -11,23 +14,28 @@ from pathlib import Path
 import django
 from django.db import OperationalError
 
+STEPS = ("database", "static", "storage", "workspace")
+
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("steps", nargs="*", choices=(*STEPS, []), help="which to take; all when none is named")
+    steps = parser.parse_args().steps or STEPS
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     os.umask(0o077)  # what this writes, the passwords above all, is for its owner only
     django.setup()
     try:
-        _migrate()
+        for step in STEPS:
+            if step in steps:
+                ACTIONS[step]()
     except OperationalError as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no reason given"
-        print(f"PostgreSQL cannot be used: {reason}. Look at DATABASE_URL. Nothing was changed.", file=sys.stderr)
+        print(f"PostgreSQL cannot be used: {reason}. Look at DATABASE_URL.", file=sys.stderr)
         return 1
-    _collect_static()
-    _load_workspace()
     return 0
 
 
-def _migrate() -> None:
+def migrate() -> None:
     """Apply what is pending; asking first is much quicker than running an empty `migrate`."""
     from django.core.management import call_command
     from django.db import connection
@@ -38,13 +46,13 @@ def _migrate() -> None:
         call_command("migrate", interactive=False, verbosity=1)
 
 
-def _collect_static() -> None:
+def collect_static() -> None:
     """Collect and compress only when a source file has changed, for that takes seconds."""
     from django.conf import settings
     from django.contrib.staticfiles.finders import get_finders
     from django.core.management import call_command
 
-    facts = hashlib.sha256(sys.version.encode())
+    facts = hashlib.sha256(f"{sys.version} {settings.STATIC_MANIFEST}".encode())
     for finder in get_finders():
         for name, storage in sorted(finder.list([]), key=lambda pair: str(pair[0])):
             status = Path(storage.path(name)).stat()
@@ -56,12 +64,27 @@ def _collect_static() -> None:
     stamp.write_text(facts.hexdigest(), encoding="ascii")
 
 
-def _load_workspace() -> None:
+def make_bucket() -> None:
+    """Make the bucket that STORAGE_URL names where it is missing; a folder needs nothing."""
+    from django.core.files.storage import default_storage
+
+    bucket_name = getattr(default_storage, "bucket_name", "")
+    if not bucket_name:
+        return
+    client = default_storage.connection.meta.client  # type: ignore[attr-defined]
+    existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+    if bucket_name not in existing:
+        client.create_bucket(Bucket=bucket_name)
+
+
+def load_workspace() -> None:
     from django.conf import settings
     from django.core.management import call_command
 
     call_command("load_workspace", passwords_file=str(settings.GONOGO_HOME / "passwords.json"))
 
+
+ACTIONS = {"database": migrate, "static": collect_static, "storage": make_bucket, "workspace": load_workspace}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,0 +1,25 @@
+# One image for every part of the program; docker-compose.yml gives each its command.
+FROM python:3.11-slim AS build
+WORKDIR /srv/gonogo
+COPY requirements/base.txt requirements/base.txt
+RUN python -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: \
+       -r requirements/base.txt
+COPY . .
+RUN GONOGO_HOME=/tmp/build STATIC_ROOT=/srv/static /opt/venv/bin/python -m config.services.prepare static \
+    && rm -rf /tmp/build
+
+FROM python:3.11-slim
+RUN useradd --system --create-home --home-dir /var/lib/gonogo gonogo
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /srv /srv
+WORKDIR /srv/gonogo
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    GONOGO_HOME=/var/lib/gonogo \
+    GONOGO_MAKE_KEYS=false \
+    STATIC_ROOT=/srv/static \
+    LOG_FORMAT=json
+USER gonogo
+VOLUME /var/lib/gonogo
+EXPOSE 8000
