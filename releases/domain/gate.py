@@ -104,7 +104,7 @@ def evaluate_many(releases: Sequence[Release], at: datetime | None = None) -> di
         items = compute_items(release, item_facts, at)
         risks = compute_risks(release, risk_facts, items)
         manifest = manifest_document(release, items, risks)
-        digest = hashlib.sha256(rfc8785.dumps(manifest)).hexdigest()
+        digest = hashlib.sha256(canonical_manifest(manifest)).hexdigest()
         poll = compute_poll(release, poll_facts, items, digest, at)
         blockers = [
             *_window_blockers(release, freezes, at),
@@ -127,6 +127,11 @@ def evaluate_many(releases: Sequence[Release], at: datetime | None = None) -> di
             break_glass=glasses[release.pk],
         )
     return gates
+
+
+def canonical_manifest(document: Mapping[str, Any]) -> bytes:
+    """The bytes of a manifest whose SHA-256 is its digest (RFC 8785)."""
+    return rfc8785.dumps(dict(document))
 
 
 def manifest_document(release: Release, items: Sequence[ItemStatus], risks: Sequence[RiskPosition]) -> dict[str, Any]:
