@@ -81,7 +81,9 @@ class LaunchForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        params = {name: value for name, value in cleaned.items() if name in self.changed_data and value not in ("", None)}
+        params = {
+            name: value for name, value in cleaned.items() if name in self.changed_data and value not in ("", None)
+        }
         try:
             self.kind.Params.model_validate({**self.planned, **params})
         except ValidationError as error:

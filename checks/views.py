@@ -134,7 +134,9 @@ def _log_context(request: HttpRequest, run: Run, attempt: int) -> dict[str, Any]
 @require_POST
 def cancel(request: HttpRequest, number: int) -> HttpResponse:
     run = visible_run(request.user, number)
-    return _act(request, run, lambda: services.cancel_run(run=run, actor=person(request)), "Asked to stop. It ends in a moment.")
+    return _act(
+        request, run, lambda: services.cancel_run(run=run, actor=person(request)), "Asked to stop. It ends in a moment."
+    )
 
 
 @login_required
@@ -207,7 +209,11 @@ def launch(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             run = services.start_run(
-                application=release.application, release=release, section=section, actor=person(request), params=form.params
+                application=release.application,
+                release=release,
+                section=section,
+                actor=person(request),
+                params=form.params,
             )
             return redirect("checks:run_detail", run.number)
         except DomainError as error:

@@ -248,9 +248,7 @@ def waiting_for(user: User) -> list[Task]:
     """Votes to cast, waivers, assessments and break-glass to confirm, and deploys to decide about."""
     memberships = list(user.memberships.all())
     tasks = _votes_to_cast(user, {(each.application_id, each.station) for each in memberships if each.station})
-    deciders = [
-        each.application_id for each in memberships if each.role in (Role.APPROVER, Role.RELEASE_MANAGER)
-    ]
+    deciders = [each.application_id for each in memberships if each.role in (Role.APPROVER, Role.RELEASE_MANAGER)]
     managed = [each.application_id for each in memberships if each.role == Role.RELEASE_MANAGER]
     return [*tasks, *_second_signatures(user, deciders), *_decisions(managed)]
 
@@ -359,7 +357,17 @@ def _item_change(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, s
     return {"look": look, "text": f"{new['title']}: {found}"}
 
 
-_COLUMNS = ("application", "version", "state", "build_digest", "requester", "window_opens", "window_closes", "live_at", "id")
+_COLUMNS = (
+    "application",
+    "version",
+    "state",
+    "build_digest",
+    "requester",
+    "window_opens",
+    "window_closes",
+    "live_at",
+    "id",
+)
 
 
 def export_releases(releases: QuerySet[Release], form: str) -> StreamingHttpResponse:

@@ -57,7 +57,9 @@ class ReleaseForm(forms.ModelForm[Release]):
         for name in ("source_environment", "target_environment"):
             place = cleaned.get(name)
             if place and cleaned.get("application") and place.application_id != cleaned["application"].pk:
-                self.add_error(name, f"{place.name} belongs to {place.application}; choose one of {cleaned['application']}.")
+                self.add_error(
+                    name, f"{place.name} belongs to {place.application}; choose one of {cleaned['application']}."
+                )
         build = cleaned.get("build")
         if build is not None and build.size > MAX_BUILD_BYTES:
             self.add_error("build", "A build may be 2 GB at most; publish a lock file with hashes instead.")

@@ -39,7 +39,9 @@ def new_freeze(request: HttpRequest) -> HttpResponse:
             return redirect("releases:calendar")
         except DomainError as error:
             refuse(form, error)
-    return render(request, "releases/calendar/freeze.html", {"nav": "calendar", "form": form}, status=422 if form.errors else 200)
+    return render(
+        request, "releases/calendar/freeze.html", {"nav": "calendar", "form": form}, status=422 if form.errors else 200
+    )
 
 
 @login_required

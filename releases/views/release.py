@@ -87,7 +87,9 @@ def new(request: HttpRequest) -> HttpResponse:
             return redirect("releases:release", release.pk)
         except DomainError as error:
             refuse(form, error)
-    return render(request, "releases/release/new.html", {"nav": "releases", "form": form}, status=422 if form.errors else 200)
+    return render(
+        request, "releases/release/new.html", {"nav": "releases", "form": form}, status=422 if form.errors else 200
+    )
 
 
 @login_required
@@ -127,7 +129,9 @@ def _permitted(release: Release, gate: gates.Gate, roles: frozenset[Role]) -> di
     """Which buttons stand on the board. Each verb asks again."""
     manager = Role.RELEASE_MANAGER in roles
     preparing = release.state in (ReleaseState.REHEARSING, ReleaseState.APPROVED)
-    rescued = any(glass.approved_at and not glass.used_at and glass.expires_at > timezone.now() for glass in gate.break_glass)
+    rescued = any(
+        glass.approved_at and not glass.used_at and glass.expires_at > timezone.now() for glass in gate.break_glass
+    )
     return {
         "is_manager": manager,
         "may_start": bool({Role.ENGINEER, Role.RELEASE_MANAGER} & roles) and preparing,
@@ -155,7 +159,9 @@ async def events(request: HttpRequest, release_id: str) -> HttpResponseBase:
     if not user.is_authenticated:
         return HttpResponseForbidden("Log in to follow this release.")
     release = await sync_to_async(get_release_or_404)(user, release_id)
-    response = StreamingHttpResponse(topics(release_channel(release.pk)), content_type="text/event-stream; charset=utf-8")
+    response = StreamingHttpResponse(
+        topics(release_channel(release.pk)), content_type="text/event-stream; charset=utf-8"
+    )
     response["Cache-Control"] = "no-cache, no-transform"
     response["X-Accel-Buffering"] = "no"
     return response
@@ -183,7 +189,12 @@ def window(request: HttpRequest, release_id: str) -> HttpResponse:
             return redirect("releases:release", release.pk)
         except DomainError as error:
             refuse(form, error)
-    context = {"nav": "releases", "release": release, "form": form, "agenda": queries.agenda(visible_applications(request.user))}
+    context = {
+        "nav": "releases",
+        "release": release,
+        "form": form,
+        "agenda": queries.agenda(visible_applications(request.user)),
+    }
     return render(request, "releases/release/window.html", context, status=422 if form.errors else 200)
 
 
@@ -229,4 +240,6 @@ def _with_reason(request: HttpRequest, release_id: str, deed: str, verb: Any) ->
 def evidence_pack(request: HttpRequest, release_id: str) -> FileResponse:
     """Everything that was known about a release, as one file that can be checked without this program."""
     release = get_release_or_404(request.user, release_id)
-    return FileResponse(pack.build(release), as_attachment=True, filename=f"{release.application.slug}-{release.version}.zip")
+    return FileResponse(
+        pack.build(release), as_attachment=True, filename=f"{release.application.slug}-{release.version}.zip"
+    )

@@ -144,7 +144,9 @@ def facts(release: Release, gate: Gate) -> dict[str, Any]:
     recovery = release.plan_version.document.get("recovery", {})
     return {
         "rollback_seconds": back,
-        "latest_abort": release.window_closes - timedelta(seconds=float(back)) if back and release.window_closes else None,
+        "latest_abort": release.window_closes - timedelta(seconds=float(back))
+        if back and release.window_closes
+        else None,
         "rto_seconds": drill.get("rto_seconds"),
         "rpo_seconds": drill.get("rpo_seconds"),
         "rto_target": recovery.get("rto", "").removesuffix("s"),

@@ -34,4 +34,6 @@ def me(request: HttpRequest) -> HttpResponse:
         messages.success(request, "Saved.")
         return redirect("releases:person")
     memberships = user.memberships.select_related("application").order_by("application__name", "role")
-    return render(request, "releases/user/me.html", {"form": form, "memberships": memberships}, status=422 if form.errors else 200)
+    return render(
+        request, "releases/user/me.html", {"form": form, "memberships": memberships}, status=422 if form.errors else 200
+    )

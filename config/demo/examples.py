@@ -1,0 +1,148 @@
+"""What differs between the two examples: versions, builds, tables, and how each is prepared."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from config.demo.shell import child_environment, relative
+from config.services.home import BASE_DIR, Home
+
+if TYPE_CHECKING:
+    from checks.plan import Plan
+    from config.demo.journey import Journey
+
+PREPARE_SECONDS = 1500
+ALERT_SECONDS = 90.0
+_RECEIPT = re.compile(r"/monitoring/receipts?/([A-Za-z0-9_-]+)")
+# The order in which a person would run them: what is quick and likely to fail first.
+_KINDS = ("smoke", "suite", "backup", "drill", "migration")
+
+
+class NotReady(Exception):
+    """The demonstration cannot begin; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One application below ``examples/``. ``tables``: whose rows are counted to prove that nothing was lost."""
+
+    name: str
+    old_version: str
+    new_version: str
+    page: str
+    tables: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        return BASE_DIR / "examples" / self.name
+
+    def build(self, version: str) -> Path:
+        """The one file that is the build of this version; made where the example makes it from its sources."""
+        maker = self.folder / "build.py"
+        if not maker.exists():
+            return self.folder / "builds" / f"{version}.txt"
+        target = Home().root / "work" / f"{self.name}-{version}"
+        target.mkdir(parents=True, exist_ok=True)
+        made = subprocess.run(
+            [sys.executable, str(maker), version, str(target)], capture_output=True, text=True, timeout=300, check=False
+        )
+        files = [path for path in target.iterdir() if path.is_file()]
+        if made.returncode or len(files) != 1:
+            raise NotReady(f"{relative(maker)} {version} made no single build: {made.stdout} {made.stderr}")
+        return files[0]
+
+    def digest(self, version: str) -> str:
+        return hashlib.sha256(self.build(version).read_bytes()).hexdigest()
+
+    def prepare(self, home: Home) -> dict[str, dict[str, str]]:
+        """Bring staging and production to the old version, with data; the variables of both environments."""
+        root = home.root / "examples" / self.name
+        root.mkdir(parents=True, exist_ok=True)
+        addresses = json.loads(home.addresses.read_text(encoding="utf-8")) if home.addresses.exists() else {}
+        status = json.loads(home.status.read_text(encoding="utf-8"))
+        log = home.logs / f"demo-{self.name}.log"
+        environment = child_environment(
+            GONOGO_DEMO_DSN=addresses["DATABASE_URL"],
+            HOSTING_ROOT=str(root),
+            HOSTING_WITH_PID=str(status["pid"]),
+            APP_CACHE=str(home.root / "examples" / "cache"),
+            PYTHON=sys.executable,
+            **{f"{name.upper()}_PORT": str(port) for name, port in self._ports().items()},
+        )
+        with log.open("ab") as output:
+            done = subprocess.run(
+                [sys.executable, str(self.folder / "ops" / "prepare.py")],
+                env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=PREPARE_SECONDS, check=False,
+            )  # fmt: skip
+        if done.returncode:
+            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+            raise NotReady(f"The old version could not be brought up; {relative(log)} ends with:\n{tail}")
+        found: dict[str, dict[str, str]] = json.loads((root / "environments.json").read_text(encoding="utf-8"))
+        return found
+
+    def _ports(self) -> dict[str, int]:
+        text = (self.folder / "plan.yaml").read_text(encoding="utf-8")
+        ports = re.findall(r"(?m)^  (staging|production):(?:.|\n)*?url:\s*[\"']?http://127\.0\.0\.1:(\d+)", text)
+        return {name: int(port) for name, port in ports}
+
+    def running_version(self, facts: dict[str, str]) -> str:
+        """The version that the environment's `current` points at."""
+        current = Path(facts["APP_HOME"]) / "current"
+        return current.resolve().name.rsplit("-", 1)[0]
+
+    def check_order(self, plan: "Plan") -> list[str]:
+        order = {kind: place for place, kind in enumerate(_KINDS)}
+        return sorted(plan.checks, key=lambda key: order.get(plan.checks[key].kind, len(order)))
+
+    def option(self, page: str, field: str, wanted: str) -> str:
+        """The value of the option that says ``wanted`` in a select of a page."""
+        select = re.search(rf'<select[^>]*name="{field}".*?</select>', page, re.DOTALL)
+        for value, text in re.findall(r'<option value="([^"]*)"[^>]*>([^<]*)<', select.group(0) if select else ""):
+            if text.strip() == wanted:
+                return str(value)
+        raise NotReady(f"The form offers no {field} called {wanted!r}.")
+
+    def acknowledge_alert(self, journey: "Journey", home: Home) -> str:
+        """Send a test alert as a person, wait until it lies in the mail folder, and confirm its receipt."""
+        started = time.time()
+        journey.person("manager").submit(f"/monitoring/release/{journey.release}/test-alert")
+        code = self._receipt(home.root / "mail", started - 1)
+        journey.person("administrator").submit(f"/monitoring/receipts/{code}/")
+        return f"delivered and confirmed in {time.time() - started:.0f} s"
+
+    @staticmethod
+    def _receipt(folder: Path, since: float) -> str:
+        end = time.monotonic() + ALERT_SECONDS
+        while time.monotonic() < end:
+            for mail in sorted(folder.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True):
+                if mail.stat().st_mtime >= since:
+                    match = _RECEIPT.search(mail.read_text(encoding="utf-8", errors="replace").replace("=\n", ""))
+                    if match:
+                        return match.group(1)
+            time.sleep(0.5)
+        raise NotReady(f"No test alert reached {folder} within {ALERT_SECONDS:.0f} s; see the prober's log.")
+
+
+EXAMPLES: dict[str, Example] = {
+    "thinkincoin": Example("thinkincoin", "1.0", "1.1", "/", ("accounts_user", "learning_progress")),
+    "pretalx": Example(
+        "pretalx", "2024.3.1", "2025.2.2", "/democon/", ("person_user", "submission_submission", "event_event")
+    ),
+}
+
+
+def refuse_second_walk(released: list[dict[str, Any]], example: Example, address: str) -> None:
+    """The old version must still be there to be replaced."""
+    for release in released:
+        if release["application"] == example.name and release["version"] == example.new_version:
+            if release["state"] != "cancelled":
+                raise NotReady(
+                    f"{example.name} {example.new_version} was walked here already: {address}/releases/{release['id']}/. "
+                    "To walk it again, stop the program (make down), delete .gonogo and start anew."
+                )
