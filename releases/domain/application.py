@@ -48,6 +48,24 @@ def create_application(
     return application
 
 
+@transaction.atomic
+def move_plan_folder(*, application: Application, folder: str, actor: User | None) -> Application:
+    """Say where the plan's scripts and builds stand on the workers. ``actor`` None: the program's own set-up."""
+    if actor is not None:
+        permissions.require(actor, application, Role.ADMINISTRATOR)
+    before = application.plan_folder
+    Application.objects.filter(pk=application.pk).update(plan_folder=folder)
+    application.plan_folder = folder
+    ledger.append(
+        action="application.plan_folder_moved",
+        actor=actor,
+        subject=application,
+        application=application,
+        document={"before": before, "after": folder},
+    )
+    return application
+
+
 def _administers(user: User) -> bool:
     return Membership.objects.filter(user=user, role=Role.ADMINISTRATOR).exists()
 
