@@ -1,0 +1,184 @@
+"""Masks secrets in a stream of bytes, wherever the stream is cut, in every form in which programs print them.
+
+A form is the secret as it is, as base64 at any offset (standard and URL alphabet), URL-encoded, JSON-, XML- or
+Python-escaped, and each long line of a secret of many lines. What may be the beginning of a form is held back until
+more bytes decide it; so nothing that a form covers is ever let through, and everything else is passed on unchanged.
+"""
+
+import base64
+import html
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+MASK = b"***"
+#: Encoded forms of shorter secrets would be too short to mean anything.
+SHORTEST_ENCODED = 4
+#: Lines of a secret that are shorter than this are not masked on their own ("-----", "{").
+SHORTEST_LINE = 8
+_PERCENT = re.compile(rb"%[0-9A-F]{2}")
+
+
+def forms(secret: str) -> set[bytes]:
+    """Every form in which a secret is looked for; empty for a blank secret."""
+    found: set[bytes] = set()
+    if not secret.strip():
+        return found
+    for value in {secret, secret.strip(), secret.replace("\r\n", "\n"), secret.replace("\n", "\r\n")}:
+        raw = value.encode("utf-8", "surrogateescape")
+        found.add(raw)
+        if len(raw) >= SHORTEST_ENCODED:
+            found |= _base64_forms(raw) | _url_forms(raw) | _escaped_forms(value)
+    for line in secret.splitlines():
+        if len(line.strip()) >= SHORTEST_LINE:
+            found.add(line.strip().encode("utf-8", "surrogateescape"))
+    found.discard(b"")
+    return found
+
+
+def _base64_forms(raw: bytes) -> set[bytes]:
+    """The characters that the secret alone decides, for each of the three places it can have in a group of three."""
+    found: set[bytes] = set()
+    for alphabet in (base64.standard_b64encode, base64.urlsafe_b64encode):
+        whole = alphabet(raw)
+        found |= {whole, whole.rstrip(b"=")}
+        for offset, skipped in ((0, 0), (1, 2), (2, 3)):
+            encoded = alphabet(b"\0" * offset + raw)
+            core = encoded[skipped : (offset + len(raw)) * 8 // 6]
+            if len(core) >= SHORTEST_ENCODED:
+                found.add(core)
+    return found
+
+
+def _url_forms(raw: bytes) -> set[bytes]:
+    found = {quote(raw, safe="").encode(), quote(raw).encode(), quote_plus(raw).encode(), quote_plus(raw, "/").encode()}
+    return found | {_PERCENT.sub(lambda match: match.group().lower(), form) for form in found}
+
+
+def _escaped_forms(value: str) -> set[bytes]:
+    texts = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], html.escape(value)}
+    texts |= {html.escape(value, quote=False), repr(value)[1:-1]}
+    texts |= {text.replace("/", "\\/") for text in texts}
+    return {text.encode("utf-8", "surrogateescape") for text in texts}
+
+
+class Vocabulary:
+    """The secrets of one attempt; grows while it runs. Shared by all its streams, safe between threads."""
+
+    def __init__(self) -> None:
+        self._forms: frozenset[bytes] = frozenset()
+        self.generation = 0
+        self.pattern: re.Pattern[bytes] | None = None
+        self.ordered: tuple[bytes, ...] = ()
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask these from now on."""
+        grown = self._forms.union(*(forms(secret) for secret in secrets))
+        if grown != self._forms:
+            self._forms = frozenset(grown)
+            # The longest first: where two begin at the same place, the longer one is taken.
+            self.ordered = tuple(sorted(grown, key=lambda form: (-len(form), form)))
+            self.pattern = re.compile(b"|".join(re.escape(form) for form in self.ordered), re.DOTALL)
+            self.generation += 1
+
+    def mask_text(self, text: str) -> str:
+        """Mask one whole text."""
+        if self.pattern is None:
+            return text
+        masker = Masker(self)
+        masked = masker.feed(text.encode("utf-8", "surrogatepass")) + masker.finish()
+        return masked.decode("utf-8", "replace")
+
+    def mask_json(self, value: Any) -> Any:
+        """Mask every text inside a value, keys too, and make the rest fit for JSON: what JSON lacks becomes a text."""
+        if isinstance(value, str):
+            return self.mask_text(value)
+        if isinstance(value, Mapping):
+            return {self.mask_text(str(key)): self.mask_json(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.mask_json(item) for item in value]
+        if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+            return value
+        return self.mask_text(str(value))
+
+
+class Masker:
+    """Masks one stream. ``feed`` returns what is decided so far; ``finish`` returns the rest."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._held = b""
+        #: So many bytes at the start of ``_held`` belong to a form whose mask was already put out.
+        self._covered = 0
+
+    @property
+    def holding(self) -> bool:
+        return bool(self._held)
+
+    def feed(self, data: bytes) -> bytes:
+        buffer = self._held + data
+        if not buffer:
+            return b""
+        if self._vocabulary.pattern is None:
+            self._held = b""
+            return buffer
+        return self._pass(buffer, _first_possible(buffer, self._vocabulary.ordered))
+
+    def finish(self) -> bytes:
+        """The stream is over: what was held back is no form any more."""
+        buffer, self._held = self._held, b""
+        if not buffer or self._vocabulary.pattern is None:
+            return buffer
+        return self._pass(buffer, len(buffer))
+
+    def _pass(self, buffer: bytes, decided: int) -> bytes:
+        """Put out ``buffer[:decided]`` masked, and hold the rest."""
+        out: list[bytes] = []
+        position = 0
+        for start, end, fresh in self._runs(buffer):
+            if start >= decided:
+                break
+            out.append(buffer[position:start])
+            if fresh:
+                out.append(MASK)
+            position = end
+        self._covered = max(0, position - decided)
+        if position < decided:
+            out.append(buffer[position:decided])
+        self._held = buffer[decided:]
+        return b"".join(out)
+
+    def _runs(self, buffer: bytes) -> Iterable[tuple[int, int, bool]]:
+        """The covered stretches: forms that overlap are one stretch. False where its mask is already out."""
+        pattern = self._vocabulary.pattern
+        assert pattern is not None
+        start, end, fresh = (0, self._covered, False) if self._covered else (-1, -1, True)
+        # Looking for each form alone is several times faster than the pattern, and nearly always finds nothing.
+        present = any(form in buffer for form in self._vocabulary.ordered)
+        match = pattern.search(buffer, 0) if present else None
+        while match is not None:
+            if end > match.start():
+                end = max(end, match.end())
+            else:
+                if start >= 0:
+                    yield start, end, fresh
+                start, end, fresh = match.start(), match.end(), True
+            match = pattern.search(buffer, match.start() + 1)
+        if start >= 0:
+            yield start, end, fresh
+
+
+def _first_possible(buffer: bytes, ordered: tuple[bytes, ...]) -> int:
+    """The first place from which the end of ``buffer`` is the beginning of a form that is not whole yet."""
+    first = len(buffer)
+    for form in ordered:
+        place = max(0, len(buffer) - len(form) + 1)
+        while (place := buffer.find(form[:1], place)) >= 0 and place < first:
+            if form.startswith(buffer[place:]):
+                first = place
+                break
+            place += 1
+    return first

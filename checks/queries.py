@@ -1,0 +1,82 @@
+"""What the domain asks about runs; each function takes a fixed number of queries for any number of releases."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from checks.enums import ACTIVE_STATES, RunState
+from checks.models import Run
+from releases.domain.gate import Blocker
+from releases.enums import GateVerdict
+from releases.models import Release
+
+_HOLDING: Final = (*ACTIVE_STATES, RunState.UNKNOWN)
+
+
+def blockers(release: Release, at: datetime) -> list[Blocker]:
+    """Runs that keep the gate of one release closed."""
+    return list(blockers_of([release], at).get(release.pk, []))
+
+
+def blockers_of(releases: Sequence[Release], at: datetime) -> Mapping[UUID, list[Blocker]]:
+    """Release -> runs that keep its gate closed; two queries.
+
+    A deploy or rollback that touches the target now, or of which nobody knows what it did there, blocks every release
+    that goes there; a check under way blocks where a blocking item waits for its answer.
+    """
+    found: dict[UUID, list[Blocker]] = defaultdict(list)
+    by_target: dict[int, list[Release]] = defaultdict(list)
+    for release in releases:
+        by_target[release.target_environment_id].append(release)
+    holding = Run.objects.filter(environment__in=by_target, exclusive=True, state__in=_HOLDING)
+    for run in holding.select_related("environment").order_by("number"):
+        for release in by_target[run.environment_id]:
+            found[release.pk].append(_holder(run))
+    waited_for = Run.objects.filter(
+        release__in=releases, exclusive=False, state__in=ACTIVE_STATES, release__items__blocking=True
+    ).extra(  # noqa: S610 - a fixed text: an item of the same release that asks for this very section
+        where=["releases_checklistitem.section = checks_run.section"]
+    )
+    for run in waited_for.distinct().order_by("number"):
+        assert run.release_id is not None
+        found[run.release_id].append(_under_way(run))
+    return found
+
+
+def activities(releases: Sequence[Release]) -> Mapping[UUID, Iterable[tuple[str, int | None]]]:
+    """Release -> (section, environment id) of its runs under way; one query."""
+    found: dict[UUID, set[tuple[str, int | None]]] = defaultdict(set)
+    rows = Run.objects.filter(release__in=releases, state__in=ACTIVE_STATES)
+    for release_id, section, environment_id in rows.values_list("release_id", "section", "environment_id"):
+        assert release_id is not None
+        found[release_id].add((section, environment_id))
+    return found
+
+
+def _holder(run: Run) -> Blocker:
+    where = run.environment.name
+    if run.state == RunState.UNKNOWN:
+        return Blocker(
+            code="run.unknown",
+            title=f"What happened in {where}?",
+            text=f"Nobody knows what {run.kind} run #{run.number} did there: its worker died. A person must decide.",
+            target=("run", str(run.pk)),
+            severity=GateVerdict.NO_GO,
+        )
+    return Blocker(
+        code="run.exclusive",
+        title=f"{where} is being changed",
+        text=f"{run.kind.capitalize()} run #{run.number} is {run.get_state_display().lower()} there.",
+        target=("run", str(run.pk)),
+    )
+
+
+def _under_way(run: Run) -> Blocker:
+    return Blocker(
+        code="run.active",
+        title=f"{run.section} is under way",
+        text=f"Run #{run.number} is {run.get_state_display().lower()}; its answer may change the verdict.",
+        target=("run", str(run.pk)),
+    )
