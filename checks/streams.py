@@ -169,48 +169,77 @@ class LogStream:
                 await asyncio.sleep(0.5)
 
 
+class _Watcher:
+    """One reader of the stream: where it stands, and how it goes on from there."""
+
+    def __init__(self, stream: LogStream, seen: Place) -> None:
+        self.stream = stream
+        self.seen = seen
+        self.queue = stream.join()
+        self.ended = False
+
+    async def replay(self) -> AsyncIterator[bytes]:
+        """Everything committed after the place, from PostgreSQL. A new attempt is given from its first line."""
+        where = await self.stream.position()
+        if self.seen[0] != where.attempt:
+            self.seen = (where.attempt, 0)
+            yield state_frame({"state": where.state, "attempt": where.attempt}).payload
+        while self.seen[1] < where.lines:
+            parts = await read_database(log_reading.lines_after, self.stream.run_id, *self.seen)
+            if not parts:
+                break
+            for lines in parts:
+                yield lines_frame(lines).payload
+                self.seen = (lines.attempt, lines.last)
+        if where.sealed and where.state not in ACTIVE_STATES:
+            self.ended = True
+            yield sealed_frame(where).payload
+
+    async def listen(self) -> AsyncIterator[bytes]:
+        """Frames as they come, until one does not follow the place: then PostgreSQL must be read again."""
+        while not self.ended:
+            frame = await self._next()
+            if frame is None:
+                return
+            if frame.first is not None and frame.last is not None:
+                if frame.last <= self.seen:
+                    continue
+                if frame.first != (self.seen[0], self.seen[1] + 1):
+                    return
+                self.seen = frame.last
+            self.ended = frame.ends
+            yield frame.payload
+
+    async def _next(self) -> Frame | None:
+        """The next frame; a heartbeat where none came for a while; None: this watcher was too slow to be fed."""
+        try:
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                return await self.queue.get()
+        except TimeoutError:
+            return Frame(BEAT)
+
+    def join_again(self) -> None:
+        if self.queue not in self.stream.watchers:
+            self.stream = LogStream.of(self.stream.run_id, self.stream.channel)
+            self.queue = self.stream.join()
+
+    def leave(self) -> None:
+        self.stream.leave(self.queue)
+
+
 async def follow(run_id: UUID, channel: str, seen: Place) -> AsyncIterator[bytes]:
-    """All lines after ``seen``, in order, each once, until the log is sealed. Heartbeat comments keep it open.
+    """All lines after ``seen``, in order, each once, until the log is sealed. Heartbeats keep the line open.
 
     A watcher that comes back after another attempt began gets that attempt from its first line.
     """
-    stream = LogStream.of(run_id, channel)
-    queue = stream.join()
+    watcher = _Watcher(LogStream.of(run_id, channel), seen)
     try:
         yield b"retry: 1000\n: connected\n\n"
-        while True:
-            where = await stream.position()
-            if seen[0] != where.attempt:
-                seen = (where.attempt, 0)
-                yield state_frame({"state": where.state, "attempt": where.attempt}).payload
-            while seen[1] < where.lines and (parts := await read_database(log_reading.lines_after, run_id, *seen)):
-                for lines in parts:
-                    yield lines_frame(lines).payload
-                    seen = (lines.attempt, lines.last)
-            if where.sealed and where.state not in ACTIVE_STATES:
-                yield sealed_frame(where).payload
-                return
-            while (frame := await _next(queue)) is not None:
-                if frame.first is not None and frame.last is not None:
-                    if frame.last <= seen:
-                        continue
-                    if frame.first != (seen[0], seen[1] + 1):
-                        break  # a gap, an overlap or a new attempt: replay from PostgreSQL
-                    seen = frame.last
-                yield frame.payload
-                if frame.ends:
-                    return
-            if queue not in stream.watchers:
-                stream = LogStream.of(run_id, channel)
-                queue = stream.join()
+        while not watcher.ended:
+            async for payload in watcher.replay():
+                yield payload
+            async for payload in watcher.listen():
+                yield payload
+            watcher.join_again()
     finally:
-        stream.leave(queue)
-
-
-async def _next(queue: "asyncio.Queue[Frame | None]") -> Frame | None:
-    """The next frame; a heartbeat comment where none came for a while; None: read from PostgreSQL."""
-    try:
-        async with asyncio.timeout(HEARTBEAT_SECONDS):
-            return await queue.get()
-    except TimeoutError:
-        return Frame(BEAT)
+        watcher.leave()

@@ -206,7 +206,8 @@ def agenda(applications: QuerySet[Application], days: int = 7) -> Agenda:
 
 
 def _window_entry(release: Release) -> AgendaEntry:
-    assert release.window_opens is not None and release.window_closes is not None
+    assert release.window_opens is not None
+    assert release.window_closes is not None
     url = reverse("releases:release", args=[release.pk])
     return AgendaEntry(release.window_opens, release.window_closes, str(release), url, state=release.state)
 

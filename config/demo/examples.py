@@ -140,9 +140,10 @@ EXAMPLES: dict[str, Example] = {
 def refuse_second_walk(released: list[dict[str, Any]], example: Example, address: str) -> None:
     """The old version must still be there to be replaced."""
     for release in released:
-        if release["application"] == example.name and release["version"] == example.new_version:
-            if release["state"] != "cancelled":
-                raise NotReady(
-                    f"{example.name} {example.new_version} was walked here already: {address}/releases/{release['id']}/. "
-                    "To walk it again, stop the program (make down), delete .gonogo and start anew."
-                )
+        same = release["application"] == example.name and release["version"] == example.new_version
+        if same and release["state"] != "cancelled":
+            raise NotReady(
+                f"{example.name} {example.new_version} was walked here already: "
+                f"{address}/releases/{release['id']}/. "
+                "To walk it again, stop the program (make down), delete .gonogo and start anew."
+            )

@@ -72,7 +72,7 @@ def _vote_page(request: HttpRequest, release: Release, gate: gates.Gate) -> dict
         "votes": showing.shown_poll(gate.poll),
         "blockers": showing.shown_blockers(release, gate.blockers),
         "refusal": approval.why_not(release=release, voter=user, gate=gate),
-        "my_votes": [vote for vote in release.votes.filter(voter=user, withdrawn_at__isnull=True)],
+        "my_votes": list(release.votes.filter(voter=user, withdrawn_at__isnull=True)),
     }
 
 
