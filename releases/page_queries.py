@@ -314,7 +314,8 @@ def _decisions(applications: list[int]) -> list[Task]:
         application__in=applications, state__in=[ReleaseState.UNKNOWN, ReleaseState.FAILED]
     ).select_related("application")[:20]
     return [
-        Task("Decide", f"how to go on with {release}", f"{release.get_state_display().lower()}, nothing happens by itself",
+        Task("Decide", f"how to go on with {release}",
+             f"{release.get_state_display().lower()}, nothing happens by itself",
              reverse("releases:release", args=[release.pk]), "Look")
         for release in stuck
     ]  # fmt: skip
