@@ -80,7 +80,8 @@ def load(key: str, ring: KeyRing | None = None) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         raise UnusableBackupError(f"The manifest {key} is damaged: it cannot be read.", remedy=_OLDER) from None
     if not valid:
-        raise UnusableBackupError(f"The manifest {key} is of format {document['format']}, and this program reads {FORMAT}.")
+        told = f"The manifest {key} is of format {document['format']}, and this program reads {FORMAT}."
+        raise UnusableBackupError(told)
     ring = ring or KeyRing.from_settings()
     if key_id not in ring.keys:
         raise UnusableBackupError(

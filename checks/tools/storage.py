@@ -69,7 +69,7 @@ class PullStream(io.RawIOBase):
         return self._hash.hexdigest()
 
 
-class _Upload(File[bytes]):
+class _Upload(File):  # type: ignore[type-arg]
     """A file of unknown length for ``Storage.save``: read once, from front to back."""
 
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
