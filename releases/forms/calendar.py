@@ -9,7 +9,7 @@ from releases.forms.release import MomentField
 from releases.models import Application, ChangeFreeze, User
 
 
-class FreezeForm(forms.ModelForm[ChangeFreeze]):
+class FreezeForm(forms.ModelForm):  # type: ignore[type-arg]  # the class takes no arguments at run time
     """A time in which nothing of an application goes live."""
 
     opens = MomentField(label="From")

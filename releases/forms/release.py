@@ -23,7 +23,7 @@ class MomentField(forms.DateTimeField):
         return value
 
 
-class ReleaseForm(forms.ModelForm[Release]):
+class ReleaseForm(forms.ModelForm):  # type: ignore[type-arg]  # the class takes no arguments at run time
     """A new release: which build of which application goes from where to where."""
 
     build = forms.FileField(

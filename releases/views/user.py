@@ -13,7 +13,7 @@ from releases.models import User
 from releases.people import person
 
 
-class PersonForm(forms.ModelForm[User]):
+class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # the class takes no arguments at run time
     time_zone = forms.ChoiceField(
         choices=[(name, name) for name in sorted(zoneinfo.available_timezones())],
         help_text="Every time on the pages is shown in this zone.",
