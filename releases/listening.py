@@ -146,7 +146,8 @@ async def topics(channel: str) -> AsyncIterator[bytes]:
                 continue
             await asyncio.sleep(0.05)
             wake.clear()
-            names, _ = sorted(rung), rung.clear()
+            names = sorted(rung)
+            rung.clear()
             for name in names:
                 yield event("{}", name=name)
     finally:

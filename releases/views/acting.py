@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from releases.errors import DomainError
 
 
-def act(request: HttpRequest, verb: Callable[[], Any], *, done: str, to: Any, **arguments: Any) -> HttpResponse:
+def act(request: HttpRequest, verb: Callable[[], Any], *, done: str, to: str, **arguments: Any) -> HttpResponse:
     """Do the verb and go to ``to``; a refusal is shown there in the domain's own words."""
     try:
         verb()

@@ -51,8 +51,7 @@ def vote(request: HttpRequest, release_id: UUID) -> HttpResponse:
             refuse(form, error)
             # What changed is read before it is signed: the new page carries the new digest.
             gate = gates.evaluate(release)
-            form.data = form.data.copy()
-            form.data["manifest_digest"] = gate.digest
+            form.data = {**request.POST.dict(), "manifest_digest": gate.digest}
     context = _vote_page(request, release, gate) | {"form": form, "stations": stations}
     return render(request, "releases/approval/vote.html", context, status=422 if form.errors else 200)
 

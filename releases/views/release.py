@@ -97,7 +97,7 @@ def new(request: HttpRequest) -> HttpResponse:
 def board(request: HttpRequest, release_id: str) -> HttpResponse:
     release = get_release_or_404(request.user, release_id)
     gate = gates.evaluate(release)
-    part = request.GET.get("part") == "board" and request.htmx
+    part = request.GET.get("part") == "board" and "HX-Request" in request.headers
     context = _board(request, release, gate)
     return render(request, "releases/release/board.html#board" if part else "releases/release/board.html", context)
 
