@@ -1,4 +1,4 @@
-# Read by every step of a deployment (`. ../../hosting/ops.sh`). Gives the step its release and fails loudly.
+# Read by every step of a deployment. Gives the step its release and fails loudly.
 #
 # From the engine: GONOGO_BUILD_FILE, GONOGO_BUILD_DIGEST, GONOGO_VERSION, GONOGO_PLAN_DIR.
 # From the plan:   APP_HOME, DATABASE_URL, and what the application itself needs.

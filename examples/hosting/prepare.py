@@ -10,14 +10,18 @@ Reads from its environment:
     HOSTING_WITH_PID  the host ends when this process does (it runs on for ever where it is not given)
     PYTHON            the Python for the virtual environments (this one where it is not given)
 
-Writes HOSTING_ROOT/environments.json, for its owner only: for `staging` and `production` the variables and secrets
-that the plan refers to, and the address.
+Writes into HOSTING_ROOT, for its owner only:
+    environments.json   for `staging` and `production` the variables and secrets that the plan refers to, and the
+                        address; as `build` the version, digest and file of what both run
+    python, pip.conf    the Python for virtual environments, and where pip finds packages (what PIP_* and the proxy
+                        variables said here), so that a deployment, which sees only what its plan names, uses the same
 """
 
 import hashlib
 import json
 import os
 import secrets
+import shlex
 import socket
 import subprocess
 import sys
@@ -61,7 +65,9 @@ def prepare(example: Example) -> None:
     root.mkdir(parents=True, exist_ok=True)
     build = example.build(root)
     digest = DIGEST_PREFIX + hashlib.sha256(build.read_bytes()).hexdigest()
+    write_tools(root)
     known = read_json(root / "environments.json")
+    known["build"] = {"version": example.version, "digest": digest, "file": str(build)}
     for environment in ENVIRONMENTS:
         started = time.monotonic()
         port = need(f"{environment.upper()}_PORT")
@@ -69,6 +75,20 @@ def prepare(example: Example) -> None:
         write_atomically(root / "environments.json", json.dumps(known, indent=1) + "\n", mode=0o600)
         bring_up(example, environment, known[environment], build, digest)
         print(f"{example.name} {example.version} runs in {environment} after {time.monotonic() - started:.1f} s.")
+
+
+def write_tools(root: Path) -> None:
+    """Write `python` and `pip.conf` into the folder of an example."""
+    # A link would do, but Python finds its library beside the place that it was called from.
+    python = os.path.realpath(os.environ.get("PYTHON") or sys.executable)
+    write_atomically(root / "python", f'#!/bin/sh\nexec {shlex.quote(python)} "$@"\n', mode=0o700)
+    options = {name[4:].lower().replace("_", "-"): value for name, value in os.environ.items() if name[:4] == "PIP_"}
+    options.pop("config-file", None)
+    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    if proxy:
+        options.setdefault("proxy", proxy)
+    lines = [f"{name} = {' '.join(value.split())}\n" for name, value in sorted(options.items())]
+    write_atomically(root / "pip.conf", "".join(["[global]\n", *lines]), mode=0o600)
 
 
 def describe(example: Example, environment: str, root: Path, port: str, known: Mapping[str, str]) -> dict[str, str]:
@@ -89,7 +109,8 @@ def describe(example: Example, environment: str, root: Path, port: str, known: M
         "DATABASE_PASSWORD": database_password,
         "DATABASE_URL": database_url(need("GONOGO_DEMO_DSN"), name, database_password),
         "PORT": port,
-        "PYTHON": os.environ.get("PYTHON") or sys.executable,
+        "PIP_CONFIG_FILE": str(root / "pip.conf"),
+        "PYTHON": str(root / "python"),
         "SECRET_KEY": secret,
         "URL": address,
     }
@@ -109,7 +130,7 @@ def bring_up(example: Example, environment: str, variables: Mapping[str, str], b
         raise OpsError(f"{environment} runs {current.name} and is left as it is. Delete {home.root} to begin anew.")
     run_environment = {
         "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(home.data),
+        "HOME": os.environ.get("HOME", str(home.data)),
         "LANG": "C.UTF-8",
         **variables,
         "GONOGO_DEMO_DSN": need("GONOGO_DEMO_DSN"),
@@ -119,13 +140,18 @@ def bring_up(example: Example, environment: str, variables: Mapping[str, str], b
         "GONOGO_ENVIRONMENT": environment,
         "GONOGO_PLAN_DIR": str(example.folder),
     }
-    run_environment |= {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
-    run_step(["sh", str(example.folder / "ops" / "install.sh")], run_environment)
+    run_step(["sh", str(step_file(example, "install"))], run_environment)
     python = home.release(example.version, digest) / "venv" / "bin" / "python"
     run_step([str(python), str(HOSTING / "databases.py")], run_environment)
     serve(home, example, variables)
     for step in example.steps:
-        run_step(["sh", str(example.folder / "ops" / f"{step}.sh")], run_environment)
+        run_step(["sh", str(step_file(example, step))], run_environment)
+
+
+def step_file(example: Example, step: str) -> Path:
+    """Return the script of a step: the example's own, or the one that all share."""
+    own = example.folder / "ops" / f"{step}.sh"
+    return own if own.exists() else HOSTING / "steps" / f"{step}.sh"
 
 
 def serve(home: Home, example: Example, variables: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ sys.path[:0] = [str(EXAMPLE.parent / "hosting"), str(EXAMPLE)]
 from home import Home, OpsError  # noqa: E402
 from prepare import Example, prepare  # noqa: E402
 
-from build import build  # noqa: E402 - found only after the line above
+from build import VERSIONS, build  # noqa: E402 - found only after the line above
 
 VERSION = "1.0"
 # Staging has learners of its own, as the trial of a new course would leave them; they are not those of production.
@@ -36,9 +36,10 @@ def server(variables: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def archive(root: Path) -> Path:
-    out = root / f"thinkincoin-{VERSION}.tar"
-    build(VERSION, out)
-    return out
+    """Make the builds of all versions where the plan looks for them, and return the old one."""
+    for version in VERSIONS:
+        build(version, EXAMPLE / "dist" / f"thinkincoin-{version}.tar")
+    return EXAMPLE / "dist" / f"thinkincoin-{VERSION}.tar"
 
 
 if __name__ == "__main__":

@@ -3,4 +3,5 @@
 . "$(dirname "$0")/thinkincoin.sh"
 [ $# -eq 1 ] || fail "say where the report shall be written"
 install_release
+mkdir -p "$(dirname "$1")"
 "$RELEASE/venv/bin/python" -m thinkincoin.tests "$1"
