@@ -19,7 +19,8 @@ def act(request: HttpRequest, verb: Callable[[], Any], *, done: str, to: str, **
         messages.error(request, error.message)
     else:
         messages.success(request, done)
-    return redirect(to, **arguments)
+    response: HttpResponse = redirect(to, **arguments)
+    return response
 
 
 def refuse(form: BaseForm, error: DomainError) -> None:
