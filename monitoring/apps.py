@@ -6,3 +6,12 @@ from django.apps import AppConfig
 class MonitoringConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
     name = "monitoring"
+
+    def ready(self) -> None:
+        from monitoring import sources
+        from monitoring.domain.probe import sync_probes
+        from releases.domain.application import register_plan_listener
+        from releases.domain.gate import register_source
+
+        register_source(sources.blockers, bulk=sources.blockers_of_many)
+        register_plan_listener(lambda plan: sync_probes(application=plan.application) and None)

@@ -240,6 +240,7 @@ def report(run: Run) -> dict[str, Any]:
             "key": step.key,
             "title": step.title,
             "category": step.category,
+            "category_label": step.get_category_display(),
             "state": step.state,
             "reason": step.reason,
             "seconds": round((step.ended_at - step.started_at).total_seconds(), 3)

@@ -7,7 +7,7 @@ from django.db import models
 
 
 class Alert(models.Model):
-    """What administrators are told. A test alert answers the monitoring requirement when a person confirms its receipt."""
+    """What administrators are told. A test alert answers the monitoring requirement once a person confirms it."""
 
     application = models.ForeignKey("releases.Application", on_delete=models.CASCADE, related_name="alerts")
     release = models.ForeignKey("releases.Release", on_delete=models.SET_NULL, null=True, related_name="alerts")
@@ -23,6 +23,21 @@ class Alert(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.subject
+
+    @property
+    def look(self) -> str:
+        """One word for how far it came: received, sent, failed, sending, or queued where there is no channel."""
+        deliveries = list(self.deliveries.all())
+        if self.received_at:
+            return "received"
+        if any(delivery.delivered_at for delivery in deliveries):
+            return "sent"
+        if not deliveries or all(delivery.failed_at for delivery in deliveries):
+            return "failed"
+        return "sending" if any(delivery.attempts for delivery in deliveries) else "queued"
 
 
 class AlertDelivery(models.Model):
@@ -45,3 +60,14 @@ class AlertDelivery(models.Model):
                 name="alert_due",
             )
         ]
+
+    def __str__(self) -> str:
+        return f"{self.alert} to {self.channel}"
+
+    @property
+    def look(self) -> str:
+        if self.delivered_at:
+            return "sent"
+        if self.failed_at:
+            return "failed"
+        return "sending" if self.attempts else "queued"

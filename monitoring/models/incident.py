@@ -24,3 +24,12 @@ class Incident(models.Model):
                 fields=["probe"], condition=models.Q(closed_at__isnull=True), name="incident_one_open_per_probe"
             )
         ]
+
+    def __str__(self) -> str:
+        return f"{self.probe}: {self.reason}"
+
+    @property
+    def look(self) -> str:
+        if self.closed_at:
+            return "closed"
+        return "acknowledged" if self.acknowledged_at else "open"

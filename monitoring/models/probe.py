@@ -51,3 +51,6 @@ class ProbeResult(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["probe", "-at"], include=["up", "response_ms"], name="probe_result_recent")
         ]
+
+    def __str__(self) -> str:
+        return f"{self.probe} at {self.at:%Y-%m-%d %H:%M:%S}"

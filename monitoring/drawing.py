@@ -1,0 +1,54 @@
+"""Charts of probes: response times, wrong answers, with releases and incidents marked."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from monitoring.domain import slo
+from monitoring.models import Incident, Probe
+from releases.templatetags import interface_charts as charts
+
+
+def response_chart(
+    points: list[slo.Point],
+    *,
+    limit_ms: float | None,
+    builds: Iterable[tuple[datetime, str]],
+    incidents: Iterable[Incident],
+    until: datetime,
+) -> charts.Chart:
+    """Median and 95th percentile over time; a release is a line, an incident a band, a time without data a gap."""
+    first = points[0].at if points else until
+    marks = [
+        charts.Mark(max(one.opened_at, first).timestamp(), one.probe.name, until=(one.closed_at or until).timestamp())
+        for one in incidents
+    ]
+    marks += [charts.Mark(at.timestamp(), version or "changed") for at, version in builds if at >= first]
+    return charts.chart(
+        [
+            charts.Series("95th percentile", [(point.at.timestamp(), point.p95_ms) for point in points], "live", "ms"),
+            charts.Series("median", [(point.at.timestamp(), point.p50_ms) for point in points], "go", "ms"),
+        ],
+        marks=marks,
+        limit=limit_ms,
+    )
+
+
+def error_chart(points: list[slo.Point], *, limit: float | None = None) -> charts.Chart:
+    """The share of wrong answers, in per cent."""
+    shares = [(point.at.timestamp(), 100 * point.errors / point.answers if point.answers else None) for point in points]
+    return charts.chart(
+        [charts.Series("wrong answers", shares, "nogo", "%")], limit=100 * limit if limit is not None else None
+    )
+
+
+def shown_state(probe: Probe, figures: slo.Figures | None, *, is_stale: bool) -> str:
+    """The state as the table of looks names it; old news are no news."""
+    if not probe.enabled:
+        return "paused"
+    if is_stale or probe.state == "unknown":
+        return "unknown"
+    if probe.state == "up" and probe.streak < 0:
+        return "flapping"
+    if probe.state == "up" and figures is not None and (figures.p95_ms or 0) > probe.slow_after_ms:
+        return "slow"
+    return str(probe.state)
