@@ -7,18 +7,18 @@ RETURN to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 COMMENT ON FUNCTION ledger_at_text(timestamptz) IS 'A moment as the canonical bytes write it: ISO 8601, UTC, microseconds.';
 
 
--- The facts arrive as RFC 8785 JSON cut in two where "at" belongs, so that the time is the database''s own
+-- The facts arrive as RFC 8785 JSON cut in two where "at" belongs, so that the time is the database's own
 -- and still stands inside the canonical bytes. The columns are read back out of those bytes.
 CREATE FUNCTION ledger_append(facts_before_at text, facts_after_at text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
-SET gonogo.ledger_door = 'append'
 AS $$
 DECLARE
     moment timestamptz := clock_timestamp();
     canonical_text text := facts_before_at || ',"at":"' || ledger_at_text(moment) || '",' || facts_after_at;
     facts jsonb := canonical_text::jsonb;
 BEGIN
+    PERFORM set_config('gonogo.ledger_door', 'append', true);
     INSERT INTO releases_ledgerentry (
         at, actor_id, actor_name, action, subject_type, subject_id,
         application_id, release_id, request_id, document, canonical
@@ -28,6 +28,7 @@ BEGIN
         (facts ->> 'release_id')::uuid, facts ->> 'request_id', facts -> 'document',
         convert_to(canonical_text, 'UTF8')
     );
+    PERFORM set_config('gonogo.ledger_door', '', true);
 END $$;
 
 COMMENT ON FUNCTION ledger_append(text, text) IS 'Adds one entry to the ledger; it is sealed when the transaction commits.';

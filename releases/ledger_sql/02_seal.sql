@@ -27,7 +27,6 @@ END $$;
 CREATE FUNCTION ledger_seal() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp
-SET gonogo.ledger_door = 'seal'
 AS $$
 DECLARE
     head_sequence bigint;
@@ -41,6 +40,7 @@ BEGIN
         head_sequence := 0;
         head_hash := decode(repeat('00', 32), 'hex');
     END IF;
+    PERFORM set_config('gonogo.ledger_door', 'seal', true);
     -- Unsealed entries of other transactions are not visible here, so these are our own.
     FOR entry IN
         SELECT id, canonical FROM releases_ledgerentry WHERE id >= NEW.first_id AND hash IS NULL ORDER BY id
@@ -52,6 +52,7 @@ BEGIN
             WHERE id = entry.id
             RETURNING hash INTO head_hash;
     END LOOP;
+    PERFORM set_config('gonogo.ledger_door', '', true);
     DELETE FROM ledger_seal_request WHERE first_id = NEW.first_id;
     PERFORM set_config('gonogo.ledger_asked', '', true);
     RETURN NULL;
