@@ -17,13 +17,16 @@ from pathlib import Path
 from config.services.errors import ServiceError
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
 PR_SET_CHILD_SUBREAPER = 36
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 CAPABILITY_VERSION_3 = 0x20080522
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
+
+CANNOT_READ = 126
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -70,7 +73,8 @@ class Identity:
         os.setgroups([])
         os.setgid(self.gid)
         if self.capability is not None:
-            _prctl(PR_SET_KEEPCAPS, 1)
+            # Without this bit access(2), which PostgreSQL asks for its programs, would not count the capability.
+            _prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
         os.setuid(self.uid)
         if self.capability is not None:
             _keep_one_capability(self.capability)
@@ -145,6 +149,8 @@ def _problem_of(identity: Identity, program: Path, folder: Path) -> str:
     def prepare() -> None:
         identity.assume()
         os.chdir(folder)
+        if not os.access(program, os.R_OK | os.X_OK):
+            os._exit(CANNOT_READ)
 
     try:
         done = subprocess.run(
@@ -152,4 +158,6 @@ def _problem_of(identity: Identity, program: Path, folder: Path) -> str:
         )
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
+    if done.returncode == CANNOT_READ:
+        return "the program is out of its reach"
     return "" if done.returncode == 0 else (done.stderr.strip() or f"exit status {done.returncode}")

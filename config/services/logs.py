@@ -2,6 +2,7 @@
 
 import os
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,11 +34,12 @@ class RotatedLog:
             self._handle.write(data)
             self._size += len(data)
         except OSError:
-            self._handle = None
+            self.close()
 
     def close(self) -> None:
         if self._handle is not None:
-            self._handle.close()
+            with suppress(OSError):
+                self._handle.close()
             self._handle = None
 
     def _remember(self, data: bytes) -> None:
