@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, LiteralString
@@ -77,10 +78,10 @@ def scratch_database(
             patiently(context, connection, lambda: create_empty(connection, name, shape))
             yield server.named(name)
         finally:
-            _drop_at_the_end(context, orders, name)
+            drop_at_the_end(context, orders, name)
 
 
-def _drop_at_the_end(context: RunContext, orders: Address, name: str) -> None:
+def drop_at_the_end(context: RunContext, orders: Address, name: str) -> None:
     """On a connection of its own, because the first one may be broken or in the midst of a cancelled statement."""
     with connected(orders, what="the server") as connection:
         if not database_exists(connection, name):
@@ -140,7 +141,7 @@ def copy_by_template(context: RunContext, orders: Address, source: str, name: st
         sql.Identifier(name), sql.Identifier(source)
     )
     with connected(orders, what="the server") as connection:
-        if sessions(connection, source):
+        if not _nobody_there(connection, source):
             return False
         try:
             patiently(context, connection, lambda: connection.execute(statement))
@@ -187,6 +188,15 @@ def sessions(connection: Connection, database: str) -> int:
         "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL"
     )
     return int(one(connection, query, [database]))
+
+
+def _nobody_there(connection: Connection, database: str) -> bool:
+    """Wait a moment for sessions that are just ending, such as our own."""
+    for _ in range(20):
+        if not sessions(connection, database):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _end_sessions(connection: Connection, database: str) -> None:
