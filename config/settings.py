@@ -269,6 +269,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_USERNAME_CALLABLE = "config.accounts.login_name"
 AXES_VERBOSE = False
+AXES_LOCKOUT_TEMPLATE = "429.html"
 ACCOUNT_RATE_LIMITS: dict[str, str] | bool = {} if LOGIN_RATE_LIMITS else False
 
 # --- the border ------------------------------------------------------------------------------------------------------

@@ -149,6 +149,13 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "paused": Look("Paused", "idle", "pause"),
         "unknown": Look("No data", "hold", "question"),
     },
+    "watch": {
+        "watching": Look("Watching", "live", "eye"),
+        "holding": Look("Waits for data", "hold", "question"),
+        "passed": Look("Kept its limits", "go", "check"),
+        "recommended": Look("Rollback recommended", "nogo", "back"),
+        "superseded": Look("Watched anew", "idle", "stop"),
+    },
     "incident": {
         "open": Look("Open", "nogo", "alert"),
         "acknowledged": Look("Acknowledged", "hold", "eye"),

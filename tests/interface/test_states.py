@@ -17,6 +17,8 @@ ENUMS = {
     "verdict": "releases.enums.GateVerdict",
     "run": "checks.enums.RunState",
     "step": "checks.enums.StepState",
+    "probe": "monitoring.enums.ProbeState",
+    "watch": "monitoring.enums.WatchState",
 }
 
 
@@ -34,7 +36,9 @@ def test_every_state_of_the_domain_has_a_look(kind: str, state: str) -> None:
     assert look(kind, state).word
 
 
-@pytest.mark.parametrize(("kind", "state"), [("run", "fine"), ("weather", "passed"), ("run", ""), ("verdict", "passed")])
+@pytest.mark.parametrize(
+    ("kind", "state"), [("run", "fine"), ("weather", "passed"), ("run", ""), ("verdict", "passed")]
+)
 def test_an_unknown_state_is_refused_and_never_shown_as_something_else(kind: str, state: str) -> None:
     with pytest.raises(UnknownStateError):
         look(kind, state)
