@@ -41,7 +41,7 @@ class Command(BaseCommand):
         parser.add_argument("--examples", type=Path, default=Path(settings.BASE_DIR) / "examples")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        passwords = _passwords(options["passwords_file"])
+        passwords = _passwords(Path(options["passwords_file"]))
         people = [(_person(name, passwords), *PEOPLE[name][1:]) for name in PEOPLE]
         for slug, name in EXAMPLES.items():
             folder = options["examples"].absolute() / slug
