@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 
 from checks.models import Run
+from releases.views.streaming import stream
 
 COLUMNS = ("number", "application", "release", "kind", "section", "environment", "state", "verdict", "summary",
            "started_by", "created_at", "started_at", "ended_at", "seconds")  # fmt: skip
@@ -55,9 +56,7 @@ def _json(runs: "QuerySet[Run]") -> Iterator[str]:
     yield "]\n"
 
 
-def export_runs(runs: "QuerySet[Run]", form: str) -> StreamingHttpResponse:
+def export_runs(request: HttpRequest, runs: "QuerySet[Run]", form: str) -> StreamingHttpResponse:
     """``form``: csv or json."""
     content, kind = (_csv(runs), "text/csv") if form == "csv" else (_json(runs), "application/json")
-    response = StreamingHttpResponse(content, content_type=f"{kind}; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="runs.{form}"'
-    return response
+    return stream(request, (part.encode() for part in content), f"{kind}; charset=utf-8", f"runs.{form}")

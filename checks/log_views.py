@@ -11,6 +11,7 @@ from checks import log_reading, streams
 from checks.models import Run
 from releases.models import User
 from releases.permissions import visible_applications
+from releases.views.streaming import stream as streaming
 
 
 def visible_run(user: User | AnonymousUser, number: int) -> Run:
@@ -57,6 +58,5 @@ def raw(request: HttpRequest, number: int) -> StreamingHttpResponse:
     run = visible_run(request.user, number)
     asked = request.GET.get("attempt", "")
     attempt = int(asked) if asked.isdecimal() and len(asked) < 6 else run.attempt
-    response = StreamingHttpResponse(log_reading.raw(run, attempt), content_type="text/plain; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="run-{run.number}-attempt-{attempt}.log"'
-    return response
+    name = f"run-{run.number}-attempt-{attempt}.log"
+    return streaming(request, log_reading.raw(run, attempt), "text/plain; charset=utf-8", name)

@@ -37,7 +37,7 @@ def run_list(request: HttpRequest) -> HttpResponseBase:
     filters = queries.RunFilters.read(request.GET)
     runs = queries.run_list(applications, filters)
     if request.GET.get("format") in ("csv", "json"):
-        return export_runs(runs, request.GET["format"])
+        return export_runs(request, runs, request.GET["format"])
     page = page_of(request, runs)
     return render(
         request,

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
-from django.http import QueryDict, StreamingHttpResponse
+from django.http import HttpRequest, QueryDict, StreamingHttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
@@ -30,6 +30,7 @@ from releases.models import (
     Waiver,
 )
 from releases.permissions import visible_releases
+from releases.views.streaming import stream
 
 UNDER_WAY = (
     ReleaseState.DRAFT,
@@ -372,13 +373,11 @@ _COLUMNS = (
 )
 
 
-def export_releases(releases: QuerySet[Release], form: str) -> StreamingHttpResponse:
+def export_releases(request: HttpRequest, releases: QuerySet[Release], form: str) -> StreamingHttpResponse:
     """The filtered list as CSV or JSON, streamed."""
     kind = "text/csv" if form == "csv" else "application/json"
     content = _as_csv(releases) if form == "csv" else _as_json(releases)
-    response = StreamingHttpResponse(content, content_type=f"{kind}; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="releases.{form}"'
-    return response
+    return stream(request, (part.encode() for part in content), f"{kind}; charset=utf-8", f"releases.{form}")
 
 
 def _rows(releases: QuerySet[Release]) -> Iterator[dict[str, str]]:

@@ -19,6 +19,7 @@ app_name = "releases"
 
 urlpatterns = [
     path("", release.release_list, name="list"),
+    path("waiting", release.waiting, name="waiting"),
     path("releases/new/", release.new, name="new"),
     path("releases/<uuid:release_id>/", release.board, name="release"),
     path("releases/<uuid:release_id>/events", release.events, name="events"),

@@ -71,8 +71,6 @@ class Example:
             GONOGO_DEMO_DSN=addresses["DATABASE_URL"],
             HOSTING_ROOT=str(root),
             HOSTING_WITH_PID=str(status["pid"]),
-            APP_CACHE=str(home.root / "examples" / "cache"),
-            PYTHON=sys.executable,
             **{f"{name.upper()}_PORT": str(port) for name, port in self._ports().items()},
         )
         with log.open("ab") as output:

@@ -42,7 +42,7 @@ def release_list(request: HttpRequest) -> HttpResponseBase:
     filters = queries.ReleaseFilters.read(request.GET)
     found = queries.release_list(person(request), filters)
     if request.GET.get("format") in ("csv", "json"):
-        return queries.export_releases(found, request.GET["format"])
+        return queries.export_releases(request, found, request.GET["format"])
     page = page_of(request, found, size=25)
     rows = list(page.object_list)
     evaluated = gates.evaluate_many(rows)
@@ -57,6 +57,13 @@ def release_list(request: HttpRequest) -> HttpResponseBase:
         "may_create": queries.may_create(person(request)),
     }
     return render(request, "releases/release/list.html", context)
+
+
+@login_required
+@require_GET
+def waiting(request: HttpRequest) -> HttpResponse:
+    """How much waits for this person, for the top of every page."""
+    return render(request, "releases/release/waiting.html", {"waiting": len(queries.waiting_for(person(request)))})
 
 
 def _row(release: Release, gate: gates.Gate) -> dict[str, Any]:
