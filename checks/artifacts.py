@@ -28,7 +28,7 @@ class _Stream(File):  # type: ignore[type-arg]
         self._rest = b""
         self.digest, self.length = hashlib.sha256(), 0
 
-    def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+    def read(self, size: int = -1) -> bytes:
         parts, missing = [], size if size >= 0 else sys.maxsize
         while missing > 0:
             if not self._rest:
@@ -52,7 +52,7 @@ class _Stream(File):  # type: ignore[type-arg]
     def seekable(self) -> bool:
         return False
 
-    def seek(self, offset: int, whence: int = 0) -> int:  # type: ignore[override]
+    def seek(self, offset: int, whence: int = 0) -> int:
         """Storages rewind before they read; at the beginning that is nothing."""
         if offset == self.length == whence == 0:
             return 0

@@ -52,8 +52,18 @@ class Ending:
         return self.summary or self.error or self.state.label
 
 
-def end_run(run: Run, ending: Ending, *, actor: User | None = None, action: str = "run.ended") -> None:
-    """Write the end of a locked run, with everything that follows from it."""
+def end_run(
+    run: Run,
+    ending: Ending,
+    *,
+    actor: User | None = None,
+    action: str = "run.ended",
+    consequences: bool = True,
+) -> None:
+    """Write the end of a locked run, with everything that follows from it.
+
+    Without ``consequences`` neither evidence is recorded nor the kind asked: the last way out of the reaper.
+    """
     before = run.state
     now = timezone.now()
     run.state, run.ended_at = ending.state, now
@@ -74,9 +84,11 @@ def end_run(run: Run, ending: Ending, *, actor: User | None = None, action: str 
     )
     _end_steps(run, ending, now)
     ledger.append(action=action, actor=actor, subject=run, document=_document(run, before))
-    if before != RunState.UNKNOWN:
-        _record_evidence(run, ending)
-    _kind_ended(run)
+    if consequences:
+        # What a person decided about an unknown run is no answer of a check; it was inconclusive, and stays so.
+        if before != RunState.UNKNOWN:
+            _record_evidence(run, ending)
+        _kind_ended(run)
     announce(run)
 
 

@@ -256,18 +256,32 @@ class _Attempt:
         self.children.end_all(0)
         log_key = self._finish_log()
         try:
-            self.lease.persist(lambda: self._commit(ending, log_key))
+            self._persist_end(ending, log_key)
         except (*CONNECTION_LOST, Fenced):
             raise
-        except Exception as error:
-            logger.exception("run.consequence_refused", extra={"run": str(self.run.pk)})
-            said = error.message if isinstance(error, DomainError) else f"{type(error).__name__}: {error}"
-            refused = Ending(
-                RunState.ERRORED,
-                error=f"The run came to “{ending.state.label.lower()}” ({ending.said}), but that was refused: {said}",
-                remedy="Nothing of it was recorded as evidence. Mend what is named, then run it again.",
-            )
-            self.lease.persist(lambda: self._commit(refused, log_key))
+        except Exception as error:  # noqa: BLE001 - whatever was refused, the run must end, and never as passed
+            refused = self._refused(ending, error)
+            try:
+                self._persist_end(refused, log_key)
+            except (*CONNECTION_LOST, Fenced):
+                raise
+            except Exception:
+                logger.exception("run.end_refused_twice", extra={"run": str(self.run.pk)})
+                # What stands in an environment is known to nobody now; a check has simply said nothing.
+                state = RunState.UNKNOWN if self.run.exclusive else RunState.ERRORED
+                self._persist_end(replace(refused, state=state), log_key, consequences=False)
+
+    def _refused(self, ending: Ending, error: Exception) -> Ending:
+        logger.error("run.consequence_refused", exc_info=error, extra={"run": str(self.run.pk)})
+        said = error.message if isinstance(error, DomainError) else f"{type(error).__name__}: {error}"
+        return Ending(
+            RunState.ERRORED,
+            error=f"The run came to “{ending.state.label.lower()}” ({ending.said}), but that was refused: {said}",
+            remedy="It counts as no pass. Mend what is named, then run it again.",
+        )
+
+    def _persist_end(self, ending: Ending, log_key: str, *, consequences: bool = True) -> None:
+        self.lease.persist(lambda: self._commit(replace(ending, log_key=log_key), consequences))
 
     def _finish_log(self) -> str:
         if self.recorder is None:
@@ -281,15 +295,14 @@ class _Attempt:
             self.recorder.flush()
             return ""
 
-    def _commit(self, ending: Ending, log_key: str) -> None:
+    def _commit(self, ending: Ending, consequences: bool) -> None:
         with transaction.atomic():
             run = Run.objects.select_for_update(no_key=True).filter(pk=self.run.pk, token=self.claim.token).first()
             if run is None or run.state not in (RunState.RUNNING, ending.state):
                 raise Fenced
             if run.state == ending.state:
                 return  # an earlier try was committed, only its answer was lost
-            run = load(self.run.pk)
-            end_run(run, replace(ending, log_key=log_key))
+            end_run(load(self.run.pk), ending, consequences=consequences)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -81,8 +81,8 @@ class Keeper:
                     os._exit(127)
                 os.setsid()
                 signal.set_wakeup_fd(-1)
-                for number in RESET:
-                    signal.signal(number, signal.SIG_DFL)
+                for reset in RESET:
+                    signal.signal(reset, signal.SIG_DFL)
                 os.execve(program, argv, os.environ)  # noqa: S606 - an argv list; there is no shell
             except OSError as error:
                 os.write(write_end, str(error.errno or 0).encode())

@@ -36,7 +36,7 @@ def blockers_of(releases: Sequence[Release], at: datetime) -> Mapping[UUID, list
             found[release.pk].append(_holder(run))
     waited_for = Run.objects.filter(
         release__in=releases, exclusive=False, state__in=ACTIVE_STATES, release__items__blocking=True
-    ).extra(  # noqa: S610 - a fixed text: an item of the same release that asks for this very section
+    ).extra(
         where=["releases_checklistitem.section = checks_run.section"]
     )
     for run in waited_for.distinct().order_by("number"):

@@ -31,7 +31,8 @@ def _problems(kind: Kind) -> Iterable[checks.CheckMessage]:
     for attribute in ("name", "title", "description"):
         if not getattr(kind, attribute, ""):
             yield checks.Error(f"The kind {name} has no {attribute}.", hint="Set the class variable.", id="checks.E001")
-    if not issubclass(kind.Params, KindParams):
+    params: Any = kind.Params
+    if not (isinstance(params, type) and issubclass(params, KindParams)):
         yield checks.Error(
             f"The parameters of the kind {name} are no KindParams.",
             hint="Derive them from checks.kinds.base.KindParams, so that unknown names are refused.",

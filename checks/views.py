@@ -59,7 +59,8 @@ def run_detail(request: HttpRequest, number: int) -> HttpResponse:
     run = visible_run(request.user, number)
     attempt = _attempt(request, run)
     part = request.GET.get("part", "")
-    template = f"checks/run/detail.html#{part}" if "HX-Request" in request.headers and part in ("head", "steps", "result") else None
+    asks_for_part = "HX-Request" in request.headers and part in ("head", "steps", "result")
+    template = f"checks/run/detail.html#{part}" if asks_for_part else None
     context = _run_context(run, attempt) | _permitted(request, run)
     if template is None:
         context |= _log_context(request, run, attempt)

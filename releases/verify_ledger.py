@@ -293,7 +293,7 @@ def key_fingerprint(public_key: bytes) -> str:
 # --- the bundle -------------------------------------------------------------------------------------------------
 
 
-class Failure(Exception):  # noqa: N818 - it is the verdict, not an error of the program
+class Failure(Exception):
     """Verification found a problem."""
 
     def __init__(self, problem: Problem) -> None:

@@ -212,10 +212,10 @@ class Kind(ABC):
     def run(self, context: RunContext) -> Outcome:
         """Do it. Return an outcome, or raise CheckError when the check could not be made."""
 
-    def started(self, run: "Run") -> None:
+    def started(self, run: "Run") -> None:  # noqa: B027 - most kinds have nothing to do here
         """Called inside the transaction that claims the run, for every attempt."""
 
-    def ended(self, run: "Run") -> None:
+    def ended(self, run: "Run") -> None:  # noqa: B027 - most kinds have nothing to do here
         """Called inside the transaction that ends the run, whoever ends it (engine, cancel, reaper, a decision).
 
         ``run.state`` and ``run.result`` are already the new ones. Domain verbs called here commit with the run.

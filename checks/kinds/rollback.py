@@ -12,6 +12,7 @@ from checks.plan import Plan
 from checks.tools import backup, delivery, http
 from releases.domain import deploy as release_domain
 from releases.domain import environment
+from releases.enums import ReleaseState
 from releases.models import Release
 
 
@@ -89,11 +90,12 @@ class Rollback(Kind):
 
 def _tell_release(run: Run, result: dict[str, Any]) -> None:
     """A rollback that touched nothing leaves the release as it was: live, watched or failed."""
+    assert run.release is not None
     if run.state == RunState.PASSED:
         release_domain.rolled_back(release=run.release, run_number=run.number)
     elif run.state == RunState.UNKNOWN:
         release_domain.deploy_unknown(release=run.release, run_number=run.number)
-    elif result["touched"]:
+    elif result["touched"] or run.release.state == ReleaseState.UNKNOWN:
         release_domain.deploy_failed(release=run.release, run_number=run.number, reason=run.summary or run.error)
 
 

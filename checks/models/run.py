@@ -1,7 +1,7 @@
 """A run of a kind, its steps, and the outbox that hands it to a worker."""
 
 import uuid
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import models

@@ -29,7 +29,6 @@ from releases.models import Environment, Release
 BACKUP, RESTORE, SMOKE = "backup", "restore", "smoke"
 #: Steps of ours, which change nothing where the application runs; "restore" does.
 HARMLESS: Final = frozenset({BACKUP, SMOKE})
-_PASSED: Final = (StepState.PASSED, StepState.SKIPPED)
 _BEGUN: Final = (StepState.RUNNING, StepState.PASSED, StepState.FAILED, StepState.ERRORED, StepState.CANCELLED)
 NOBODY_KNOWS: Final[dict[str, Any]] = {"version": "", "build_digest": "", "release": None}
 
@@ -211,10 +210,15 @@ def _same_work(run: Run, earlier: Run) -> bool:
 def passed_in_a_row(run: Run) -> list[str]:
     keys = []
     for step in RunStep.objects.filter(run=run, attempt=run.attempt).order_by("position"):
-        if step.state not in _PASSED:
+        if not _settled(step):
             break
         keys.append(step.key)
     return keys
+
+
+def _settled(step: RunStep) -> bool:
+    """Passed, or left out on purpose. A step that was never reached is skipped as well, but never began."""
+    return step.state == StepState.PASSED or (step.state == StepState.SKIPPED and step.started_at is not None)
 
 
 def report(run: Run) -> dict[str, Any]:
@@ -222,7 +226,7 @@ def report(run: Run) -> dict[str, Any]:
     base = dict(run.result)
     steps = list(RunStep.objects.filter(run=run, attempt=run.attempt).order_by("position"))
     begun = [step for step in steps if step.state in _BEGUN and step.started_at is not None]
-    stopped = next((step for step in steps if step.state not in _PASSED), None)
+    stopped = next((step for step in steps if not _settled(step)), None)
     if run.state == RunState.PASSED:
         stopped = None
     base["touched"] = any(step.key not in HARMLESS for step in begun)

@@ -26,7 +26,7 @@ STOP_PROGRAM_SECONDS = 12.0
 STOP_SERVERS_SECONDS = 10.0
 
 
-class StopAsked(Exception):  # noqa: N818 - a wish, not an error
+class StopAsked(Exception):
     """Somebody pressed Ctrl-C or sent SIGTERM."""
 
 

@@ -1,6 +1,6 @@
 """An application, and the immutable versions of its plan."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import models

@@ -1,6 +1,6 @@
 """Votes over a manifest, and the two-person way around a closed gate."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import models

@@ -1,7 +1,7 @@
 """Evidence: what is known, about which build, plan and place, and until when."""
 
 import uuid
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
