@@ -35,7 +35,7 @@ def descendants(root: int) -> list[int]:
     for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib would double the time a keeper needs to start
         if name.isdigit():
             try:
-                with open(f"/proc/{name}/stat", "rb") as handle:  # noqa: PTH123
+                with open(f"/proc/{name}/stat", "rb") as handle:  # noqa: PTH123 - as above
                     fields = handle.read().rpartition(b")")[2].split()
             except OSError:
                 continue
