@@ -212,7 +212,7 @@ class _Rehearsal:
             migrations = rehearsal.durations(change.migrations, self._began(trace))
             held = locks.by_table(trace.held, before.owners | before.tables, trace.interval)
             for row in held:
-                row["migration"] = rehearsal.under_way(migrations, float(row["began"]))
+                row["migration"] = rehearsal.under_way(migrations, row["began"], row["seconds"])
             self._keep(clone, change, done, trace, migrations, held)
             self._say(change, done, held)
             if self.told:

@@ -176,9 +176,13 @@ def durations(migrations: list[Applied], began: datetime | None) -> list[dict[st
     return rows
 
 
-def under_way(rows: list[dict[str, Any]], moment: float) -> str:
-    """Which migration ran at a moment of the epoch; "" when none is known to have."""
-    for row in rows:
-        if row["began"] is not None and row["began"] <= moment <= row["ended"]:
-            return str(row["migration"])
-    return ""
+def under_way(rows: list[dict[str, Any]], began: float, seconds: float) -> str:
+    """The migration that shares most of a span of time; "" when none shares any. ``began``: seconds of the epoch."""
+
+    def shared(row: dict[str, Any]) -> float:
+        if row["began"] is None:
+            return 0.0
+        return float(min(row["ended"], began + seconds) - max(row["began"], began))
+
+    best = max(rows, key=shared, default=None)
+    return str(best["migration"]) if best is not None and shared(best) > 0 else ""

@@ -14,7 +14,8 @@ from django.utils import timezone
 from psycopg import sql
 
 import checks.kinds.backup
-import checks.kinds.drill  # noqa: F401 - registers it
+import checks.kinds.drill
+import checks.kinds.migration  # noqa: F401 - registers it
 from checks import engine
 from checks.enums import RunState
 from checks.models import LogChunk, Run
