@@ -5,6 +5,7 @@ Prints each step with its verdict and time; the last line is JSON: steps, second
 
 import argparse
 import json
+import logging
 import os
 import sys
 import time
@@ -24,6 +25,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     return walk(arguments.example)
 
 
