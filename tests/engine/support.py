@@ -15,7 +15,7 @@ from typing import Any
 from checks import engine, services
 from checks.models import LogChunk, Run
 from releases.models import Application, Environment, Release, User
-from tests.engine import kinds as kinds  # noqa: PLC0414 - registers the kinds of the tests
+from tests.engine import kinds as kinds
 from tests.factories import check, make_application
 
 __all__ = ["application_with", "check", "log_lines", "log_text", "run_section", "start"]

@@ -1,0 +1,155 @@
+"""Workers that die: what they ran dies too, checks run again, what changes an environment waits for a person."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from checks import engine, reaper, services
+from checks.engine import load
+from checks.models import Outbox
+from releases.domain.gate import evaluate
+from releases.errors import StateChanged
+from releases.models import LedgerEntry
+from tests.engine.support import application_with, check, log_lines, start
+from tests.engine.workers import execute_elsewhere, kill_tree, processes_with, until
+from tests.factories import ReleaseFactory, make_team
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: Counts to 400 slowly in its first attempt, at once in the next; each line says its number.
+COUNT = """
+n=$(cat attempts 2>/dev/null || echo 0); echo $((n + 1)) > attempts
+i=0; while [ $i -lt 400 ]; do i=$((i + 1)); echo "line $i"; [ $n -gt 0 ] || sleep 0.02; done
+echo done >> finished
+"""
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Any:
+    return application_with({"command": check("test_command"), "exclusive": check("test_exclusive")}, folder=tmp_path)
+
+
+def _reaped(run: Any) -> Any:
+    return until(lambda: [each for each in reaper.reap() if each.pk == run.pk], seconds=12)[0]
+
+
+def _forty_lines(run: Any) -> bool:
+    return load(run.pk).log_lines > 40
+
+
+def test_a_killed_worker_gives_a_check_back_and_it_is_done_once(application: Any, tmp_path: Path) -> None:
+    run = start(application, "checks.command", params={"argv": ["sh", "-c", COUNT]})
+    worker = execute_elsewhere(run)
+    until(lambda: _forty_lines(run))
+    kill_tree(worker)
+    began = time.monotonic()
+    assert reaper.reap() == [], "the lease still runs"
+    assert _reaped(run).state == "queued"
+    assert time.monotonic() - began < 8
+    assert Outbox.objects.filter(run=run, published_at__isnull=True).count() == 2
+
+    engine.execute(run.pk)
+    ended = load(run.pk)
+    assert (ended.state, ended.attempt) == ("passed", 2)
+    assert (tmp_path / "finished").read_text() == "done\n"
+    counted = [f"line {number}" for number in range(1, 401)]
+    assert log_lines(ended, kinds="o") == counted
+    first = log_lines(ended, attempt=1, kinds="o")
+    assert first == counted[: len(first)]
+    assert len(first) > 30
+    assert list(ended.steps.filter(attempt=1, state="running")) == []
+
+
+def test_a_killed_worker_leaves_a_deploy_unknown_and_a_person_decides(application: Any, tmp_path: Path) -> None:
+    team = make_team(application)
+    release = ReleaseFactory(application=application)
+    run = start(application, "checks.exclusive", release=release, params={"argv": ["sh", "-c", COUNT]})
+    worker = execute_elsewhere(run)
+    until(lambda: _forty_lines(run))
+    kill_tree(worker)
+    unknown = _reaped(run)
+    assert (unknown.state, unknown.verdict) == ("unknown", "inconclusive")
+    assert unknown.log_sealed
+    with pytest.raises(StateChanged, match=f"Run #{run.number}"):
+        start(application, "checks.exclusive", release=release)
+    engine.execute(run.pk)
+    assert not (tmp_path / "finished").exists()
+
+    decided = services.decide_unknown(run=run, actor=team.manager, outcome="failed", reason="I looked: half-way.")
+    assert decided.state == "failed"
+    assert "I looked: half-way." in decided.summary
+    assert LedgerEntry.objects.filter(action="run.decided", subject_id=str(run.pk)).exists()
+    start(application, "checks.exclusive", release=release)
+
+
+def test_an_unknown_run_closes_the_gate(tmp_path: Path) -> None:
+    application = application_with({"exclusive": check("test_exclusive", "production")}, folder=tmp_path)
+    release = ReleaseFactory(application=application)
+    run = start(application, "checks.exclusive", release=release, params={"argv": ["sleep", "30"]})
+    assert "run.exclusive" in {blocker.code for blocker in evaluate(release).blockers}
+    worker = execute_elsewhere(run)
+    until(lambda: load(run.pk).state == "running")
+    kill_tree(worker)
+    _reaped(run)
+    blocker = next(blocker for blocker in evaluate(release).blockers if blocker.code == "run.unknown")
+    assert f"#{run.number}" in blocker.text
+
+
+def test_what_a_killed_worker_ran_dies_with_it(application: Any) -> None:
+    marker = f"stubborn-{uuid4()}"
+    script = f"trap '' TERM; (setsid sh -c \"trap '' TERM; sleep 60; : {marker}\" &) ; sleep 60; : {marker}"
+    run = start(application, "checks.command", params={"argv": ["sh", "-c", script]})
+    worker = execute_elsewhere(run)
+    until(lambda: len(processes_with(marker)) >= 3)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    began = time.monotonic()
+    until(lambda: not processes_with(marker), seconds=10)
+    assert time.monotonic() - began < 5, "before the lease of five seconds ends"
+
+
+def test_a_stopped_worker_loses_its_children_before_its_lease(application: Any, tmp_path: Path) -> None:
+    marker = f"frozen-{uuid4()}"
+    run = start(application, "checks.command", params={"argv": ["sh", "-c", f"sleep 60; : {marker}"]})
+    worker = execute_elsewhere(run)
+    until(lambda: processes_with(marker) and load(run.pk).state == "running")
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        until(lambda: reaper.reap(), seconds=12)
+        assert not [pid for pid in processes_with(marker) if pid != worker.pid]
+        assert load(run.pk).state == "queued"
+    finally:
+        os.kill(worker.pid, signal.SIGCONT)
+    worker.wait(10)
+    after = load(run.pk)
+    assert (after.state, after.attempt) == ("queued", 1)
+
+
+def test_three_lost_workers_end_a_check_as_lost(application: Any) -> None:
+    release = ReleaseFactory(application=application)
+    run = start(application, "checks.command", release=release, params={"argv": ["sleep", "60"]})
+    for attempt in (1, 2, 3):
+        worker = execute_elsewhere(run)
+        until(lambda attempt=attempt: (load(run.pk).state, load(run.pk).attempt) == ("running", attempt))
+        kill_tree(worker)
+        state = _reaped(run).state
+        assert state == ("lost" if attempt == 3 else "queued")
+    ended = load(run.pk)
+    assert "3 times" in ended.error
+    assert ended.verdict == "errored"
+    assert release.evidence.get(run_id=run.pk).verdict == "errored"
+
+
+def test_a_cancelled_run_whose_worker_died_is_not_tried_again(application: Any) -> None:
+    team = make_team(application)
+    run = start(application, "checks.command", params={"argv": ["sleep", "60"]})
+    worker = execute_elsewhere(run)
+    until(lambda: load(run.pk).state == "running")
+    kill_tree(worker)
+    services.cancel_run(run=run, actor=team.engineer)
+    assert _reaped(run).state == "cancelled"
