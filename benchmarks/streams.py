@@ -118,7 +118,7 @@ def measure(rate: float, seconds: float, watchers: int, *, clicks: bool) -> None
 
 
 def main() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     measure(40, 20, 50, clicks=True)
     measure(20, 40, 1000, clicks=False)
