@@ -162,10 +162,7 @@ def _greet(home: Home, url: str, seconds: float) -> None:
 
 
 def log_ins(home: Home) -> list[str]:
-    """Return one line for each account of the default workspace."""
-    lines = []
-    for key, value in home.read(home.passwords).items():
-        facts = value if isinstance(value, dict) else {"email": key, "password": value}
-        role = "" if facts.get("email") == key else key
-        lines.append(f"  {role:<18} {facts.get('email', ''):<32} {facts.get('password', '')}")
-    return lines
+    """Return one line, address and password, for each account of the default workspace."""
+    kept = home.read(home.passwords)
+    width = max(map(len, kept), default=0)
+    return [f"  {address:<{width}}  {password}" for address, password in kept.items()]
