@@ -47,15 +47,14 @@ class Example:
         maker = self.folder / "build.py"
         if not maker.exists():
             return self.folder / "builds" / f"{version}.txt"
-        target = Home().root / "work" / f"{self.name}-{version}"
-        target.mkdir(parents=True, exist_ok=True)
+        target = Home().root / "work" / f"{self.name}-{version}.tar"
+        target.parent.mkdir(parents=True, exist_ok=True)
         made = subprocess.run(
             [sys.executable, str(maker), version, str(target)], capture_output=True, text=True, timeout=300, check=False
         )
-        files = [path for path in target.iterdir() if path.is_file()]
-        if made.returncode or len(files) != 1:
-            raise NotReady(f"{relative(maker)} {version} made no single build: {made.stdout} {made.stderr}")
-        return files[0]
+        if made.returncode:
+            raise NotReady(f"{relative(maker)} {version} made no build: {made.stdout} {made.stderr}")
+        return target
 
     def digest(self, version: str) -> str:
         return hashlib.sha256(self.build(version).read_bytes()).hexdigest()

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 from uuid import UUID
 
@@ -149,8 +150,8 @@ class Journey:
             answer = manager.submit(
                 "/releases/new/",
                 {
-                    "application": self.example.option(form, "application", self.plan.title),
-                    "version": self.free_version(),
+                    "application": self.example.option(form, "application", self.application_name()),
+                    "version": self.example.new_version,
                     "source_environment": self.example.option(
                         form, "source_environment", f"{self.plan.application} staging"
                     ),
@@ -165,9 +166,9 @@ class Journey:
         manager.submit(f"{self.page}/rehearse")
         return f"{self.address}{self.page}/"
 
-    def free_version(self) -> str:
-        """The new version; a release of it that is still there must be cancelled or over before another is made."""
-        return self.example.new_version
+    def application_name(self) -> str:
+        page = self.person("manager").open(f"/applications/{self.plan.application}/").text
+        return unescape(page.partition("<h1>")[2].partition("</h1>")[0])
 
     def gate_is_closed(self) -> str:
         found = self.state()

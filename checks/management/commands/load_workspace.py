@@ -18,7 +18,7 @@ from releases.enums import Role
 from releases.errors import DomainError
 from releases.models import Application, Membership, User
 
-EXAMPLES = {"thinkincoin": "Think in Coin", "pretalx": "pretalx"}
+EXAMPLES = {"thinkincoin": "ThinkInCoin", "pretalx": "pretalx"}
 DOMAIN = "gonogo.example"
 #: Name before the @ -> (name on screen, role, station).
 PEOPLE: dict[str, tuple[str, Role, str]] = {
