@@ -68,6 +68,7 @@ def _described(
         **figures,
         "manifest": taken.manifest_key,
         "snapshot_at": document["snapshot_at"],
+        "snapshot_text": manifest.snapshot_text(document),
         "server": document["server"]["name"],
         "extensions": document["extensions"],
         "roles": document["roles"],

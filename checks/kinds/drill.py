@@ -14,7 +14,9 @@ from checks.tools import backup, comparing, dumping, facts, manifest, scratch, s
 from checks.tools.background import patiently
 from checks.tools.crypto import KeyRing
 from checks.tools.postgres import Address, connected
-from checks.tools.wording import duration
+from releases.templatetags.interface_format import duration
+
+MAX_TABLES = 300
 
 
 class DrillParams(KindParams):
@@ -70,6 +72,7 @@ class _Drill:
         self.told: list[str] = []
         self.result: dict[str, Any] = {"tables": [], "differences": self.told, "amcheck": "not reached"}
         self.document: dict[str, Any] = {}
+        self.rows = 0
 
     def run(self) -> Outcome:
         try:
@@ -164,7 +167,15 @@ class _Drill:
         with context.step("compare") as step, self.phases.phase("compare"):
             with connected(address, what="the scratch database") as connection:
                 found = patiently(context, connection, lambda: comparing.compare(connection, self.document))
-            self.result |= {"tables": found.tables, "sequences": found.sequences, "objects": found.objects}
+            self.rows = sum(row["found"] or 0 for row in found.tables)
+            shown = sorted(found.tables, key=lambda row: (row["equal"], -(row["found"] or 0)))
+            self.result |= {
+                "tables": shown[:MAX_TABLES],
+                "tables_left_out": max(0, len(shown) - MAX_TABLES),
+                "table_count": len(shown),
+                "sequences": found.sequences,
+                "objects": found.objects,
+            }
             self.told += found.differences
             for sentence in found.differences:
                 context.warn(sentence)
@@ -227,20 +238,25 @@ class _Drill:
         return (moments[0] - moments[1]).total_seconds() if len(moments) == 2 else None
 
     def _outcome(self, *, reached: bool, remedy: str = "") -> Outcome:
-        self.result |= {"phases": self.phases.seconds, "restored": reached, "remedy": remedy}
+        self.result |= {
+            "phases": self.phases.seconds,
+            "phase_rows": [{"name": name, "seconds": took} for name, took in self.phases.seconds.items()],
+            "restored": reached,
+            "remedy": remedy,
+        }
         figures: dict[str, Any] = {"differences": len(self.told), "seconds": self.phases.total}
         if reached:
             figures |= {
                 "rto_seconds": self.phases.total,
                 "rpo_seconds": self.result["recovery"]["age_seconds"],
-                "rows": sum(row["found"] or 0 for row in self.result["tables"]),
+                "rows": self.rows,
             }
         if self.told:
             more = f" (and {len(self.told) - 1} more)" if len(self.told) > 1 else ""
             return Outcome(False, (self.told[0] + more)[:500], figures=figures, result=self.result)
         return Outcome(
             True,
-            f"Restored in {duration(self.phases.total)}: {len(self.result['tables']):,} tables with"
+            f"Restored in {duration(self.phases.total)}: {self.result['table_count']:,} tables with"
             f" {figures['rows']:,} rows are equal to what was dumped.",
             figures=figures,
             result=self.result,
@@ -250,6 +266,7 @@ class _Drill:
 def _of(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "snapshot_at": document["snapshot_at"],
+        "snapshot_text": manifest.snapshot_text(document),
         "server": document["server"]["name"],
         "stored_bytes": sum(part.size for part in manifest.parts(document).values()),
         "key": document["key"]["id"],

@@ -16,9 +16,10 @@ from checks.tools import cloning, locks, rehearsal, schema
 from checks.tools.background import patiently
 from checks.tools.postgres import Address, connected
 from checks.tools.rehearsal import Change, State
-from checks.tools.wording import duration
+from releases.templatetags.interface_format import duration
 
 MAX_LOCKS = 200
+MAX_DRAWN = 30
 MAX_OBJECTS = 500
 
 
@@ -233,6 +234,7 @@ class _Rehearsal:
             "timed_out": done.timed_out,
             "migrations": migrations,
             "locks": held[:MAX_LOCKS],
+            "timeline": rehearsal.timeline(migrations, held[:MAX_DRAWN]),
             "locks_left_out": max(0, len(held) - MAX_LOCKS),
             "samples": trace.samples,
             "sample_seconds": trace.interval,

@@ -125,6 +125,11 @@ def moment_of(key: str) -> datetime | None:
     return datetime.strptime(match["time"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) if match else None
 
 
+def snapshot_text(document: Mapping[str, Any]) -> str:
+    """When the data stood as it is in the backup, for people: '2026-11-23 17:43:47 UTC'."""
+    return f"{datetime.fromisoformat(document['snapshot_at']).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def unpublished(application: str, environment: str) -> list[tuple[str, str, int]]:
     """Objects that no manifest publishes: (key, run as 32 hex digits, attempt)."""
     where = folder(application, environment)

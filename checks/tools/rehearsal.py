@@ -186,3 +186,24 @@ def under_way(rows: list[dict[str, Any]], began: float, seconds: float) -> str:
 
     best = max(rows, key=shared, default=None)
     return str(best["migration"]) if best is not None and shared(best) > 0 else ""
+
+
+def timeline(migrations: list[dict[str, Any]], held: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Migrations and locks as bars on one axis: ``x`` and ``width`` in thousandths of it. In order of their begin."""
+    spans = [(row["migration"], "", row["began"], row["seconds"]) for row in migrations if row["began"] is not None]
+    spans += [(row["table"], row["blocks"], row["began"], row["seconds"]) for row in held]
+    if not spans:
+        return []
+    first = min(began for _, _, began, _ in spans)
+    whole = max(began + seconds for _, _, began, seconds in spans) - first or 1.0
+    return [
+        {
+            "label": label,
+            "blocks": blocks,
+            "x": round((began - first) / whole * 1000, 1),
+            "width": max(2.0, round(seconds / whole * 1000, 1)),
+            "offset": round(began - first, 3),
+            "seconds": seconds,
+        }
+        for label, blocks, began, seconds in sorted(spans, key=lambda span: (span[2], span[1] != ""))
+    ]

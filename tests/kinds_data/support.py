@@ -65,7 +65,8 @@ INSERT INTO customer (email, favourite, discount, settings, raw, weight, tags, p
         'purchase'::regclass
     FROM generate_series(1, 500) n;
 INSERT INTO purchase (customer_id, amount) SELECT n % 500 + 1, n / 7.0 FROM generate_series(1, 2000) n;
-INSERT INTO event SELECT '2025-06-01'::timestamptz + n * interval '1 day', repeat('é', n) FROM generate_series(1, 300) n;
+INSERT INTO event SELECT '2025-06-01'::timestamptz + n * interval '1 day', repeat('é', n)
+    FROM generate_series(1, 300) n;
 INSERT INTO nothing DEFAULT VALUES;
 INSERT INTO nothing DEFAULT VALUES;
 INSERT INTO "Odd name; DROP" VALUES (1, NULL), (2, ''), (2, '');

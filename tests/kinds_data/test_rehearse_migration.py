@@ -147,8 +147,8 @@ from urllib.parse import urlsplit, unquote
 url = urlsplit(os.environ["DATABASE_URL"])
 sys.path.insert(0, sys.argv[1])
 settings.configure(INSTALLED_APPS=["library"], DEFAULT_AUTO_FIELD="django.db.models.BigAutoField", USE_TZ=True,
-    DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", "NAME": url.path[1:], "USER": unquote(url.username),
-    "PASSWORD": unquote(url.password), "HOST": url.hostname, "PORT": url.port}})
+    DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", "NAME": url.path[1:],
+    "USER": unquote(url.username), "PASSWORD": unquote(url.password), "HOST": url.hostname, "PORT": url.port}})
 django.setup()
 from django.core.management import call_command
 call_command("migrate", *sys.argv[2:])
