@@ -11,10 +11,12 @@ from releases.models import LedgerEntry, User
 
 
 def write(count: int = 1, *, action: str = "test.happened", actor: User | None = None, **where: Any) -> None:
-    """Commits `count` entries, each in its own transaction."""
+    """Writes `count` sealed entries: each commits, or is sealed at once where the test is one transaction itself."""
     for number in range(count):
         with transaction.atomic():
             ledger.append(action=action, actor=actor, document={"number": number, "text": "Grüße"}, **where)
+        if connection.in_atomic_block:
+            ledger.seal_now()
 
 
 @contextmanager
@@ -23,6 +25,7 @@ def tampering() -> Iterator[Any]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
         yield cursor
+        cursor.execute("SET LOCAL session_replication_role = origin")
 
 
 def chain() -> list[LedgerEntry]:
