@@ -149,6 +149,11 @@ def facts(release: Release, gate: Gate) -> dict[str, Any]:
         else None,
         "rto_seconds": drill.get("rto_seconds"),
         "rpo_seconds": drill.get("rpo_seconds"),
-        "rto_target": recovery.get("rto", "").removesuffix("s"),
-        "rpo_target": recovery.get("rpo", "").removesuffix("s"),
+        "rto_target": _seconds(recovery.get("rto")),
+        "rpo_target": _seconds(recovery.get("rpo")),
     }
+
+
+def _seconds(duration: str | None) -> float | None:
+    """A plan's stored duration, such as '900s'."""
+    return float(duration.removesuffix("s")) if duration else None
