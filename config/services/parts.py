@@ -63,7 +63,7 @@ def worker_arguments(queues: str = "default") -> list[str]:
         "-m", "celery", "--app", "config", "worker",
         "--queues", queues,
         "--pool", "prefork",
-        "--concurrency", str(env.integer("WORKER_CONCURRENCY", 4, least=1)),
+        "--concurrency", str(env.integer("WORKER_CONCURRENCY", 6, least=1)),
         "--loglevel", "INFO",
         "--without-gossip", "--without-mingle",
     ]  # fmt: skip

@@ -107,3 +107,17 @@ def test_a_killed_part_is_started_again(runner: Runner, name: str) -> None:
     after = eventually(lambda: (part := runner.part(name))["pid"] not in {None, before["pid"]} and part)
     assert after["restarts"] == before["restarts"] + 1
     eventually(lambda: runner.get("/healthz/ready") == 200)
+
+
+def test_the_scheduler_reaches_the_worker(runner: Runner) -> None:
+    """The first checkpoint of the ledger comes from the scheduler, through Redis, out of the worker."""
+    url = json.loads(runner.home.addresses.read_text())["DATABASE_URL"]
+
+    def checkpoints() -> int:
+        with psycopg.connect(url) as connection:
+            row = connection.execute("SELECT count(*) FROM releases_ledgercheckpoint").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    assert eventually(checkpoints, within=90) >= 1
+    assert list((runner.home.root / "storage" / "ledger" / "checkpoints").iterdir())
