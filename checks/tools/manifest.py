@@ -106,6 +106,8 @@ def load(key: str, ring: KeyRing | None = None) -> dict[str, Any]:
     return document
 
 
+#: An object that misses at most this many bytes is cut at its end; one that has no more is only a beginning.
+_ENDS = 1024
 _OLDER = "Do not use this backup. Use an older one, and find out who writes to the storage."
 
 
@@ -238,11 +240,11 @@ def _told(part: Part, failure: SealError | None, size: int, *, same_bytes: bool)
     if failure.fault is Fault.HEAD:
         told = f"{name} is cut at its beginning: {lost:,} of {part.size:,} bytes are missing."
         return UnusableBackupError(told, remedy=_OLDER)
-    if failure.good == 0:
+    if failure.good == 0 or size <= _ENDS:
         return UnusableBackupError(
             f"{name} is cut right after its beginning: only {size:,} of {part.size:,} bytes are there.", remedy=_OLDER
         )
-    if lost <= 1024:
+    if lost <= _ENDS:
         return UnusableBackupError(
             f"{name} is cut at its end: the last {lost:,} of {part.size:,} byte(s) are missing.", remedy=_OLDER
         )
