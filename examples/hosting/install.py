@@ -42,8 +42,11 @@ def main() -> None:
 
 def verified_digest(build: Path, expected: str) -> str:
     """Return the sha256 of the build; refuse a file that is not the one that was approved."""
-    with build.open("rb") as stream:
-        actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        with build.open("rb") as stream:
+            actual = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise OpsError(f"The build {build} cannot be read: {error.strerror}. Nothing was installed.") from error
     if actual != expected.removeprefix(DIGEST_PREFIX):
         raise OpsError(f"{build.name} has the digest {actual}, but {expected} was approved. Nothing was installed.")
     return actual
