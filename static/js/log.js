@@ -4,7 +4,7 @@
 
 import { LogFind } from "./log_find.js";
 
-const MOST = 20_000;
+const MOST = 20_000; // Lines on the page at most; data-most changes it.
 const WORDS = { live: "Live", reconnecting: "Reconnecting", ended: "Ended", offline: "Offline, reload to see newer lines" };
 
 class Log {
@@ -18,11 +18,13 @@ class Log {
     this.attempt = Number(card.dataset.attempt || 1);
     this.last = Number(card.dataset.last || 0);
     this.lastAt = Number(this.heard?.dataset.at || 0) * 1000;
+    this.most = Number(card.dataset.most || MOST);
     this.pending = [];
     this.frame = 0;
     this.filling = null;
     this.lost = 0;
     this.find = new LogFind(card, this.view, () => this.setFollow(false));
+    card.querySelector("[data-log-by-hand]")?.remove();
     this.bind();
     this.mark();
     this.connect();
@@ -80,7 +82,7 @@ class Log {
       return;
     }
     this.setFollow(false);
-    for (let number = from; number <= Math.min(to, from + MOST); number += 1) {
+    for (let number = from; number <= Math.min(to, from + this.most); number += 1) {
       document.getElementById(`L${number}`)?.classList.add("marked");
     }
     first?.scrollIntoView({ block: "center" });
@@ -211,7 +213,7 @@ class Log {
 
   trim() {
     let lines = this.view.querySelectorAll(".line").length;
-    if (lines <= MOST) return;
+    if (lines <= this.most) return;
     let older = this.view.querySelector("[data-log-older]");
     if (!older) {
       older = document.createElement("div");
@@ -219,7 +221,7 @@ class Log {
       older.dataset.logOlder = "";
       this.view.prepend(older);
     }
-    while (lines > MOST - 1000) {
+    while (lines > this.most * 0.95) {
       older.nextElementSibling.remove();
       lines -= 1;
     }

@@ -3,9 +3,13 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.interface.browser import Complaints, open_browser
+
+# A busy machine is slow, not wrong.
+PATIENCE = 20_000
+expect.set_options(timeout=PATIENCE)
 
 OpenPage = Callable[..., Page]
 
@@ -33,7 +37,7 @@ def open_page(chromium: Browser, complaints: Complaints) -> Iterator[OpenPage]:
             java_script_enabled=scripts,
             locale="en",
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         complaints.listen(page)
