@@ -7,6 +7,7 @@ go_green(release)                               # evidence for every item, by no
 make_approved(release, team)                    # window, poll and three votes: the gate is open
 """
 
+import functools
 import hashlib
 import io
 import itertools
@@ -19,6 +20,7 @@ from uuid import uuid4
 
 import factory
 import rfc8785
+from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from checks.plan import Plan, section_digests, to_document
@@ -66,6 +68,12 @@ CHECKS: dict[str, Any] = {
 }
 
 
+@functools.cache
+def _hashed() -> str:
+    """One slow hash for all people of a test session."""
+    return make_password("password")
+
+
 class UserFactory(factory.django.DjangoModelFactory[User]):
     """A person without any role. The password is ``password``."""
 
@@ -75,7 +83,7 @@ class UserFactory(factory.django.DjangoModelFactory[User]):
 
     name = factory.Sequence(lambda number: f"Person {number}")
     email = factory.Sequence(lambda number: f"person-{number}-{uuid4().hex[:6]}@gonogo.example")
-    password = factory.django.Password("password")
+    password = factory.LazyFunction(_hashed)
 
 
 def make_application(*, slug: str = "", name: str = "", plan: Mapping[str, Any] | None = None) -> Application:

@@ -33,6 +33,8 @@ def refresh(*, release: Release) -> Gate | None:
     locked = lock(release)
     if locked.state not in (ReleaseState.REHEARSING, ReleaseState.APPROVED):
         return None
+    if locked.state == ReleaseState.REHEARSING and locked.poll_opened_at is None:
+        return None  # nobody can have voted, so the gate is closed whatever else is answered
     gate = evaluate(locked)
     document: dict[str, Any] = {"manifest": gate.digest, "blockers": [blocker.text for blocker in gate.blockers]}
     if gate.open and locked.state == ReleaseState.REHEARSING:
