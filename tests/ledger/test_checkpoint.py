@@ -17,7 +17,7 @@ from releases.models import LedgerCheckpoint, LedgerNode
 from releases.verify_ledger import Frontier
 from tests.ledger_support import chain, tampering, write
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("storage_folder")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
 
 
 def test_an_empty_ledger_has_no_checkpoint() -> None:

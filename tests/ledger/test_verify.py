@@ -17,7 +17,7 @@ from releases.models import LedgerCheckpoint, LedgerEntry, LedgerVerification, U
 from releases.verify_ledger import Problem, seal_hash
 from tests.ledger_support import chain, tampering, write
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("storage_folder")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
 
 
 RENUMBER = "UPDATE releases_ledgerentry SET sequence = %s WHERE sequence = %s"
@@ -321,6 +321,7 @@ def test_no_checkpoint_is_signed_over_a_broken_chain() -> None:
     assert not LedgerCheckpoint.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_verification_goes_on_step_by_step_and_writes_its_verdict() -> None:
     actor = User.objects.create_user("ada@example.org", name="Ada")
     write(300)
@@ -337,6 +338,7 @@ def test_a_verification_goes_on_step_by_step_and_writes_its_verdict() -> None:
     assert LedgerEntry.objects.filter(action="ledger.verified").count() == 1
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_verification_in_steps_names_the_bad_entry() -> None:
     write(300)
     with tampering() as cursor:
