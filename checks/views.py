@@ -1,5 +1,6 @@
 """Pages of runs: the list, one run, starting one, and the decisions about one."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import messages
@@ -126,7 +127,7 @@ def _log_context(request: HttpRequest, run: Run, attempt: int) -> dict[str, Any]
         "stream_url": f"{reverse('checks:log_stream', args=[run.number])}" if following else "",
         "lines_url": reverse("checks:log_lines", args=[run.number]),
         "raw_url": f"{reverse('checks:log_raw', args=[run.number])}?attempt={attempt}",
-        "last_at": parts[-1].stamps[-1] if parts else None,
+        "last_at": datetime.fromtimestamp(parts[-1].stamps[-1] / 1000, UTC) if parts else None,
         "sealed_lines": None if following or before else total,
     }
 
