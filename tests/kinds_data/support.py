@@ -1,5 +1,6 @@
 """A real shop to back up, restore and migrate: its database on the session's server, its plan, its runs."""
 
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,13 +10,10 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections
 from django.utils import timezone
 from psycopg import sql
 
-import checks.kinds.backup
-import checks.kinds.drill
-import checks.kinds.migration  # noqa: F401 - registers it
 from checks import engine
 from checks.enums import RunState
 from checks.models import LogChunk, Run
@@ -165,6 +163,20 @@ def shop(folder: Path, *, plan: Mapping[str, Any] | None = None, schema: str = S
                 server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(database)))
             server.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(name)))
             server.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def in_a_thread(run: Run) -> threading.Thread:
+    """Carry a run out beside the test."""
+
+    def work() -> None:
+        try:
+            engine.execute(run.pk)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
 
 
 def log_of(run: Run) -> str:

@@ -1,11 +1,41 @@
-"""Taking a backup for real, and what stands in storage afterwards."""
+"""Taking a backup for real: what is published, what never is, and what each failure says."""
 
-import json
+import os
+import subprocess
+import threading
 from pathlib import Path
+from typing import Any
 
+import psycopg
+import pytest
+
+from checks import reaper
+from checks.engine import execute
 from checks.enums import RunState
-from checks.tools import backup
-from tests.kinds_data.support import Shop, log_of
+from checks.errors import CheckError
+from checks.models import Run
+from checks.tools import backup, manifest
+from checks.tools.postgres import Address
+from releases.models import PlanVersion
+from tests.engine.workers import execute_elsewhere, kill_tree, until
+from tests.factories import publish
+from tests.kinds_data.support import Shop, in_a_thread, log_of, shop
+
+
+def objects(storage: Path) -> list[Path]:
+    return sorted(path for path in storage.rglob("backups/**/*") if path.is_file())
+
+
+def published(application: Shop) -> list[str]:
+    return manifest.published(application.application.slug, "production")
+
+
+def with_database(application: Shop, url: str) -> None:
+    """Publish a plan whose production has another database address."""
+    document = PlanVersion.objects.filter(application=application.application).latest("number").document
+    environments = document["environments"]
+    environments["production"]["variables"] = {"DATABASE_URL": url}
+    publish(application.application, {"environments": environments})
 
 
 def test_a_backup_is_published_with_counts_of_everything(plain_shop: Shop, storage_folder: Path) -> None:
@@ -18,12 +48,233 @@ def test_a_backup_is_published_with_counts_of_everything(plain_shop: Shop, stora
         "public.nothing": 2, "public.Odd name; DROP": 3,
     }  # fmt: skip
     assert taken.manifest["large_objects"]["rows"] == 1
-    print(json.dumps(run.result, indent=1)[:3000], log_of(run))
-    print([str(path.relative_to(storage_folder)) for path in storage_folder.rglob("*")])
+    assert taken.manifest["sequences"]["public.purchase_id_seq"] == {"before": 2000, "after": 2000}
+    assert taken.manifest["roles"] == [plain_shop.role]
+    names = [path.name.split(".", 1)[1] for path in objects(storage_folder)]
+    assert names == ["database", "manifest.json"]
+    assert backup.authenticate(taken.manifest_key) == taken.manifest
 
 
-def test_a_drill_of_it_passes(plain_shop: Shop) -> None:
-    plain_shop.run("backup")
+def test_nothing_readable_of_the_data_or_the_password_is_in_storage_or_log(
+    plain_shop: Shop, storage_folder: Path
+) -> None:
+    run = plain_shop.run("backup")
+    for path in objects(storage_folder):
+        assert b"person-1@example.org" not in path.read_bytes()
+    assert "pa:ss/wo rd" not in log_of(run)
+    assert "pa:ss/wo rd" not in str(run.result)
+
+
+def test_rows_written_during_the_dump_are_neither_dumped_nor_counted(plain_shop: Shop) -> None:
+    stop = threading.Event()
+
+    def write() -> None:
+        with psycopg.connect(plain_shop.address.conninfo(), autocommit=True) as database:
+            while not stop.is_set():
+                database.execute("INSERT INTO purchase (customer_id, amount) VALUES (1, 1)")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        taken = plain_shop.run("backup")
+    finally:
+        stop.set()
+        writer.join()
+    assert taken.state == RunState.PASSED, taken.error
     run = plain_shop.run("drill")
-    print(json.dumps(run.result, indent=1)[:3000], log_of(run))
-    assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))
+    assert run.state == RunState.PASSED, (run.error, run.summary, run.result["differences"])
+
+
+def test_configuration_files_and_folders_are_taken_and_come_back_equal(
+    transactional_db: None, storage_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "etc"
+    (folder / "conf.d").mkdir(parents=True)
+    (folder / "conf.d" / "a.ini").write_text("a=1\n")
+    (folder / "big.bin").write_bytes(os.urandom(3_000_000))
+    (tmp_path / "one.cfg").write_text("secret=xyzzy\n")
+    with shop(tmp_path, configuration_files=["{PLAN_DIR}/etc", "{PLAN_DIR}/one.cfg"]) as made:
+        run = made.run("backup")
+        assert run.state == RunState.PASSED, (run.error, log_of(run))
+        taken = backup.newest(made.application.slug, "production")
+        assert sorted(Path(item["path"]).name for item in taken.manifest["configuration"]) == [
+            "a.ini", "big.bin", "one.cfg",
+        ]  # fmt: skip
+        target = tmp_path / "put back"
+        backup.configuration_of(taken.manifest, target)
+        for name in ("etc/conf.d/a.ini", "etc/big.bin", "one.cfg"):
+            original = tmp_path / name
+            assert (target / str(original).lstrip("/")).read_bytes() == original.read_bytes()
+        assert made.run("drill").state == RunState.PASSED
+        assert not any(b"xyzzy" in path.read_bytes() for path in objects(storage_folder))
+
+
+def test_a_missing_configuration_file_is_no_backup(
+    transactional_db: None, storage_folder: Path, tmp_path: Path
+) -> None:
+    with shop(tmp_path, configuration_files=["{PLAN_DIR}/gone.cfg"]) as made:
+        run = made.run("backup")
+        assert run.state == RunState.ERRORED
+        assert f"{tmp_path}/gone.cfg does not exist" in run.error
+        assert objects(storage_folder) == []
+
+
+def test_without_a_key_there_is_no_backup(plain_shop: Shop, storage_folder: Path, settings: Any) -> None:
+    settings.BACKUP_KEYS = {}
+    run = plain_shop.run("backup")
+    assert run.state == RunState.ERRORED
+    assert "never written unencrypted" in run.error
+    assert objects(storage_folder) == []
+
+
+def test_each_wrong_address_is_told_apart(plain_shop: Shop, storage_folder: Path) -> None:
+    good = plain_shop.address
+    wrong = {
+        "is wrong": Address({**good.parts, "password": "another"}),
+        "There is no database nowhere": good.named("nowhere"),
+        "Nothing listens at 127.0.0.1:1": Address({**good.parts, "port": "1"}),
+        "The host of no.such.host.invalid:5432 is not known": Address(
+            {**good.parts, "host": "no.such.host.invalid", "port": "5432"}
+        ),
+    }
+    for sentence, address in wrong.items():
+        with_database(plain_shop, address.url())
+        run = plain_shop.run("backup")
+        assert run.state == RunState.ERRORED
+        assert sentence in run.error
+        assert run.remedy
+        assert "pa:ss/wo rd" not in run.error + log_of(run)
+    assert objects(storage_folder) == []
+
+
+def test_a_table_locked_by_somebody_is_told_and_leaves_nothing(plain_shop: Shop, storage_folder: Path) -> None:
+    with psycopg.connect(plain_shop.address.conninfo()) as other:
+        other.execute("LOCK TABLE purchase IN ACCESS EXCLUSIVE MODE")
+        run = plain_shop.run("backup", lock_timeout="0.5s")
+    assert run.state == RunState.ERRORED
+    assert "locked by another session" in run.error
+    assert "pg_stat_activity" in run.remedy
+    assert objects(storage_folder) == []
+
+
+def test_a_missing_pg_dump_is_told(plain_shop: Shop, settings: Any, tmp_path: Path) -> None:
+    settings.POSTGRES_BIN = tmp_path
+    run = plain_shop.run("backup")
+    assert run.state == RunState.ERRORED
+    assert "The program pg_dump is not in" in run.error
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Any:
+    """A file system of one megabyte."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_storage_is_told_and_nothing_is_published(
+    transactional_db: None, small_disk: Path, settings: Any, tmp_path: Path
+) -> None:
+    from config import env
+
+    settings.STORAGES = {**settings.STORAGES, "default": env.storage(small_disk.as_uri())}
+    with shop(tmp_path, schema=BULK.format(rows=60_000)) as made:
+        run = made.run("backup")
+        assert run.state == RunState.ERRORED
+        assert "The storage is full" in run.error
+        assert objects(small_disk) == []
+
+
+BULK = "CREATE TABLE bulk AS SELECT n, md5(n::text) || md5((-n)::text) AS noise FROM generate_series(1, {rows}) n"
+
+
+def test_a_worker_killed_in_the_middle_leaves_nothing_that_counts(
+    transactional_db: None, storage_folder: Path, tmp_path: Path
+) -> None:
+    with shop(tmp_path, schema=BULK.format(rows=600_000)) as made:
+        run = made.queued("backup")
+        worker = execute_elsewhere(run, STORAGE_URL=storage_folder.as_uri())
+        until(lambda: any(path.stat().st_size > 1_000_000 for path in objects(storage_folder)), 60, every=0.002)
+        kill_tree(worker)
+        assert [path.suffix for path in objects(storage_folder)] == [".partial"]
+        assert published(made) == []
+        until(reaper.reap, 20)
+        execute(run.pk)
+        run.refresh_from_db()
+        assert (run.state, run.attempt) == (RunState.PASSED, 2), run.error
+        assert sorted(path.name.split(".", 1)[1] for path in objects(storage_folder)) == ["database", "manifest.json"]
+        assert made.run("drill").state == RunState.PASSED
+
+
+def test_a_cancelled_backup_leaves_nothing(transactional_db: None, storage_folder: Path, tmp_path: Path) -> None:
+    from django.utils import timezone
+
+    with shop(tmp_path, schema=BULK.format(rows=600_000)) as made:
+        run = made.queued("backup")
+        thread = in_a_thread(run)
+        until(lambda: objects(storage_folder), 60, every=0.002)
+        Run.objects.filter(pk=run.pk).update(cancel_requested_at=timezone.now())
+        thread.join(60)
+        run.refresh_from_db()
+        if run.state == RunState.PASSED:
+            pytest.skip("it was quicker than the cancel")
+        assert run.state == RunState.CANCELLED
+        assert objects(storage_folder) == []
+
+
+def test_what_was_stored_wrongly_is_never_published(
+    plain_shop: Shop, storage_folder: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that gives back other bytes than it took: one bit is flipped between writing and reading back."""
+    move = backup.storage.move
+
+    def flip(source: str, target: str) -> None:
+        move(source, target)
+        path = storage_folder / target
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+
+    monkeypatch.setattr(backup.storage, "move", flip)
+    run = plain_shop.run("backup")
+    assert run.state == RunState.ERRORED
+    assert "gives back" in run.error
+    assert objects(storage_folder) == []
+
+
+def test_a_server_newer_than_pg_dump_is_refused(plain_shop: Shop, settings: Any, tmp_path: Path) -> None:
+    """A pg_dump that says it is version 9: a script in its place, since no older one is at hand."""
+    folder = tmp_path / "old"
+    folder.mkdir()
+    for program in Path(settings.POSTGRES_BIN).iterdir():
+        (folder / program.name).symlink_to(program)
+    (folder / "pg_dump").unlink()
+    (folder / "pg_dump").write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.1'\n")
+    (folder / "pg_dump").chmod(0o755)
+    settings.POSTGRES_BIN = folder
+    run = plain_shop.run("backup")
+    assert run.state == RunState.ERRORED
+    assert "newer than this worker's pg_dump 9" in run.error
+
+
+def test_a_plan_with_wrong_parameters_is_refused() -> None:
+    with pytest.raises(ValueError, match="compression_level"):
+        backup.BackupOptions.model_validate({"compression_level": 99})
+
+
+def test_addresses_survive_being_written_and_read_again() -> None:
+    for url in (
+        "postgresql://u:p%40%3A%2F@h:5/db",
+        "postgresql://u@/db?host=%2Ftmp%2Fsock&port=5433",
+        "postgresql://[::1]:5432/db",
+        "postgresql://u:p@h/db?sslmode=require",
+    ):
+        address = Address.parse(url)
+        assert Address.parse(address.url()) == address
+    with pytest.raises(CheckError, match="is not a PostgreSQL address"):
+        Address.parse("mysql://h/db")
+    with pytest.raises(CheckError, match="names no database"):
+        Address.parse("postgresql://h")
