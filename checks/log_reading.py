@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.core.files.storage import default_storage
+from django.utils.safestring import SafeString
 
 from checks.models import LogChunk, Run
 from releases.templatetags.interface_log import log_lines
@@ -29,8 +30,8 @@ class Lines:
         skip = max(0, line - self.first + 1)
         return Lines(self.attempt, self.first + skip, self.texts[skip:], self.kinds[skip:], self.stamps[skip:])
 
-    def to_html(self) -> str:
-        return str(log_lines(self.first, self.texts, self.kinds, self.stamps))
+    def to_html(self) -> SafeString:
+        return log_lines(self.first, self.texts, self.kinds, self.stamps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.html import format_html_join
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from checks import log_reading, presenting, services
@@ -119,7 +120,7 @@ def _log_context(request: HttpRequest, run: Run, attempt: int) -> dict[str, Any]
     following = (run.active or not run.log_sealed) and attempt == run.attempt and not before
     page = reverse("checks:run_detail", args=[run.number])
     return {
-        "lines_html": "".join(part.to_html() for part in parts),
+        "lines_html": format_html_join("", "{}", ((part.to_html(),) for part in parts)),
         "first_line": start + 1,
         "last_line": parts[-1].last if parts else start,
         "older_url": f"{page}?attempt={attempt}&before={start + 1}" if start else "",
