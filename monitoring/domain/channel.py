@@ -100,6 +100,9 @@ def without_secrets(text: str, url: str) -> str:
     """The text without any part of the channel's address: tokens stand in paths, queries and user names alike."""
     parts = urlsplit(url)
     found = {parts.username or "", parts.password or "", *parts.path.split("/")}
+    # slack://TokenA/TokenB: without a dot or a port it is no machine's name.
+    if "." not in parts.netloc and ":" not in parts.netloc:
+        found.add(parts.hostname or "")
     found |= {value for _, value in parse_qsl(parts.query)}
     found |= {unquote(piece) for piece in found}
     for piece in sorted(filter(lambda piece: len(piece) >= _SHORTEST_MASKED, found), key=len, reverse=True):

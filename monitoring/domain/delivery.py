@@ -21,10 +21,10 @@ CLAIM_SECONDS: Final = 120
 
 _CLAIM: Final = """
     UPDATE monitoring_alertdelivery
-       SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => %s)
+       SET attempts = attempts + 1, next_attempt_at = clock_timestamp() + make_interval(secs => %s)
      WHERE id IN (
            SELECT id FROM monitoring_alertdelivery
-            WHERE delivered_at IS NULL AND failed_at IS NULL AND next_attempt_at <= now()
+            WHERE delivered_at IS NULL AND failed_at IS NULL AND next_attempt_at <= clock_timestamp()
             ORDER BY next_attempt_at LIMIT %s FOR UPDATE SKIP LOCKED)
  RETURNING id
 """

@@ -1,0 +1,127 @@
+"""A rollback, run for real by the engine."""
+
+from pathlib import Path
+
+import pytest
+
+from checks.models import RunStep
+from releases.domain import deploy as deploys
+from releases.models import Environment
+from tests.kinds_deploy.local_server import LocalServer, Reply
+from tests.kinds_deploy.support import OLD, STEPS, Shop, make_shop, step
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def runs_there(place: Environment) -> tuple[str, str]:
+    return place.current_version, place.current_build_digest
+
+
+def test_it_brings_the_build_of_before_back(shop: Shop) -> None:
+    deployed = shop.deploy()
+    run = shop.roll_back()
+    assert run.state == "passed", run.error
+    assert shop.written()[-1] == "back 1.0"
+    assert runs_there(shop.production) == ("1.0", OLD)
+    assert shop.fresh().state == "rolled_back"
+    assert run.result["continues"] == deployed.number
+    assert run.result["figures"]["seconds"] > 0
+    assert "1.0 runs in production again" in run.summary
+
+
+def test_a_release_that_is_live_can_be_taken_back(shop: Shop) -> None:
+    shop.deploy()
+    deploys.went_live(release=shop.fresh())
+    assert shop.roll_back().state == "passed"
+    assert shop.fresh().state == "rolled_back"
+
+
+def test_it_takes_a_half_way_deploy_back(tmp_path: Path, server: LocalServer) -> None:
+    shop = make_shop(tmp_path, server, deploy={"steps": [STEPS[0], step("migrate", "exit 9"), STEPS[2]]})
+    shop.deploy()
+    assert shop.roll_back().state == "passed"
+    assert runs_there(shop.production) == ("1.0", OLD)
+    assert shop.fresh().state == "rolled_back"
+
+
+def test_a_rehearsed_rollback_is_evidence_and_moves_no_release(shop: Shop) -> None:
+    before = shop.fresh().state
+    shop.deploy(shop.staging)
+    run = shop.roll_back(shop.staging)
+    assert run.state == "passed", run.error
+    assert runs_there(shop.staging) == ("1.0", OLD)
+    assert shop.fresh().state == before
+    evidence = shop.release.evidence.filter(section="rollback").latest("recorded_at")
+    assert evidence.verdict == "passed"
+    assert evidence.figures["seconds"] > 0
+
+
+def test_there_must_be_a_deploy_to_take_back(shop: Shop) -> None:
+    run = shop.roll_back(shop.staging)
+    assert run.state == "errored"
+    assert "There is no deploy of this release in staging to take back." in run.error
+    assert runs_there(shop.staging) == ("1.0", OLD)
+    assert not shop.written("staging")
+
+
+def test_it_is_done_once(shop: Shop) -> None:
+    shop.deploy(shop.staging)
+    shop.roll_back(shop.staging)
+    again = shop.roll_back(shop.staging)
+    assert again.state == "errored"
+    assert shop.written("staging")[-1] == "back 1.0"
+    assert shop.written("staging").count("back 1.0") == 1
+
+
+def test_a_refused_rollback_leaves_a_watched_release_watched(tmp_path: Path, server: LocalServer) -> None:
+    steps = [step("switch", "true", point_of_no_return=True)]
+    shop = make_shop(tmp_path, server, deploy={"steps": steps})
+    shop.deploy()
+    assert shop.roll_back().state == "errored"
+    assert shop.fresh().state == "watching"
+    assert runs_there(shop.production) == ("2.0", shop.release.build_digest)
+
+
+def test_a_failed_rollback_is_a_failed_release_and_can_be_tried_again(tmp_path: Path, server: LocalServer) -> None:
+    back = step(
+        "back", 'test -e "$GONOGO_PLAN_DIR/mended" && echo "back $GONOGO_PREVIOUS_VERSION" > "$GONOGO_PLAN_DIR/x"'
+    )
+    shop = make_shop(tmp_path, server, rollback={"steps": [back]})
+    shop.deploy()
+    first = shop.roll_back()
+    assert first.state == "failed"
+    assert runs_there(shop.production) == ("", "")
+    assert shop.fresh().state == "failed"
+    (tmp_path / "mended").touch()
+    second = shop.roll_back()
+    assert second.state == "passed", second.error
+    assert (tmp_path / "x").read_text() == "back 1.0\n"
+    assert runs_there(shop.production) == ("1.0", OLD)
+
+
+def test_smoke_after_it_decides(shop: Shop) -> None:
+    shop.deploy()
+    shop.server.replies["/"] = Reply(503)
+    run = shop.roll_back()
+    assert run.state == "failed"
+    assert run.result["failed_step"] == "smoke"
+    assert shop.fresh().state == "failed"
+
+
+def test_steps_before_it_come_first(tmp_path: Path, server: LocalServer) -> None:
+    hold = step("hold", 'echo hold >> "$GONOGO_PLAN_DIR/$GONOGO_ENVIRONMENT"')
+    shop = make_shop(tmp_path, server, rollback={"before": [hold]})
+    shop.deploy()
+    run = shop.roll_back()
+    assert shop.written()[-2:] == ["hold", "back 1.0"]
+    assert list(RunStep.objects.filter(run=run).values_list("key", flat=True)) == ["hold", "back", "smoke"]
+
+
+def test_it_can_be_deployed_again_after_it(shop: Shop) -> None:
+    shop.deploy(shop.staging)
+    shop.roll_back(shop.staging)
+    run = shop.deploy(shop.staging)
+    assert run.state == "passed"
+    assert run.result["continues"] is None
+    assert run.result["previous"]["version"] == "1.0"
+    assert shop.roll_back(shop.staging).state == "passed"

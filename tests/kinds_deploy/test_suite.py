@@ -1,0 +1,140 @@
+"""The kind suite, run for real by the engine."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+
+from releases.models import Evidence
+from tests.engine.support import application_with, check, log_text, run_section
+from tests.factories import ReleaseFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+GREEN = '<testsuite name="unit" tests="2"><testcase name="a" time="0.1"/><testcase name="b"/></testsuite>'
+RED = (
+    '<testsuite name="unit"><testcase name="a"/>'
+    '<testcase name="b"><failure message="1 is not 2"/></testcase></testsuite>'
+)
+ABOUT = (
+    '<testsuite><properties><property name="gonogo.build_digest" value="{}"/></properties>'
+    '<testcase name="a"/></testsuite>'
+)
+
+
+def suite(folder: Path, script: str, **params: Any) -> Any:
+    command = {"script": script, "timeout": params.pop("timeout", "20s")}
+    return application_with({"unit": check("suite", params={"command": command, **params})}, folder=folder)
+
+
+def writes(text: str, then: str = "true") -> str:
+    return f"mkdir -p \"$GONOGO_WORK/reports\"; printf '%s' '{text}' > \"$GONOGO_WORK/reports/unit.xml\"; {then}"
+
+
+def test_green_reports_and_a_good_exit_pass(tmp_path: Path, storage_folder: Path) -> None:
+    run = run_section(suite(tmp_path, writes(GREEN)), "checks.unit")
+    assert (run.state, run.summary) == ("passed", "2 tests, 0 failed."), log_text(run)
+    assert run.result["figures"]["tests"] == 2
+    assert [artifact["name"] for artifact in run.result["artifacts"]] == ["reports/1-unit.xml"]
+
+
+def test_a_failure_is_named_with_its_message(tmp_path: Path, storage_folder: Path) -> None:
+    run = run_section(suite(tmp_path, writes(RED, "exit 1")), "checks.unit")
+    assert (run.state, run.summary) == ("failed", "2 tests, 1 failed: b")
+    assert run.result["failures"][0]["message"] == "1 is not 2"
+
+
+def test_green_reports_and_a_bad_exit_are_no_pass(tmp_path: Path, storage_folder: Path) -> None:
+    run = run_section(suite(tmp_path, writes(GREEN, "exit 3")), "checks.unit")
+    assert run.state == "failed"
+    assert "but the test command ended with 3" in run.summary
+
+
+def test_no_test_is_no_pass(tmp_path: Path, storage_folder: Path) -> None:
+    run = run_section(suite(tmp_path, writes("<testsuites/>")), "checks.unit")
+    assert (run.state, run.summary) == ("failed", "No test was run: that is not a pass.")
+
+
+def test_no_report_is_an_error_of_the_check(tmp_path: Path, storage_folder: Path) -> None:
+    run = run_section(suite(tmp_path, "true"), "checks.unit")
+    assert run.state == "errored"
+    assert "No report was found. The test command ended with 0." in run.error
+
+
+def test_a_report_of_before_is_not_counted(tmp_path: Path, storage_folder: Path) -> None:
+    (tmp_path / "reports").mkdir()
+    old = tmp_path / "reports" / "unit.xml"
+    old.write_text(GREEN)
+    os.utime(old, (time.time() - 60, time.time() - 60))
+    run = run_section(suite(tmp_path, "true"), "checks.unit")
+    assert run.state == "errored"
+    assert "Only reports from before this run were found" in run.error
+    assert "before this run: not counted" in log_text(run)
+
+
+def test_a_report_in_the_plan_folder_is_found(tmp_path: Path, storage_folder: Path) -> None:
+    script = f"mkdir -p out/deep; printf '%s' '{GREEN}' > out/deep/a.xml"
+    run = run_section(suite(tmp_path, script, reports=["out/**/*.xml"]), "checks.unit")
+    assert run.state == "passed", run.error
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path, storage_folder: Path) -> None:
+    folder, outside = tmp_path / "plan", tmp_path / "outside.xml"
+    folder.mkdir()
+    outside.write_text(GREEN)
+    run = run_section(suite(folder, f"ln -s {outside} link.xml; touch {outside}", reports=["link.xml"]), "checks.unit")
+    assert run.state == "errored"
+
+
+def test_a_truncated_report_is_an_error_of_the_check(tmp_path: Path, storage_folder: Path) -> None:
+    run = run_section(suite(tmp_path, writes(GREEN[:-14])), "checks.unit")
+    assert run.state == "errored"
+    assert "is not whole XML" in run.error
+
+
+def test_tests_that_never_end_say_nothing(tmp_path: Path, storage_folder: Path) -> None:
+    run = run_section(suite(tmp_path, writes(GREEN, "sleep 30"), timeout="500ms"), "checks.unit")
+    assert run.state == "errored"
+    assert "nothing is known about the rest" in run.error
+
+
+def upload(application: Any, text: str, name: str = "unit.xml") -> str:
+    return default_storage.save(f"uploads/{application.slug}/{name}", ContentFile(text.encode()))
+
+
+def test_an_uploaded_report_is_read_and_says_so(storage_folder: Path) -> None:
+    application = application_with({"unit": check("suite")})
+    run = run_section(application, "checks.unit", params={"uploaded": upload(application, GREEN)})
+    assert run.state == "passed", run.error
+    assert "uploaded; the report does not name its build" in run.summary
+
+
+def test_an_uploaded_report_of_another_build_is_refused(storage_folder: Path) -> None:
+    application = application_with({"unit": check("suite")})
+    release = ReleaseFactory(application=application)
+    other = upload(application, ABOUT.format("f" * 64))
+    run = run_section(application, "checks.unit", release=release, params={"uploaded": other})
+    assert run.state == "errored"
+    assert "is about the build" in run.error
+    own = upload(application, ABOUT.format(release.build_digest))
+    run = run_section(application, "checks.unit", release=release, params={"uploaded": own})
+    assert (run.state, run.summary) == ("passed", "1 tests, 0 failed.")
+    assert Evidence.objects.get(run_id=run.pk).verdict == "passed"
+
+
+@pytest.mark.parametrize("key", ["backups/secret.xml", "uploads/other/unit.xml", "uploads/../x", "/etc/passwd"])
+def test_no_other_stored_file_is_read(storage_folder: Path, key: str) -> None:
+    application = application_with({"unit": check("suite")})
+    run = run_section(application, "checks.unit", params={"uploaded": key})
+    assert run.state == "errored"
+    assert "There is no uploaded report" in run.error
+
+
+def test_neither_command_nor_upload_is_an_error(storage_folder: Path) -> None:
+    run = run_section(application_with({"unit": check("suite")}), "checks.unit")
+    assert run.state == "errored"
+    assert "neither a test command in the plan nor an uploaded report" in run.error
