@@ -1,5 +1,6 @@
 """Pages of the ledger: the list, one entry, verification, and downloads."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, cast
 from uuid import UUID
@@ -16,7 +17,7 @@ from releases.domain.ledger import history
 from releases.domain.ledger.bundles import stream_bundle
 from releases.forms.ledger import LedgerFilter
 from releases.models import LedgerEntry, LedgerVerification, User
-from releases.permissions import get_release_or_404
+from releases.permissions import get_release_or_404, visible_applications, visible_releases
 from releases.views.ledger_export import as_csv, as_json
 from releases.views.streaming import stream
 
@@ -68,7 +69,9 @@ def entry_detail(request: HttpRequest, sequence: int) -> HttpResponse:
         "before": before,
         "after": after,
         "changes": _changes(entry.document),
-        "details": {key: value for key, value in entry.document.items() if key not in ("before", "after")},
+        "details": [(key, _shown(value)) for key, value in entry.document.items() if key not in ("before", "after")],
+        "application": visible_applications(request.user).filter(pk=entry.application_id or 0).first(),
+        "release": visible_releases(request.user).filter(pk=entry.release_id or UUID(int=0)).first(),
         "canonical": bytes(entry.canonical).decode(errors="replace"),
         "proof": history.prove(entry, before),
     }
@@ -147,7 +150,18 @@ def _place(request: HttpRequest, name: str) -> int | None:
     return int(text)
 
 
-def _changes(document: dict[str, Any]) -> list[tuple[str, Any, Any, bool]]:
+def _shown(value: Any) -> str:
+    """A value of a document in words: lists by commas, what is deeper as JSON."""
+    if value is None or value in ("", [], {}):
+        return "–"
+    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _changes(document: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
     """Rows of (what, before, after, whether it differs) from the document's before and after."""
     before, after = document.get("before"), document.get("after")
     if before is None and after is None:
@@ -156,7 +170,7 @@ def _changes(document: dict[str, Any]) -> list[tuple[str, Any, Any, bool]]:
     new = after if isinstance(after, dict) else {"value": after}
     if before is None or after is None:
         old, new = ({}, new) if before is None else (old, {})
-    return [(key, old.get(key), new.get(key), old.get(key) != new.get(key)) for key in sorted({*old, *new})]
+    return [(key, _shown(old.get(key)), _shown(new.get(key)), old.get(key) != new.get(key)) for key in {**old, **new}]
 
 
 def _share(row: LedgerVerification) -> float:
