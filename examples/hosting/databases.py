@@ -40,5 +40,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except OpsError as error:
+    except (OpsError, OSError) as error:
         sys.exit(f"databases: {error}")

@@ -1,7 +1,7 @@
 """The folder of one environment on this machine, and the files by which its parts speak to each other.
 
 APP_HOME/
-  releases/<version>-<digest12>/   release.json, venv (a link into the cache), static/
+  releases/<version>-<digest12>/   release.json; venv, static: links into the cache
   current -> releases/...          what runs
   previous -> releases/...         what ran before, for a rollback
   data/                            uploads and other files that outlive a release

@@ -119,9 +119,11 @@ def make_release(home: Home, place: Path, version: str, digest: str) -> None:
     release = home.release(version, digest)
     release.mkdir(parents=True, exist_ok=True)
     home.data.mkdir(exist_ok=True)
-    link = release / "venv"
-    if not link.is_symlink():
-        link.symlink_to(place / "venv")
+    # Static files come from the build alone, so environments share them as they share the virtual environment.
+    (place / "static").mkdir(exist_ok=True)
+    for name in ("venv", "static"):
+        if not (release / name).is_symlink():
+            (release / name).symlink_to(place / name)
     description = {"version": version, "digest": f"{DIGEST_PREFIX}{digest}", "venv": str(place / "venv")}
     write_atomically(release / "release.json", json.dumps(description, indent=1) + "\n")
     print(f"Release {release.name} is ready in {home.root.name}.")
@@ -130,5 +132,5 @@ def make_release(home: Home, place: Path, version: str, digest: str) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except OpsError as error:
+    except (OpsError, OSError) as error:
         sys.exit(f"install: {error}")

@@ -32,6 +32,18 @@ install_release() {
     "$PYTHON" "$HOSTING/install.py"
 }
 
+# static_once: whether the static files of this build have still to be made; static_made says that they are.
+static_once() {
+    if [ -e "$RELEASE/venv/../static-complete" ]; then
+        echo "The static files of this build are made already."
+        return 1
+    fi
+}
+
+static_made() {
+    touch "$RELEASE/venv/../static-complete"
+}
+
 # has_rows TABLE: whether the table holds data already, so that data is made once only.
 has_rows() {
     "$RELEASE/venv/bin/python" "$HOSTING/has_rows.py" "$1"

@@ -102,5 +102,5 @@ def ask(home: Home, action: str) -> dict[str, Any]:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except OpsError as error:
+    except (OpsError, OSError) as error:
         sys.exit(f"switch: {error}")

@@ -1,4 +1,4 @@
-"""Become `python -m pretalx ARGUMENTS` of one release.    python command.py RELEASE_FOLDER ARGUMENTS
+"""Become `python ARGUMENTS` of one release of pretalx.    python command.py RELEASE_FOLDER ARGUMENTS
 
 pretalx reads its settings from PRETALX_CONFIG_FILE; variables win over the file. The database comes from DATABASE_URL,
 so that the same command serves an environment and its clone in a rehearsal; static files belong to the release.
@@ -26,13 +26,14 @@ def database_variables(address: str) -> dict[str, str]:
 
 
 def main(release: Path, arguments: list[str]) -> None:
+    arguments = [str(Path(each).resolve()) if each.endswith(".py") else each for each in arguments]
     python = release / "venv" / "bin" / "python"
     if not python.exists():
         sys.exit(f"pretalx: {release.name} is not installed here. Repeat the installation.")
     environment = os.environ | database_variables(os.environ["DATABASE_URL"])
     environment["PRETALX_FILESYSTEM_STATIC"] = str(release / "static")
     os.chdir(release)
-    os.execve(python, [str(python), "-m", "pretalx", *arguments], environment)  # noqa: S606 - a list, no shell
+    os.execve(python, [str(python), *arguments], environment)  # noqa: S606 - a list, no shell
 
 
 if __name__ == "__main__":

@@ -55,5 +55,5 @@ if __name__ == "__main__":
                 server=server,
             )
         )
-    except OpsError as error:
+    except (OpsError, OSError) as error:
         sys.exit(f"prepare: {error}")

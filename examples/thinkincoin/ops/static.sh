@@ -2,4 +2,7 @@
 # Front end: the static files of this release, named by their content.
 . "$(dirname "$0")/thinkincoin.sh"
 install_release
-thinkincoin collectstatic --noinput
+if static_once; then
+    thinkincoin collectstatic --noinput
+    static_made
+fi
