@@ -149,7 +149,7 @@ def newest_key(application: str, environment: str) -> str:
     """The key of the newest manifest. CheckError when nothing was published."""
     keys = published(application, environment)
     if not keys:
-        raise UnusableBackupError(
+        raise CheckError(
             f"There is no published backup of {environment} of {application}.", remedy="Run a backup of it first."
         )
     return keys[0]

@@ -59,8 +59,7 @@ def amcheck(context: RunContext, address: Address, *, timeout: float = 3600) -> 
     """Run pg_amcheck with its extension installed into the database; "" when it found nothing wrong."""
     dbname, variables = address.for_command()
     done = context.command(
-        [binary("pg_amcheck"), "--install-missing", "--no-password", f"--maintenance-db={dbname}", "--verbose",
-         f"--database={address.database}"],
+        [binary("pg_amcheck"), "--install-missing", "--no-password", dbname],
         timeout=timeout, variables={**variables, "LC_ALL": "C"}, check=False,
     )  # fmt: skip
     if done.returncode == 0:
