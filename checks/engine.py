@@ -124,6 +124,7 @@ class _Attempt:
             self.children.end_all(0)
             if self.recorder is not None:
                 self.recorder.close()
+                self.recorder.discard()
             self.lease.stop()
             for folder in (self.spool, self.scratch):
                 shutil.rmtree(folder, ignore_errors=True)

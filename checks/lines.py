@@ -16,9 +16,10 @@ class LineCutter:
         lines: list[str] = []
         for line in whole:
             lines += _shown(line)
-        if b"\r" in self._rest[:-1]:
+        if b"\r" in self._rest:
             # A progress bar redraws its line; only the newest drawing is kept. A last \r may belong to \r\n.
-            self._rest = self._rest[self._rest[:-1].rindex(b"\r") + 1 :]
+            drawn = self._rest.rstrip(b"\r")
+            self._rest = drawn[drawn.rfind(b"\r") + 1 :] + self._rest[len(drawn) :][:1]
         while len(self._rest) > LONGEST_LINE:
             place = _cut(self._rest)
             lines.append(_text(self._rest[:place]))

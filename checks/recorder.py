@@ -184,6 +184,11 @@ class Recorder:
                 spool.reader.close()
             connection.close()
 
+    def discard(self) -> None:
+        """After ``close``: let go of the rest that was stored, or that nobody may store any more."""
+        if self._rest is not None:
+            self._rest.close()
+
     def _round(self) -> bool:
         """Read on, take what was added, commit. False when the log is closed."""
         self._wake.wait(POLL_SECONDS if self._spools else 1.0)

@@ -3,6 +3,7 @@
 from celery import current_app, shared_task
 from django.conf import settings
 from django.db import close_old_connections
+from kombu.exceptions import KombuError
 
 from checks import engine
 
@@ -26,7 +27,7 @@ class Publisher:
     def __init__(self) -> None:
         patience = {"socket_timeout": PUBLISH_SECONDS, "socket_connect_timeout": PUBLISH_SECONDS}
         self._connection = current_app.connection_for_write(transport_options=patience)
-        broken = (*self._connection.connection_errors, *self._connection.channel_errors, OSError)
+        broken = (*self._connection.connection_errors, *self._connection.channel_errors, KombuError, OSError)
         self.errors = tuple(error for error in broken if issubclass(error, Exception))
 
     def __call__(self, run_id: str, queue: str) -> None:

@@ -1,6 +1,7 @@
 """Taking a run: one worker gets it, and every later write of another one is refused."""
 
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from checks.engine import load
 from checks.errors import Fenced
 from checks.models import LogChunk, RunStep
 from tests.engine.support import application_with, check, log_lines, start
+from tests.engine.workers import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,7 +63,7 @@ def _steal(run: Any) -> None:
 def test_a_stale_worker_writes_nothing(run: Any, settings: Any) -> None:
     taken = engine._claim(run.pk)
     assert taken is not None
-    stale = engine._Attempt(taken[0], taken[1], claimed_at=__import__("time").monotonic())
+    stale = engine._Attempt(taken[0], taken[1], claimed_at=time.monotonic())
     stale._prepare()
     recorder = stale.recorder
     assert recorder is not None
@@ -88,8 +90,6 @@ def test_a_stale_worker_in_the_middle_of_a_command_stops_it(tmp_path: Path, sett
     )
     thread = threading.Thread(target=lambda: (engine.execute(run.pk), connection.close()))
     thread.start()
-    from tests.engine.workers import until
-
     until((tmp_path / "begun").exists)
     _steal(run)
     thread.join(8)

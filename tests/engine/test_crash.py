@@ -120,7 +120,7 @@ def test_a_stopped_worker_loses_its_children_before_its_lease(application: Any, 
     until(lambda: processes_with(marker) and load(run.pk).state == "running")
     os.kill(worker.pid, signal.SIGSTOP)
     try:
-        until(lambda: reaper.reap(), seconds=12)
+        until(reaper.reap, seconds=12)
         assert not [pid for pid in processes_with(marker) if pid != worker.pid]
         assert load(run.pk).state == "queued"
     finally:

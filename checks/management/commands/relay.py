@@ -68,8 +68,11 @@ class Relay:
         for job, due in self._due.items():
             if time.monotonic() >= due:
                 self._due[job] = time.monotonic() + job()
-        for _ in connection.connection.notifies(timeout=POLL_SECONDS, stop_after=1):
-            pass
+        connection.ensure_connection()
+        # psycopg's own errors become Django's, as those of every other statement.
+        with connection.wrap_database_errors:
+            for _ in connection.connection.notifies(timeout=POLL_SECONDS, stop_after=1):
+                pass
 
     def _publish(self) -> None:
         try:
