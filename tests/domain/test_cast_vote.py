@@ -6,8 +6,8 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from releases.domain import approval, gate
 from releases.domain import application as applications
+from releases.domain import approval, gate
 from releases.domain import release as releases
 from releases.domain.poll import Counting
 from releases.enums import Choice, ReleaseState, Role
@@ -61,7 +61,9 @@ def test_it_refuses_somebody_without_the_station(polled: Release, team: Team) ->
 
 
 def test_it_refuses_the_requesters_own_release(polled: Release, team: Team) -> None:
-    Membership.objects.create(application=polled.application, user=team.engineer, role=Role.APPROVER, station="security")
+    Membership.objects.create(
+        application=polled.application, user=team.engineer, role=Role.APPROVER, station="security"
+    )
     with pytest.raises(NotAllowed, match="You requested this release"):
         vote(polled, team.engineer, "security")
 
