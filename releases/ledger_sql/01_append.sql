@@ -47,7 +47,7 @@ BEGIN
         RAISE EXCEPTION 'A ledger entry is sealed when its transaction commits, not before. Nothing was written.'
             USING ERRCODE = 'restrict_violation';
     END IF;
-    IF NEW.at NOT BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp() THEN
+    IF NEW.at NOT BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp() + interval '1 minute' THEN
         RAISE EXCEPTION 'A ledger entry carries the time at which it is written, by the clock of the database. Nothing was written.'
             USING ERRCODE = 'restrict_violation';
     END IF;

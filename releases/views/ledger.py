@@ -45,6 +45,7 @@ def entry_list(request: HttpRequest) -> HttpResponseBase:
         "nav": "ledger",
         "form": form,
         "part": part,
+        "release": getattr(form, "cleaned_data", {}).get("release"),
         "summary": history.summary(),
         "public_key": ledger.public_key_text(),
         "may_verify": scope.reads_the_rest,

@@ -17,7 +17,7 @@ from django.urls import reverse
 from releases.domain import ledger
 from releases.enums import Role
 from releases.models import Application, LedgerEntry, LedgerVerification, User
-from tests.factories import ApplicationFactory, UserFactory, member
+from tests.factories import ApplicationFactory, ReleaseFactory, UserFactory, member
 from tests.ledger_support import tampering, write
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
@@ -291,6 +291,20 @@ class TestDownload:
             assert json.loads(archive.read("manifest.json"))["kind"] == "chain"
         latest = LedgerEntry.objects.latest("sequence")
         assert (latest.action, latest.actor_name == "Go/No-Go") == ("ledger.exported", False)
+
+    def test_who_sees_a_release_downloads_its_entries_with_proofs(self, application: Application) -> None:
+        release = ReleaseFactory(application=application)
+        engineer = logged_in(member(application, Role.ENGINEER))
+        page = engineer.get(LIST, {"release": release.pk}).content.decode()
+        address = reverse("releases:ledger_release_bundle", args=[release.pk])
+        assert f'action="{address}"' in page
+        with zipfile.ZipFile(io.BytesIO(b"".join(engineer.post(address)))) as archive:
+            manifest = json.loads(archive.read("manifest.json"))
+            first = json.loads(archive.read("entries.jsonl").splitlines()[0])
+        assert manifest["release"] == str(release.pk)
+        assert manifest["entries"] == LedgerEntry.objects.filter(release_id=release.pk).count() > 0
+        assert first["proof"]
+        assert logged_in(UserFactory()).post(address).status_code == 404
 
     def test_an_auditor_of_one_application_cannot_take_the_others_away(self, auditor: Client) -> None:
         ApplicationFactory()
