@@ -73,6 +73,9 @@ class LogStream:
         self._rings: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._place: Place = (0, 0)
         self._task: asyncio.Task[None] | None = None
+        # A watcher replays only after the reader knows its own place; otherwise a line committed between the two
+        # would be neither replayed nor sent.
+        self.ready = asyncio.Event()
 
     @classmethod
     def of(cls, run_id: UUID, channel: str) -> "LogStream":
@@ -85,6 +88,7 @@ class LogStream:
         queue: asyncio.Queue[Frame | None] = asyncio.Queue(QUEUE_LIMIT)
         self.watchers.add(queue)
         if self._task is None or self._task.done():
+            self.ready.clear()
             self._task = asyncio.get_running_loop().create_task(self._serve())
         return queue
 
@@ -109,8 +113,8 @@ class LogStream:
         bell.listen(self.channel, self._rings.put_nowait)
         try:
             where = await self.position()
-            # Watchers replay what is committed by now themselves.
             self._place = (where.attempt, where.lines)
+            self.ready.set()
             while self.watchers and not await self._step():
                 pass
         finally:
@@ -180,6 +184,7 @@ class _Watcher:
 
     async def replay(self) -> AsyncIterator[bytes]:
         """Everything committed after the place, from PostgreSQL. A new attempt is given from its first line."""
+        await self.stream.ready.wait()
         where = await self.stream.position()
         if self.seen[0] != where.attempt:
             self.seen = (where.attempt, 0)

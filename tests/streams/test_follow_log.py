@@ -1,0 +1,168 @@
+"""The live log: every line once, in order, whatever is lost on the way."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from checks import streams
+from tests.streams.writer import Writer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+_NUMBER = re.compile(r'data-n="(\d+)"')
+
+
+class Viewer:
+    """Reads a stream in the background, as a page would."""
+
+    def __init__(self, writer: Writer, seen: streams.Place = (0, 0)) -> None:
+        self.text = ""
+        self._events: AsyncIterator[bytes] = streams.follow(writer.run.id, writer.run.log_channel, seen)
+        self.task = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for payload in self._events:
+            self.text += payload.decode()
+
+    @property
+    def numbers(self) -> list[int]:
+        return [int(number) for number in _NUMBER.findall(self.text)]
+
+    async def until(self, condition: str, seconds: float = 8.0) -> None:
+        async with asyncio.timeout(seconds):
+            while condition not in self.text:  # noqa: ASYNC110 - the text grows in another task
+                await asyncio.sleep(0.01)
+
+    async def ends(self, seconds: float = 8.0) -> None:
+        async with asyncio.timeout(seconds):
+            await self.task
+
+
+begin = sync_to_async(Writer.begin)
+
+
+async def test_it_replays_what_is_committed_and_then_follows() -> None:
+    writer = await begin()
+    await sync_to_async(writer.lines)("one", "two")
+    viewer = Viewer(writer)
+    await viewer.until("two")
+    await sync_to_async(writer.lines)("three")
+    await viewer.until("three")
+    await sync_to_async(writer.seal)()
+    await viewer.ends()
+    assert viewer.numbers == [1, 2, 3]
+    assert '"lines":3' in viewer.text
+
+
+async def test_it_goes_on_after_the_last_event_id() -> None:
+    writer = await begin()
+    await sync_to_async(writer.lines)("one", "two", "three")
+    await sync_to_async(writer.lines)("four")
+    await sync_to_async(writer.seal)()
+    viewer = Viewer(writer, streams.parse_place("1:2"))
+    await viewer.ends()
+    assert viewer.numbers == [3, 4]
+
+
+async def test_lines_that_nobody_rang_for_come_from_postgresql() -> None:
+    writer = await begin()
+    viewer = Viewer(writer)
+    await viewer.until("connected")
+    await sync_to_async(writer.lines)("unheard", ring=False)
+    await viewer.until("unheard")
+    await sync_to_async(writer.lines)("lost", ring=False)
+    await sync_to_async(writer.lines)("heard")
+    await sync_to_async(writer.seal)(ring=False)
+    await viewer.ends()
+    assert viewer.numbers == [1, 2, 3]
+
+
+async def test_a_ring_without_lines_is_answered_from_postgresql() -> None:
+    writer = await begin()
+    viewer = Viewer(writer)
+    await viewer.until("connected")
+    await sync_to_async(writer.lines)(*(f"long {number}" for number in range(500)), body=False)
+    await sync_to_async(writer.seal)()
+    await viewer.ends()
+    assert viewer.numbers == list(range(1, 501))
+
+
+async def test_a_doubled_ring_changes_nothing() -> None:
+    writer = await begin()
+    viewer = Viewer(writer)
+    await viewer.until("connected")
+    for number in range(20):
+        await sync_to_async(writer.lines)(f"line {number}")
+        ring = {"attempt": 1, "first": 1, "lines": 1, "body": "line 0", "stamps": [0], "kinds": "o"}
+        await sync_to_async(streams_publish)(writer, ring)
+    await sync_to_async(writer.seal)()
+    await viewer.ends()
+    assert viewer.numbers == list(range(1, 21))
+
+
+def streams_publish(writer: Writer, ring: dict[str, object]) -> None:
+    from releases.doorbell import publish
+
+    publish(writer.run.log_channel, ring)
+
+
+async def test_a_second_attempt_is_shown_from_its_first_line() -> None:
+    writer = await begin()
+    viewer = Viewer(writer)
+    await sync_to_async(writer.lines)("first attempt")
+    await viewer.until("first attempt")
+    await sync_to_async(writer.requeue)()
+    await sync_to_async(writer.claim)()
+    await sync_to_async(writer.lines)("second attempt")
+    await viewer.until("second attempt")
+    assert "id: 2:1" in viewer.text
+    await sync_to_async(writer.seal)()
+    await viewer.ends()
+
+
+async def test_fifty_watchers_share_one_reader_and_see_the_same() -> None:
+    writer = await begin()
+    viewers = [Viewer(writer) for _ in range(50)]
+    for viewer in viewers:
+        await viewer.until("connected")
+    readers = {id(stream) for key, stream in streams.LogStream._streams.items() if key[1] == writer.run.id}
+    for number in range(40):
+        await sync_to_async(writer.lines)(f"line {number}")
+    await sync_to_async(writer.seal)()
+    await asyncio.gather(*(viewer.ends(20) for viewer in viewers))
+    assert len(readers) == 1
+    assert all(viewer.numbers == list(range(1, 41)) for viewer in viewers)
+
+
+async def test_a_watcher_that_is_too_slow_reads_on_from_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "QUEUE_LIMIT", 3)
+    writer = await begin()
+    await sync_to_async(writer.lines)("line 0")
+    events = streams.follow(writer.run.id, writer.run.log_channel, (0, 0))
+    text = ""
+    while "line 0" not in text:
+        text += (await anext(events)).decode()
+    for number in range(1, 30):
+        await sync_to_async(writer.lines)(f"line {number}")
+    await asyncio.sleep(0.5)
+    await sync_to_async(writer.seal)()
+    async for payload in events:
+        text += payload.decode()
+    assert [int(number) for number in _NUMBER.findall(text)] == list(range(1, 31))
+
+
+async def test_nothing_is_left_behind_when_everybody_has_gone() -> None:
+    writer = await begin()
+    viewer = Viewer(writer)
+    await viewer.until("connected")
+    viewer.task.cancel()
+    await asyncio.gather(viewer.task, return_exceptions=True)
+    await asyncio.sleep(0.1)
+    assert not [key for key in streams.LogStream._streams if key[1] == writer.run.id]
+
+
+@pytest.mark.parametrize("text", [None, "", "1", "a:b", ":", "1:-2", "1:2:3"])
+def test_a_place_that_makes_no_sense_is_the_beginning(text: str | None) -> None:
+    assert streams.parse_place(text) == (0, 0)
