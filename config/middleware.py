@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
 from ulid import ULID
 
 from releases import request_id
@@ -59,3 +61,37 @@ class RequestIdMiddleware:
         response.headers[HEADER] = getattr(request, "id", "")
         response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         return response
+
+
+class TimeZoneMiddleware:
+    """Show times in the zone the person chose; a stranger sees UTC."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        self.is_async = bool(iscoroutinefunction(get_response))
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self._answer_async(request)
+        with timezone.override(self._zone(request.user)):
+            response = self.get_response(request)
+            assert isinstance(response, HttpResponseBase)
+            return response
+
+    async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
+        with timezone.override(self._zone(await request.auser())):
+            response = self.get_response(request)
+            assert isinstance(response, Awaitable)
+            return await response
+
+    @staticmethod
+    def _zone(user: object) -> ZoneInfo:
+        try:
+            return ZoneInfo(getattr(user, "time_zone", "UTC"))
+        except (ZoneInfoNotFoundError, ValueError):
+            return ZoneInfo("UTC")

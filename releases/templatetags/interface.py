@@ -286,9 +286,10 @@ def fields(form: BaseForm) -> dict[str, Any]:
 
 
 @register.inclusion_tag("components/form_errors.html")
-def form_errors(form: BaseForm) -> dict[str, Any]:
+def form_errors(form: BaseForm, title: str = "Nothing was changed yet.") -> dict[str, Any]:
     """Show a summary above a form that was refused, each error a link to its field."""
-    return {"form": form, "named": [(bound, bound.errors) for bound in form if bound.errors] if form.is_bound else []}
+    named = [(bound, bound.errors) for bound in form if bound.errors] if form.is_bound else []
+    return {"form": form, "title": title, "named": named}
 
 
 # Figures.

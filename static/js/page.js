@@ -72,8 +72,17 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("htmx:afterSwap", (event) => enhance(event.detail.elt?.parentElement ?? document));
 
+// A whole page never becomes a part of another one. It comes where a part was asked for after the log-in ended.
 // A refused fragment is still shown: the server answers 422 with the form and its errors.
 document.addEventListener("htmx:beforeSwap", (event) => {
+  const isWhole = /^\s*<!doctype/i.test(event.detail.serverResponse ?? "");
+  if (isWhole && !event.detail.boosted && event.detail.target !== document.body) {
+    event.detail.shouldSwap = false;
+    if (/\/login\//.test(event.detail.xhr.responseURL)) {
+      tell("You were logged out. What you typed is still here: log in in another tab, then go on.");
+    }
+    return;
+  }
   if (event.detail.xhr.status === 422) {
     event.detail.shouldSwap = true;
     event.detail.isError = false;

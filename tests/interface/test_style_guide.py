@@ -6,7 +6,6 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 from django.urls import path
-from pytest_django.live_server_helper import LiveServer
 
 from config.urls import urlpatterns as site
 from releases.models import User
@@ -28,8 +27,8 @@ urlpatterns = [path("guide/", shown), *site]
 
 
 @pytest.fixture
-def guide(live_server: LiveServer) -> str:
-    return f"{live_server.url}/guide/"
+def guide(page_server: str) -> str:
+    return f"{page_server}/guide/"
 
 
 def ask(user: object) -> HttpResponse:
@@ -47,7 +46,6 @@ def test_it_is_hidden_from_all_but_administrators(user: object) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.urls("tests.interface.test_style_guide")
 class TestInTheBrowser:
     @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
@@ -90,7 +88,6 @@ class TestInTheBrowser:
 
 
 @pytest.mark.browser
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.urls("tests.interface.test_style_guide")
 class TestKeys:
     def test_a_question_mark_lists_the_keys(self, guide: str, open_page: OpenPage) -> None:
@@ -127,7 +124,6 @@ class TestKeys:
 
 
 @pytest.mark.browser
-@pytest.mark.django_db(transaction=True)
 @pytest.mark.urls("tests.interface.test_style_guide")
 class TestConfirm:
     def test_a_form_that_asks_is_sent_only_after_the_word_was_typed(self, guide: str, open_page: OpenPage) -> None:
