@@ -70,9 +70,12 @@ class Home:
                 f"{self.root} cannot be written: {error.strerror or error}. Set GONOGO_HOME to a folder that can."
             ) from error
 
+    def free_mib(self) -> int:
+        return shutil.disk_usage(self.root).free // 1024**2
+
     def check_space(self) -> None:
         least = env.integer("GONOGO_LEAST_FREE_MIB", LEAST_FREE_MIB, least=0)
-        free = shutil.disk_usage(self.root).free // 1024**2
+        free = self.free_mib()
         if free < least:
             raise ServiceError(
                 f"Only {free} MiB are free where {self.root} stands, and at least {least} MiB are needed. "

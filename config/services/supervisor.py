@@ -22,6 +22,8 @@ from config.services.parts import Part
 from config.services.sweep import sweep_descendants
 
 TICK_SECONDS = 0.2
+LOOK_SECONDS = 5.0
+ALARM_FREE_MIB = 100
 STOP_PROGRAM_SECONDS = 12.0
 STOP_SERVERS_SECONDS = 10.0
 
@@ -40,6 +42,8 @@ class Supervisor:
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _stop_asked: bool = False
     _is_stopping: bool = False
+    _next_look: float = 0.0
+    _disk_is_full: bool = False
 
     def listen_to_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -102,6 +106,23 @@ class Supervisor:
         self.write_status()
         while True:
             self.tick(TICK_SECONDS)
+            if time.monotonic() >= self._next_look:
+                self._next_look = time.monotonic() + LOOK_SECONDS
+                self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
+        """Say once that the disk is nearly full, for then PostgreSQL and Redis refuse writes, and once that it is not."""
+        free = self.home.free_mib()
+        is_full = free < ALARM_FREE_MIB
+        if is_full and not self._disk_is_full:
+            self.say(
+                f"Only {free} MiB are free where {self.home.root} stands. Runs fail and nothing new is kept until there "
+                "is space again; what was kept stays. Free some space: everything then goes on by itself."
+            )
+        elif self._disk_is_full and not is_full:
+            self.say(f"{free} MiB are free again where {self.home.root} stands.")
+            self.write_status()
+        self._disk_is_full = is_full
 
     def tick(self, seconds: float) -> None:
         """Wait for output at most `seconds`, then look after the dead.

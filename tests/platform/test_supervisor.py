@@ -97,6 +97,23 @@ def test_stopping_ends_a_part_that_ignores_the_signal_and_its_runaway_children(t
     assert "alive False" in done.stdout
 
 
+def test_it_says_once_that_the_disk_is_full_and_once_that_it_is_not(tmp_path: Path) -> None:
+    done = supervise(
+        tmp_path,
+        """
+        import config.services.supervisor as module
+        real = module.ALARM_FREE_MIB
+        for least in (10**9, 10**9, real, real):
+            module.ALARM_FREE_MIB = least
+            supervisor._look_at_disk()
+        """,
+    )
+    said = done.stdout.splitlines()
+    assert len(said) == 2, done.stderr
+    assert "what was kept stays" in said[0]
+    assert "free again" in said[1]
+
+
 def test_a_log_is_rotated_and_keeps_its_newest_lines(tmp_path: Path) -> None:
     log = RotatedLog(tmp_path / "web.log", limit=1000, kept=2)
     for number in range(300):
