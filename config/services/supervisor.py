@@ -111,13 +111,13 @@ class Supervisor:
                 self._look_at_disk()
 
     def _look_at_disk(self) -> None:
-        """Say once that the disk is nearly full, for then PostgreSQL and Redis refuse writes, and once that it is not."""
+        """Say once that the disk is nearly full, for then the servers refuse writes, and once that it is not."""
         free = self.home.free_mib()
         is_full = free < ALARM_FREE_MIB
         if is_full and not self._disk_is_full:
             self.say(
-                f"Only {free} MiB are free where {self.home.root} stands. Runs fail and nothing new is kept until there "
-                "is space again; what was kept stays. Free some space: everything then goes on by itself."
+                f"Only {free} MiB are free where {self.home.root} stands. Runs fail and nothing new is kept until "
+                "there is space again; what was kept stays. Free some space: everything then goes on by itself."
             )
         elif self._disk_is_full and not is_full:
             self.say(f"{free} MiB are free again where {self.home.root} stands.")
