@@ -24,9 +24,9 @@ def execute(run_id: str) -> None:
 class Publisher:
     """Puts runs on queues over one connection with short time-outs. ``errors`` is what a call raises without Redis."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str | None = None) -> None:
         patience = {"socket_timeout": PUBLISH_SECONDS, "socket_connect_timeout": PUBLISH_SECONDS}
-        self._connection = current_app.connection_for_write(transport_options=patience)
+        self._connection = current_app.connection_for_write(url, transport_options=patience)
         broken = (*self._connection.connection_errors, *self._connection.channel_errors, KombuError, OSError)
         self.errors = tuple(error for error in broken if issubclass(error, Exception))
 
