@@ -8,8 +8,10 @@ from typing import IO
 
 from django.core.files import File
 from django.core.files.storage import default_storage
+from django.db import connection, transaction
 
 from releases.errors import DomainError
+from releases.models import Release
 
 CHUNK = 1024 * 1024
 
@@ -35,10 +37,9 @@ def store_build(build_file: IO[bytes]) -> StoredBuild:
             raise DomainError("The build is an empty file. Nothing was kept; choose the artifact.", field="build_file")
         key = f"builds/{digest}"
         try:
-            if not default_storage.exists(key):
-                spool.seek(0)
-                _save(key, spool)
-            found = _stored_digest(key)
+            with transaction.atomic():
+                _one_at_a_time(digest)
+                found = _store(key, digest, spool)
         except OSError as error:
             raise DomainError(
                 f"The build could not be stored: {error}. No release was made; mend the storage and try again."
@@ -51,6 +52,26 @@ def store_build(build_file: IO[bytes]) -> StoredBuild:
     return StoredBuild(digest, key, size)
 
 
+def _one_at_a_time(digest: str) -> None:
+    """Two people may bring the same build at once; nobody reads what the other has half written."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(bytes.fromhex(digest[:16]), signed=True)])
+
+
+def _store(key: str, digest: str, spool: IO[bytes]) -> str:
+    """Store the build unless it is there, and return the digest of what storage gives back."""
+    if default_storage.exists(key):
+        found = _stored_digest(key)
+        if found == digest or Release.objects.filter(build_key=key).exists():
+            return found
+        default_storage.delete(key)  # no release knows it: what an interrupted upload left
+    spool.seek(0)
+    name = default_storage.save(key, File(spool))
+    if name != key:
+        raise OSError(f"it was kept as {name} instead of {key}")
+    return _stored_digest(key)
+
+
 def _copy(source: IO[bytes], target: IO[bytes]) -> tuple[str, int]:
     hasher, size = hashlib.sha256(), 0
     for chunk in _chunks(source):
@@ -58,12 +79,6 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> tuple[str, int]:
         target.write(chunk)
         size += len(chunk)
     return hasher.hexdigest(), size
-
-
-def _save(key: str, content: IO[bytes]) -> None:
-    name = default_storage.save(key, File(content))
-    if name != key:  # somebody stored the same build meanwhile; theirs is read back and compared
-        default_storage.delete(name)
 
 
 def _stored_digest(key: str) -> str:
