@@ -1,6 +1,8 @@
 """Bring an example to the state before its release: both environments run the old version, with data.
 
-Called by `examples/<name>/ops/prepare.py`. Uses the very steps of a deployment. May be repeated: what exists is kept.
+Called by `examples/<name>/ops/prepare.py [--anew]`. Uses the very steps of a deployment. May be repeated: what exists
+is kept, and an environment that runs another version by now is refused. With `--anew` the servers are stopped, and
+databases and folders are removed first; only the cache of installed builds stays.
 
 Reads from its environment:
     GONOGO_DEMO_DSN   a role of a PostgreSQL server that may make roles and databases
@@ -22,9 +24,11 @@ import json
 import os
 import secrets
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -62,6 +66,10 @@ class Example:
 def prepare(example: Example) -> None:
     """Make both environments of the example, with the host running, and write environments.json."""
     root = Path(need("HOSTING_ROOT")).resolve()
+    if sys.argv[1:] not in ([], ["--anew"]):
+        raise OpsError("The only option is --anew.")
+    if sys.argv[1:]:
+        remove(example, root)
     root.mkdir(parents=True, exist_ok=True)
     build = example.build(root)
     digest = DIGEST_PREFIX + hashlib.sha256(build.read_bytes()).hexdigest()
@@ -75,6 +83,20 @@ def prepare(example: Example) -> None:
         write_atomically(root / "environments.json", json.dumps(known, indent=1) + "\n", mode=0o600)
         bring_up(example, environment, known[environment], build, digest)
         print(f"{example.name} {example.version} runs in {environment} after {time.monotonic() - started:.1f} s.")
+
+
+def remove(example: Example, root: Path) -> None:
+    """Stop the servers, drop the databases and remove the folders of the environments."""
+    if not root.exists():
+        return
+    run_step([sys.executable, str(HOSTING), str(root), "--stop"], os.environ)
+    for environment in ENVIRONMENTS:
+        pythons = [*(root / environment).glob("releases/*/venv/bin/python"), *root.glob("cache/*/venv/bin/python")]
+        if pythons:
+            variables = {**os.environ, "DATABASE_NAME": f"{example.name}_{environment}"}
+            run_step([str(pythons[0]), str(HOSTING / "databases.py"), "--drop"], variables)
+        shutil.rmtree(root / environment, ignore_errors=True)
+    (root / "environments.json").unlink(missing_ok=True)
 
 
 def write_tools(root: Path) -> None:
@@ -127,7 +149,7 @@ def bring_up(example: Example, environment: str, variables: Mapping[str, str], b
     home = Home(Path(variables["APP_HOME"]))
     current = home.target(home.current)
     if current is not None and not current.name.endswith(short_digest(digest)):
-        raise OpsError(f"{environment} runs {current.name} and is left as it is. Delete {home.root} to begin anew.")
+        raise OpsError(f"{environment} runs {current.name} and is left as it is. Say --anew to begin anew.")
     run_environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": os.environ.get("HOME", str(home.data)),
@@ -140,8 +162,14 @@ def bring_up(example: Example, environment: str, variables: Mapping[str, str], b
         "GONOGO_ENVIRONMENT": environment,
         "GONOGO_PLAN_DIR": str(example.folder),
     }
+    with tempfile.TemporaryDirectory(prefix="gonogo-prepare-") as work:
+        walk(example, home, variables, {**run_environment, "GONOGO_WORK": work})
+
+
+def walk(example: Example, home: Home, variables: Mapping[str, str], run_environment: Mapping[str, str]) -> None:
+    """Take the steps of a first installation: build, database, server settings, and then the example's own."""
     run_step(["sh", str(step_file(example, "install"))], run_environment)
-    python = home.release(example.version, digest) / "venv" / "bin" / "python"
+    python = home.release(example.version, run_environment["GONOGO_BUILD_DIGEST"]) / "venv" / "bin" / "python"
     run_step([str(python), str(HOSTING / "databases.py")], run_environment)
     serve(home, example, variables)
     for step in example.steps:
