@@ -68,6 +68,6 @@ def _recommended(releases: Sequence[Release]) -> dict[UUID, list[Blocker]]:
                 GateVerdict.NO_GO,
             )
         ]
-        for watch in newest.order_by("release", "-began_at").distinct("release")
+        for watch in newest.order_by("release_id", "-began_at").distinct("release_id")
         if watch.state == WatchState.RECOMMENDED
     }

@@ -80,9 +80,34 @@ def ask_all(
 ) -> list[Answer]:
     """Ask every request, one after the other, and return all answers: a failed one hides none of the others.
 
-    ``answered`` is called after each; ``check`` several times a second, and may raise to stop everything.
+    ``answered`` is called after each; ``check`` several times a second, and may raise to stop everything. Both may use
+    the database: the event loop stands still meanwhile.
     """
-    return asyncio.run(_ask_all(base, requests, answered, check))
+    answers: list[Answer] = []
+    with asyncio.Runner() as runner:
+        session = runner.run(_new_session())
+        try:
+            for request in requests:
+                task = runner.get_loop().create_task(_ask(session, base, request))
+                while not task.done():
+                    check()
+                    runner.run(_wait_for(task))
+                answers.append(task.result())
+                answered(answers[-1])
+        finally:
+            runner.run(session.close())
+    return answers
+
+
+async def _new_session() -> aiohttp.ClientSession:
+    # A connection for each request: a smoke test must not depend on what an earlier request left open.
+    connector = aiohttp.TCPConnector(force_close=True)
+    headers = {"User-Agent": "gonogo-smoke", "Accept": "*/*"}
+    return aiohttp.ClientSession(connector=connector, headers=headers, trust_env=False)
+
+
+async def _wait_for(task: "asyncio.Task[Answer]") -> None:
+    await asyncio.wait({task}, timeout=_POLL_SECONDS)
 
 
 def smoke_test(
@@ -109,27 +134,6 @@ def smoke_test(
 
     ask_all(base, requests, answered=answered, check=context.check)
     return [f"{answer.path}: {'; '.join(answer.problems)}" for answer in answers if not answer.passed]
-
-
-async def _ask_all(
-    base: str, requests: Sequence[Request], answered: Callable[[Answer], None], check: Callable[[], None]
-) -> list[Answer]:
-    answers = []
-    # A connection for each request: a smoke test must not depend on what an earlier request left open.
-    connector = aiohttp.TCPConnector(force_close=True)
-    headers = {"User-Agent": "gonogo-smoke", "Accept": "*/*"}
-    async with aiohttp.ClientSession(connector=connector, headers=headers, trust_env=False) as session:
-        for request in requests:
-            task = asyncio.create_task(_ask(session, base, request))
-            try:
-                while not task.done():
-                    check()
-                    await asyncio.wait({task}, timeout=_POLL_SECONDS)
-            finally:
-                task.cancel()
-            answers.append(task.result())
-            answered(answers[-1])
-    return answers
 
 
 async def _ask(session: aiohttp.ClientSession, base: str, request: Request) -> Answer:

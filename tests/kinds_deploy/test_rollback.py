@@ -44,7 +44,8 @@ def test_it_takes_a_half_way_deploy_back(tmp_path: Path, server: LocalServer) ->
     assert shop.fresh().state == "rolled_back"
 
 
-def test_a_rehearsed_rollback_is_evidence_and_moves_no_release(shop: Shop) -> None:
+def test_a_rehearsed_rollback_is_evidence_and_moves_no_release(tmp_path: Path, server: LocalServer) -> None:
+    shop = make_shop(tmp_path, server, approved=False)
     before = shop.fresh().state
     shop.deploy(shop.staging)
     run = shop.roll_back(shop.staging)
