@@ -274,12 +274,12 @@ class Context:
                 value = secret_value(application=self.run.application, name=name)
             except DomainError as error:
                 raise CheckError(error.message, remedy="Nothing was judged; run it again afterwards.") from error
-            self.vocabulary.add([value])
+            self.recorder.remember_secrets([value])
             self._secrets[name] = value
         return self._secrets[name]
 
     def mask(self, value: str, name: str) -> None:
-        self.vocabulary.add([value])
+        self.recorder.remember_secrets([value])
 
     def _environment(self, name: str) -> EnvironmentSection:
         try:
@@ -297,7 +297,7 @@ class Context:
             with suppress(ValueError):
                 password = urlsplit(value).password
                 if password:
-                    self.vocabulary.add([password, unquote(password)])
+                    self.recorder.remember_secrets([password, unquote(password)])
 
     # --- files -------------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from checks.models import Run
 from checks.plan import Plan, from_document
 from checks.process import Children, sweep
 from checks.recorder import Recorder
+from checks.salvage import salvage
 from checks.steps import StepLedger
 from releases.errors import DomainError
 
@@ -153,6 +154,8 @@ class _Attempt:
         if self.claim.attempt > 1 and not self.run.exclusive:
             for pid in sweep("GONOGO_RUN", str(self.run.pk)):
                 logger.warning("run.swept", extra={"run": str(self.run.pk), "pid": pid})
+        if self.claim.attempt > 1:
+            self.lease.persist(self._salvage)
         try:
             for folder in (self.spool, self.scratch):
                 shutil.rmtree(folder.parent, ignore_errors=True)
@@ -164,6 +167,10 @@ class _Attempt:
             ) from error
         self.recorder = Recorder(self.lease, self.vocabulary, self.spool)
         self.recorder.start()
+
+    def _salvage(self) -> None:
+        with self.lease.fenced_transaction():
+            salvage(self.run, self.claim.attempt - 1)
 
     def _run_kind(self) -> Outcome:
         assert self.recorder is not None

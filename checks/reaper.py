@@ -9,6 +9,7 @@ from checks.ending import Ending, end_run, requeue
 from checks.engine import load
 from checks.enums import RunState
 from checks.models import Run
+from checks.salvage import salvage
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ def _reap_one() -> Run | None:
     if row is None:
         return None
     run = load(UUID(str(row[0])))
+    # Where the worker died on this machine, its last lines are still in its files.
+    salvage(run, run.attempt)
     reason = f"Its worker {run.worker} gave no sign of life and is taken for dead."
     if run.exclusive:
         _end(run, RunState.UNKNOWN, reason, "Look at what really runs there, then decide on this page.")

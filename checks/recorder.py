@@ -12,7 +12,7 @@ import queue
 import shlex
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,7 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import connection
 
+from checks import salvage
 from checks.enums import LineKind
 from checks.errors import CheckError, Fenced
 from checks.lease import CONNECTION_LOST, Lease
@@ -85,6 +86,7 @@ class Recorder:
         self.folder = folder
         self.lines = 0
         self.bytes = 0
+        self._outputs = 0
         self._spools: list[Spool] = []
         self._count = 0
         self._inbox: queue.SimpleQueue[Line | Spool | threading.Event | None] = queue.SimpleQueue()
@@ -124,6 +126,12 @@ class Recorder:
             ) from error
         self._put(spool)
         return spool
+
+    def remember_secrets(self, values: Iterable[str]) -> None:
+        """Mask these from now on, and note their fingerprints, so that a dead worker's files are masked alike."""
+        with (self.folder / salvage.FINGERPRINTS).open("a") as handle:
+            handle.writelines(f"{salvage.fingerprint(value)}\n" for value in values)
+        self.vocabulary.add(values)
 
     def close_spool(self, spool: Spool) -> None:
         """The child is gone: wait until its last byte is committed. Raises Fenced when it cannot be any more."""
@@ -212,6 +220,8 @@ class Recorder:
         elif item in self._spools:
             self._finish(item)
         else:
+            # How many lines of output came before this file: what a salvage needs to know where to go on.
+            item.path.with_suffix(salvage.BEGINNING).write_text(str(self._outputs))
             self._spools.append(item)
         return True
 
@@ -228,11 +238,13 @@ class Recorder:
         self._commit()
         self._spools.remove(spool)
         spool.reader.close()
-        spool.path.unlink(missing_ok=True)
+        for path in (spool.path, spool.path.with_suffix(salvage.BEGINNING)):
+            path.unlink(missing_ok=True)
         spool.done.set()
 
     def _keep(self, texts: list[str]) -> None:
         now = _now()
+        self._outputs += len(texts)
         self._pending += [Line(now, LineKind.OUTPUT.value, text) for text in texts]
 
     def _commit(self) -> None:

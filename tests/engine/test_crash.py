@@ -12,6 +12,7 @@ import pytest
 from checks import engine, reaper, services
 from checks.engine import load
 from checks.models import Outbox
+from releases.domain.environment import set_secret
 from releases.domain.gate import evaluate
 from releases.errors import StateChanged
 from releases.models import LedgerEntry
@@ -153,3 +154,46 @@ def test_a_cancelled_run_whose_worker_died_is_not_tried_again(application: Any) 
     kill_tree(worker)
     services.cancel_run(run=run, actor=team.engineer)
     assert _reaped(run).state == "cancelled"
+
+
+#: Says each line to the log first, then notes in a file that it was said.
+SAY = 'i=0; while :; do i=$((i + 1)); echo "said $i $TOKEN"; echo $i >> said; sleep 0.01; done'
+
+
+def _die_with_lines_unread(run: Any, tmp_path: Path) -> int:
+    """Stop the worker alone, let its child go on, then kill both; the number of the last line that was said."""
+    worker = execute_elsewhere(run)
+    until(lambda: load(run.pk).log_lines > 5)
+    os.kill(worker.pid, signal.SIGSTOP)
+    time.sleep(0.7)
+    kill_tree(worker)
+    return int((tmp_path / "said").read_text().split()[-1])
+
+
+def test_the_last_lines_of_a_dead_worker_are_found_in_its_file(tmp_path: Path) -> None:
+    staging = {"tier": "staging", "url": "http://127.0.0.1:1", "secrets": {"TOKEN": "token"}}
+    production = {"tier": "production", "url": "http://127.0.0.1:2"}
+    application = application_with(
+        {"exclusive": check("test_exclusive")},
+        folder=tmp_path,
+        plan={"environments": {"staging": staging, "production": production}},
+    )
+    set_secret(application=application, name="token", value="hush-hush-1", actor=None)
+    run = start(application, "checks.exclusive", params={"argv": ["sh", "-c", SAY]})
+    said = _die_with_lines_unread(run, tmp_path)
+    committed = load(run.pk).log_lines
+    unknown = _reaped(run)
+    lines = log_lines(unknown, kinds="o")
+    assert len(lines) in (said, said + 1)
+    assert lines == [f"said {number} ***" for number in range(1, len(lines) + 1)]
+    assert load(run.pk).log_lines == len(log_lines(unknown)) > committed
+    assert "The worker died here." in log_lines(unknown, kinds="n")[-1]
+
+
+def test_lines_that_may_hold_an_unknown_secret_are_not_shown(application: Any, tmp_path: Path) -> None:
+    params = {"argv": ["sh", "-c", SAY], "secret_value": "made-up-1", "variables": {"TOKEN": "made-up-1"}}
+    run = start(application, "checks.exclusive", params=params)
+    said = _die_with_lines_unread(run, tmp_path)
+    lines = log_lines(_reaped(run), kinds="o")
+    assert len(lines) < said
+    assert not [line for line in lines if "made-up" in line]
