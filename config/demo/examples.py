@@ -127,7 +127,7 @@ class Example:
 
 
 EXAMPLES: dict[str, Example] = {
-    "thinkincoin": Example("thinkincoin", "1.0", "1.1", "/", ("accounts_user", "learning_progress")),
+    "thinkincoin": Example("thinkincoin", "1.0", "1.1", "/", ("accounts_user", "courses_progress")),
     "pretalx": Example(
         "pretalx", "2024.3.1", "2025.2.2", "/democon/", ("person_user", "submission_submission", "event_event")
     ),
