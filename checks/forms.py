@@ -1,11 +1,14 @@
 """The launch form of a run, made from its kind's parameters, and the forms of the decisions about a run."""
 
 import json
+import uuid
 from datetime import timedelta
 from typing import Any, Literal, get_args, get_origin
 
 from django import forms
 from django.core.exceptions import ValidationError as FormError
+from django.core.files.storage import default_storage
+from django.utils.text import get_valid_filename
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -53,6 +56,8 @@ def form_field(name: str, field: FieldInfo, initial: Any) -> forms.Field | None:
     }
     if plain is None:
         return None
+    if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("upload"):
+        return forms.FileField(**{**words, "initial": None})
     if get_origin(plain) is Literal:
         return forms.ChoiceField(choices=[(value, str(value)) for value in get_args(plain)], **words)
     if plain is bool:
@@ -81,8 +86,15 @@ class LaunchForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        self.files_of_params = {
+            name: value
+            for name, value in cleaned.items()
+            if isinstance(self.fields.get(name), forms.FileField) and value
+        }
         params = {
-            name: value for name, value in cleaned.items() if name in self.changed_data and value not in ("", None)
+            name: value
+            for name, value in cleaned.items()
+            if name in self.changed_data and name not in self.files_of_params and value not in ("", None)
         }
         try:
             self.kind.Params.model_validate({**self.planned, **params})
@@ -92,6 +104,13 @@ class LaunchForm(forms.Form):
                 self.add_error(name if name in self.fields else None, f"{problem['msg']}.")
         self.params = params
         return cleaned
+
+    def store_files(self, folder: str) -> dict[str, str]:
+        """Keep uploaded files below ``folder`` in storage; parameter name -> name in storage."""
+        return {
+            name: default_storage.save(f"{folder}/{uuid.uuid4()}-{get_valid_filename(value.name)[-80:]}", value)
+            for name, value in self.files_of_params.items()
+        }
 
 
 class DecisionForm(forms.Form):

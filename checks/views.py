@@ -26,10 +26,10 @@ from releases.errors import DomainError
 from releases.models import Release
 from releases.paging import page_of
 from releases.people import person
-from releases.permissions import get_release_or_404, roles_in, visible_applications
+from releases.permissions import get_release_or_404, require, roles_in, visible_applications
 
 LINES_ON_PAGE = 2000
-STARTERS = {Role.ENGINEER, Role.RELEASE_MANAGER}
+STARTERS = (Role.ENGINEER, Role.RELEASE_MANAGER)
 
 
 @login_required
@@ -101,7 +101,7 @@ def _run_context(run: Run, attempt: int) -> dict[str, Any]:
 
 def _permitted(request: HttpRequest, run: Run) -> dict[str, bool]:
     roles = roles_in(request.user, run.application)
-    may_start = bool(roles & STARTERS)
+    may_start = bool(roles & set(STARTERS))
     return {
         "may_cancel": run.state in ACTIVE_STATES and may_start and run.cancel_requested_at is None,
         "may_retry": run.state not in (*ACTIVE_STATES, RunState.UNKNOWN) and may_start and not run.exclusive,
@@ -208,15 +208,17 @@ def launch(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
     check = plan.checks.get(section.removeprefix("checks."))
     if check is None:
         raise Http404(f"Plan v{release.plan_version.number} has no section {section}.")
-    form = LaunchForm(get_kind(check.kind), check.params, request.POST if request.method == "POST" else None)
+    sent = (request.POST, request.FILES) if request.method == "POST" else (None, None)
+    form = LaunchForm(get_kind(check.kind), check.params, *sent)
     if request.method == "POST" and form.is_valid():
         try:
+            require(request.user, release.application, *STARTERS)
             run = services.start_run(
                 application=release.application,
                 release=release,
                 section=section,
                 actor=person(request),
-                params=form.params,
+                params=form.params | form.store_files(f"uploads/{release.application.slug}"),
             )
             return redirect("checks:run_detail", run.number)
         except DomainError as error:

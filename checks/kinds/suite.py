@@ -46,6 +46,7 @@ class SuiteParams(KindParams):
         default="",
         max_length=500,
         title="Uploaded report",
+        json_schema_extra={"upload": True},
         description="The name in storage of a report that was uploaded; then no command is run.",
     )
 
