@@ -59,11 +59,6 @@ urlpatterns = [
     path("ledger/verifications/<int:pk>/", ledger.verification_detail, name="ledger_verification"),
     path("ledger/chain", ledger.chain_bundle, name="ledger_chain"),
     path("ledger/releases/<uuid:release_id>/bundle", ledger.release_bundle, name="ledger_bundle"),
-    path("ledger/<int:sequence>/", ledger.entry_detail, name="ledger_entry"),
-    path("ledger/verify", ledger.verification_start, name="ledger_verify"),
-    path("ledger/verifications/<int:pk>/", ledger.verification_detail, name="ledger_verification"),
-    path("ledger/bundle.zip", ledger.chain_bundle, name="ledger_bundle"),
-    path("releases/<uuid:release_id>/ledger.zip", ledger.release_bundle, name="ledger_release_bundle"),
     path("me/", user.me, name="person"),
     path("styleguide/", styleguide.styleguide, name="styleguide"),
 ]

@@ -284,7 +284,7 @@ class TestDownload:
 
     def test_an_auditor_of_everything_downloads_the_chain(self, auditor: Client, application: Application) -> None:
         write(3, application=application)
-        answer = auditor.post("/ledger/bundle.zip")
+        answer = auditor.post("/ledger/chain")
         assert answer.status_code == 200
         data = b"".join(answer)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -296,7 +296,7 @@ class TestDownload:
         release = ReleaseFactory(application=application)
         engineer = logged_in(member(application, Role.ENGINEER))
         page = engineer.get(LIST, {"release": release.pk}).content.decode()
-        address = reverse("releases:ledger_release_bundle", args=[release.pk])
+        address = reverse("releases:ledger_bundle", args=[release.pk])
         assert f'action="{address}"' in page
         with zipfile.ZipFile(io.BytesIO(b"".join(engineer.post(address)))) as archive:
             manifest = json.loads(archive.read("manifest.json"))
@@ -308,7 +308,7 @@ class TestDownload:
 
     def test_an_auditor_of_one_application_cannot_take_the_others_away(self, auditor: Client) -> None:
         ApplicationFactory()
-        assert auditor.post("/ledger/bundle.zip").status_code == 403
+        assert auditor.post("/ledger/chain").status_code == 403
         assert "The whole chain tells of all applications" in auditor.get(LIST).content.decode()
 
 
@@ -324,7 +324,7 @@ def test_under_asgi_the_download_is_streamed_in_pieces(application: Application)
     async def download() -> tuple[int, list[bytes]]:
         client = AsyncClient()
         await client.aforce_login(auditor)
-        answer = await client.post("/ledger/bundle.zip")
+        answer = await client.post("/ledger/chain")
         assert answer.is_async
         return answer.status_code, [piece async for piece in answer]
 
