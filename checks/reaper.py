@@ -1,8 +1,11 @@
 """Finds runs whose worker died, by their lease on the database's clock, and decides what becomes of them."""
 
 import logging
+import shutil
+from pathlib import Path
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from checks.ending import Ending, end_run, requeue
@@ -31,6 +34,9 @@ def reap() -> list[Run]:
     while (run := _reap_one()) is not None:
         logger.warning("run.reaped", extra={"run": str(run.pk), "state": str(run.state), "attempt": run.attempt})
         reaped.append(run)
+        for root in (settings.SPOOL_ROOT, settings.WORK_ROOT):
+            # The keepers ended its children before the lease did; what it left on this machine is nobody's now.
+            shutil.rmtree(Path(root) / str(run.pk), ignore_errors=True)
     return reaped
 
 
