@@ -15,6 +15,7 @@ from checks.errors import CheckError
 from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step, register
 from checks.process import Children, find_program
 from tests.engine.support import application_with, check, log_lines, run_section
+from tests.engine.workers import until
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
@@ -60,7 +61,7 @@ def test_it_dies_with_its_keeper(children: Any, tmp_path: Path) -> None:
     os.kill(child.keeper.pid, signal.SIGKILL)
     assert children.wait(child, timeout=5, look=lambda: None) is False
     assert child.returncode == -9
-    assert not alive(child.pid)
+    until(lambda: not alive(child.pid), seconds=2)
 
 
 def test_it_dies_at_the_deadline_although_nobody_asks(children: Any, tmp_path: Path) -> None:
