@@ -9,9 +9,9 @@ class MonitoringConfig(AppConfig):
 
     def ready(self) -> None:
         from monitoring import sources
-        from monitoring.domain.probe import sync_probes
+        from monitoring.domain.probe import follow_plan
         from releases.domain.application import register_plan_listener
         from releases.domain.gate import register_source
 
         register_source(sources.blockers, bulk=sources.blockers_of_many)
-        register_plan_listener(lambda plan: sync_probes(application=plan.application) and None)
+        register_plan_listener(follow_plan)

@@ -99,6 +99,7 @@ class Deploy(Kind):
 
 def _tell_release(run: Run) -> None:
     """The state of the release follows its target environment, and only that one."""
+    assert run.release is not None
     if run.state == RunState.PASSED:
         release_domain.deploy_succeeded(release=run.release, run_number=run.number)
     elif run.state == RunState.UNKNOWN:

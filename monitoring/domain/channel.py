@@ -89,7 +89,7 @@ def _send_apprise(url: str, subject: str, body: str) -> None:
     sender = apprise.Apprise()
     if not sender.add(url):
         raise NotDeliveredError("The address of this channel is not one that Apprise knows. Set it again.")
-    with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as captured:
+    with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as captured:  # type: ignore[no-untyped-call]
         taken = sender.notify(title=subject, body=body)
         said = captured.getvalue().strip()
     if not taken:

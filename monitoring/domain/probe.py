@@ -51,6 +51,11 @@ def sync_all() -> None:
         sync_probes(application=application)
 
 
+def follow_plan(plan: PlanVersion) -> None:
+    """Called in the transaction that publishes a plan."""
+    sync_probes(application=plan.application)
+
+
 def sync_probes(*, application: Application) -> list[Probe]:
     """Make the probes of the newest plan, change those that it changed, and stop those that it no longer names.
 

@@ -34,7 +34,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "incidents": open_incidents,
         "alerts": queries.alerts(applications),
     }
-    part = request.htmx and request.GET.get("part") == "state"
+    part = getattr(request, "htmx", False) and request.GET.get("part") == "state"
     return render(
         request, "monitoring/probe/overview.html#state" if part else "monitoring/probe/overview.html", context
     )

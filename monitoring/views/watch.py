@@ -28,7 +28,7 @@ _SENDERS = {Role.ENGINEER, Role.RELEASE_MANAGER, Role.ADMINISTRATOR}
 def release_panel(request: HttpRequest, release_id: str) -> HttpResponse:
     """A fragment for the board; the same as a page of its own where it is opened as a link."""
     release = get_release_or_404(request.user, release_id)
-    template = "monitoring/watch/panel.html" if request.htmx else "monitoring/watch/page.html"
+    template = "monitoring/watch/panel.html" if getattr(request, "htmx", False) else "monitoring/watch/page.html"
     return render(request, template, _panel(request, release))
 
 
