@@ -379,6 +379,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"expires": 55},
     },
+    "approvals that ran out": {
+        "task": "releases.refresh_approved",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
     "forget expired sessions": {
         "task": "releases.forget_sessions",
         "schedule": 6 * 3600.0,

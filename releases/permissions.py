@@ -24,8 +24,10 @@ def visible_applications(user: User | AnonymousUser) -> QuerySet[Application]:
 
 def visible_releases(user: User | AnonymousUser) -> QuerySet[Release]:
     """The releases of the visible applications, with what every page names: application, environments, plan."""
-    return Release.objects.filter(application__in=visible_applications(user)).select_related(
-        "application", "plan_version", "source_environment", "target_environment", "requester"
+    return (
+        Release.objects.filter(application__in=visible_applications(user))
+        .select_related("application", "plan_version", "source_environment", "target_environment", "requester")
+        .defer("plan_version__text")  # long, and shown on one page only
     )
 
 

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.core.management import call_command
 from django.db import close_old_connections
 
-from releases.domain import ledger
+from releases.domain import approval, ledger
 from releases.errors import LedgerBroken
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,16 @@ def checkpoint_ledger() -> None:
         ledger.checkpoint()
     except LedgerBroken as error:
         logger.error("ledger.broken", extra={"error": error.message})
+    finally:
+        close_old_connections()
+
+
+@shared_task(name="releases.refresh_approved", ignore_result=True)
+def refresh_approved() -> None:
+    """Take back approvals whose votes or window ran out."""
+    close_old_connections()
+    try:
+        approval.refresh_approved()
     finally:
         close_old_connections()
 

@@ -59,6 +59,19 @@ def refresh(*, release: Release) -> Gate | None:
     return gate
 
 
+def refresh_approved() -> int:
+    """Take back approvals that ran out while nobody touched anything: votes and windows end by themselves.
+
+    For the scheduler. Returns how many releases lost their approval.
+    """
+    lapsed = 0
+    approved = Release.objects.filter(state=ReleaseState.APPROVED).order_by("pk")
+    for release in approved.select_related("application"):
+        refresh(release=release)
+        lapsed += release.state != ReleaseState.APPROVED
+    return lapsed
+
+
 def keep_manifest(release: Release, gate: Gate) -> Manifest:
     """Store the manifest, so that what was voted or launched on can be read for ever. Returns the stored one."""
     manifest, _ = Manifest.objects.get_or_create(
