@@ -271,7 +271,7 @@ class Context:
     def secret(self, name: str) -> str:
         if name not in self._secrets:
             try:
-                value = secret_value(application=self.run.application, name=name)
+                value = self.lease.persist(lambda: secret_value(application=self.run.application, name=name))
             except DomainError as error:
                 raise CheckError(error.message, remedy="Nothing was judged; run it again afterwards.") from error
             self.recorder.remember_secrets([value])

@@ -96,6 +96,7 @@ def load(run_id: uuid.UUID) -> Run:
         "environment",
         "plan_version",
         "started_by",
+        "cancel_requested_by",
         "release__application",
         "release__source_environment",
         "release__target_environment",
@@ -310,7 +311,10 @@ class _Attempt:
                 raise Fenced
             if run.state == ending.state:
                 return  # an earlier try was committed, only its answer was lost
-            end_run(load(self.run.pk), ending, consequences=consequences)
+            run = load(self.run.pk)
+            if ending.state == RunState.CANCELLED and run.cancel_requested_by is not None:
+                ending = replace(ending, summary=f"Cancelled by {run.cancel_requested_by} while it ran.")
+            end_run(run, ending, consequences=consequences)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -87,6 +87,7 @@ class Recorder:
         self.lines = 0
         self.bytes = 0
         self._outputs = 0
+        self._secrets: set[str] = set()
         self._spools: list[Spool] = []
         self._count = 0
         self._inbox: queue.SimpleQueue[Line | Spool | threading.Event | None] = queue.SimpleQueue()
@@ -129,9 +130,12 @@ class Recorder:
 
     def remember_secrets(self, values: Iterable[str]) -> None:
         """Mask these from now on, and note their fingerprints, so that a dead worker's files are masked alike."""
-        with (self.folder / salvage.FINGERPRINTS).open("a") as handle:
-            handle.writelines(f"{salvage.fingerprint(value)}\n" for value in values)
-        self.vocabulary.add(values)
+        new = [value for value in values if value not in self._secrets]
+        if new:
+            with (self.folder / salvage.FINGERPRINTS).open("a") as handle:
+                handle.writelines(f"{salvage.fingerprint(value)}\n" for value in new)
+            self.vocabulary.add(new)
+            self._secrets.update(new)
 
     def close_spool(self, spool: Spool) -> None:
         """The child is gone: wait until its last byte is committed. Raises Fenced when it cannot be any more."""

@@ -17,7 +17,7 @@ from releases.domain.gate import evaluate
 from releases.errors import StateChanged
 from releases.models import LedgerEntry
 from tests.engine.support import application_with, check, log_lines, start
-from tests.engine.workers import execute_elsewhere, kill_tree, processes_with, until
+from tests.engine.workers import execute_elsewhere, kill_tree, processes_with, relay, until
 from tests.factories import ReleaseFactory, make_team
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -197,3 +197,16 @@ def test_lines_that_may_hold_an_unknown_secret_are_not_shown(application: Any, t
     lines = log_lines(_reaped(run), kinds="o")
     assert len(lines) < said
     assert not [line for line in lines if "made-up" in line]
+
+
+@pytest.mark.slow
+def test_with_the_real_lease_the_relay_takes_a_run_back_within_35_seconds(application: Any) -> None:
+    run = start(application, "checks.exclusive", params={"argv": ["sleep", "120"]})
+    with relay():
+        worker = execute_elsewhere(run, RUN_LEASE_SECONDS=30, RUN_HEARTBEAT_SECONDS=5)
+        until(lambda: load(run.pk).state == "running")
+        time.sleep(5.5)
+        kill_tree(worker)
+        began = time.monotonic()
+        until(lambda: load(run.pk).state == "unknown", seconds=60)
+        assert 20 < time.monotonic() - began < 35
