@@ -19,10 +19,11 @@ SPANS: Final = {
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
 }
+_DOWN_SHARE: Final = 0.1
 _BUILDS: Final = ("environment.build_running", "environment.build_adopted")
 _STRIP: Final = """
-    SELECT r.probe_id, floor(extract(epoch FROM r.at - %s) / %s)::int, bool_and(r.up), bool_or(r.up),
-           bool_or(r.response_ms > p.slow_after_ms)
+    SELECT r.probe_id, floor(extract(epoch FROM r.at - %s) / %s)::int,
+           count(*) FILTER (WHERE NOT r.up)::float / count(*), bool_or(r.response_ms > p.slow_after_ms)
       FROM monitoring_proberesult r JOIN monitoring_probe p ON p.id = r.probe_id
      WHERE r.probe_id = ANY(%s) AND r.at >= %s AND r.at < %s
      GROUP BY 1, 2
@@ -45,15 +46,18 @@ def probes_of(applications: QuerySet[Application]) -> list[Probe]:
 
 
 def strips(probe_ids: Iterable[int], since: datetime, until: datetime, cells: int) -> dict[int, list[str]]:
-    """For each probe one state for each piece of the span: up, slow, down (nothing was up), flapping, unknown."""
+    """For each probe one state for each piece of the span.
+
+    down: a tenth of the answers or more was wrong; flapping: some were; slow: one took too long; unknown: none came.
+    """
     step = (until - since).total_seconds() / cells
     found: dict[int, list[str]] = {}
     with connection.cursor() as cursor:
         cursor.execute(_STRIP, [since, step, list(probe_ids), since, until])
-        for probe_id, cell, all_up, any_up, slow in cursor.fetchall():
+        for probe_id, cell, wrong, slow in cursor.fetchall():
             states = found.setdefault(probe_id, ["unknown"] * cells)
-            good = "slow" if slow else "up"
-            states[min(cell, cells - 1)] = good if all_up else "flapping" if any_up else "down"
+            bad = "down" if wrong >= _DOWN_SHARE else "flapping" if wrong else ""
+            states[min(cell, cells - 1)] = bad or ("slow" if slow else "up")
     return found
 
 

@@ -1,7 +1,7 @@
 """Figures of probes over a span of time, computed by PostgreSQL: uptime, error rate, response times, series.
 
-All times are aware datetimes, response times are milliseconds, rates are fractions of 1. Percentiles are over answers
-that came; a request without an answer counts as an error and has no response time.
+All times are aware datetimes, response times are milliseconds, rates are fractions of 1. Percentiles are over right
+answers only: an error page that comes fast must not make a slow application look well.
 """
 
 import math
@@ -56,8 +56,8 @@ class Point:
 _FIGURES: Final = """
     SELECT r.probe_id, count(*), count(*) FILTER (WHERE NOT r.up),
            count(*) FILTER (WHERE r.up AND r.response_ms > p.slow_after_ms),
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY r.response_ms),
-           percentile_cont(0.95) WITHIN GROUP (ORDER BY r.response_ms),
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY r.response_ms) FILTER (WHERE r.up),
+           percentile_cont(0.95) WITHIN GROUP (ORDER BY r.response_ms) FILTER (WHERE r.up),
            min(r.at), max(r.at)
       FROM monitoring_proberesult r JOIN monitoring_probe p ON p.id = r.probe_id
      WHERE r.probe_id = ANY(%s) AND r.at >= %s AND r.at <= %s
@@ -65,8 +65,8 @@ _FIGURES: Final = """
 """
 _SERIES: Final = """
     SELECT date_bin(make_interval(secs => %s), r.at, %s), count(*), count(*) FILTER (WHERE NOT r.up),
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY r.response_ms),
-           percentile_cont(0.95) WITHIN GROUP (ORDER BY r.response_ms)
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY r.response_ms) FILTER (WHERE r.up),
+           percentile_cont(0.95) WITHIN GROUP (ORDER BY r.response_ms) FILTER (WHERE r.up)
       FROM monitoring_proberesult r
      WHERE r.probe_id = ANY(%s) AND r.at >= %s AND r.at < %s
      GROUP BY 1 ORDER BY 1

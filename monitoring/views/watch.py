@@ -43,6 +43,7 @@ def _panel(request: HttpRequest, release: Release) -> dict[str, Any]:
     )
     ids = [probe.pk for probe in probes]
     span = until - since
+    together, each = slo.figures(ids, since, until)
     earlier = since - max(span / 4, queries.SPANS["1h"] / 6)
     roles = roles_in(request.user, release.application)
     return {
@@ -51,7 +52,8 @@ def _panel(request: HttpRequest, release: Release) -> dict[str, Any]:
         "watch": watched,
         "is_watching": release.state == ReleaseState.WATCHING,
         "limits": watch.Limits.of(release),
-        "figures": slo.figures(ids, since, until)[0],
+        "figures": together,
+        "worst_p95_ms": slo.worst_p95(each),
         "rows": shown_probes(probes, since, until),
         "stale": stale(probes, until),
         "incidents": Incident.objects.filter(probe__in=ids, closed_at__isnull=True).select_related("probe"),

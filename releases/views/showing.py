@@ -32,6 +32,10 @@ def blocker_url(release: Release, blocker: Blocker) -> str:
         return reverse("releases:vote", args=[release.pk])
     if kind == "environment":
         return reverse("releases:application", args=[release.application.slug])
+    if kind == "incident":
+        return reverse("monitoring:incident", args=[name])
+    if kind == "watch":
+        return reverse("monitoring:release_panel", args=[name])
     return reverse("monitoring:overview")
 
 

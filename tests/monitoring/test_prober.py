@@ -1,5 +1,6 @@
 """The prober as a process of its own, against a real server that flaps, and a database that goes away."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -110,7 +111,7 @@ def test_a_new_probe_is_followed_within_seconds_and_a_stopped_one_no_longer(
     watched: Watched, server: LocalServer, start: Callable[[], Process]
 ) -> None:
     prober = start()
-    wait_for(lambda: watched.probe.results.exists(), prober)
+    wait_for(watched.probe.results.exists, prober)
     environments = {
         "staging": {"tier": "staging", "url": server.url},
         "production": {"tier": "production", "url": server.url},
@@ -140,7 +141,7 @@ def test_it_survives_the_loss_of_its_database_connections(watched: Watched, star
     before = probe.results.count()
     wait_for(lambda: probe.results.count() >= before + 3, prober)
     times = list(probe.results.order_by("at").values_list("at", flat=True))
-    gaps = [(after - first).total_seconds() for first, after in zip(times, times[1:], strict=False)]
+    gaps = [(after - first).total_seconds() for first, after in itertools.pairwise(times)]
     assert max(gaps) < 5, "answers given while the database was away were kept and written"
     assert prober.stop() == 0
 
@@ -151,7 +152,7 @@ def test_a_watched_release_becomes_live_by_itself(
     limits = {"duration": "6s", "max_error_rate": 0.1, "max_response": "5s", "min_answers": 3}
     watched = make_watched(server, watch=limits)
     prober = start()
-    wait_for(lambda: watched.probe.results.exists(), prober)
+    wait_for(watched.probe.results.exists, prober)
     release = watched.deployed()
     wait_for(lambda: Release.objects.get(pk=release.pk).state == "live", prober)
     assert release.watches.get().state == "passed"
@@ -162,6 +163,6 @@ def test_two_probers_do_no_harm(watched: Watched, server: LocalServer, start: Ca
     wait_for(lambda: probe.results.count() >= 6, first)
     assert (first.stop(), second.stop()) == (0, 0)
     times = list(probe.results.order_by("at").values_list("at", flat=True))
-    gaps = [(after - before).total_seconds() for before, after in zip(times, times[1:], strict=False)]
+    gaps = [(after - before).total_seconds() for before, after in itertools.pairwise(times)]
     assert min(gaps) > 0.4
     assert Probe.objects.get(pk=probe.pk).state == "up"
