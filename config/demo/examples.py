@@ -108,7 +108,7 @@ class Example:
     def acknowledge_alert(self, journey: "Journey", home: Home) -> str:
         """Send a test alert as a person, wait until it lies in the mail folder, and confirm its receipt."""
         started = time.time()
-        journey.person("manager").submit(f"/monitoring/release/{journey.release}/test-alert")
+        journey.person("manager").submit(f"/monitoring/releases/{journey.release}/test-alert")
         code = self._receipt(home.root / "mail", started - 1)
         journey.person("administrator").submit(f"/monitoring/receipts/{code}/")
         return f"delivered and confirmed in {time.time() - started:.0f} s"
