@@ -46,9 +46,7 @@ class Backup(Kind):
         return Outcome(True, summary, figures=figures, result=result, artifacts=taken.artifacts)
 
 
-def _described(
-    context: RunContext, taken: backup.TakenBackup, earlier: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _described(context: RunContext, taken: backup.TakenBackup, earlier: str) -> tuple[dict[str, Any], dict[str, Any]]:
     document = taken.manifest
     parts = manifest.parts(document).values()
     figures = {

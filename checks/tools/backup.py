@@ -92,9 +92,7 @@ def take(
     _clear_abandoned(context, application, environment)
     began = time.monotonic()
     moment = datetime.now(UTC)
-    stem = manifest.stem(
-        application, environment, moment=moment, run=context.run.id.hex, attempt=context.run.attempt
-    )
+    stem = manifest.stem(application, environment, moment=moment, run=context.run.id.hex, attempt=context.run.attempt)
     document: dict[str, Any] = {
         "format": manifest.FORMAT,
         "id": uuid.uuid4().hex,
@@ -172,9 +170,7 @@ def _database_part(
                 progress(done, max(done, expected), "bytes")
 
         with Background(connection, lambda: facts.content(connection, document["seed"])) as counting:
-            dump = dumping.dump(
-                context, address, snapshot=name, lock_timeout=options.lock_timeout, progress=seen
-            )
+            dump = dumping.dump(context, address, snapshot=name, lock_timeout=options.lock_timeout, progress=seen)
             part = _store(document, "database", dump, options, ring, written)
             document |= counting.result(context)
         after = facts.sequence_positions(connection)
@@ -388,9 +384,7 @@ def _restore_beside(
         facts.require(connection, document)
     with phases.phase("create"):
         stack = ExitStack()
-        fresh = stack.enter_context(
-            scratch.scratch_database(context, target, "restore", like=document["database"])
-        )
+        fresh = stack.enter_context(scratch.scratch_database(context, target, "restore", like=document["database"]))
     with stack:
         _fill(context, document, fresh, phases, progress)
         aside = scratch.set_aside_name(target.database, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}")

@@ -37,9 +37,7 @@ def _tables(expected: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[list
     for name in sorted(expected.keys() | found.keys()):
         was, now = expected.get(name), found.get(name)
         equal = was == now
-        rows.append(
-            {"table": name, "expected": was and was["rows"], "found": now and now["rows"], "equal": equal}
-        )
+        rows.append({"table": name, "expected": was and was["rows"], "found": now and now["rows"], "equal": equal})
         if equal:
             continue
         if now is None:

@@ -88,9 +88,7 @@ class KeyRing:
         """A key for one purpose. SealError when the ring has no key of that id."""
         if key_id not in self.keys:
             known = ", ".join(self.keys)
-            raise SealError(
-                Fault.UNKNOWN_KEY, f"it was sealed with key {key_id!r}, and the ring holds only: {known}"
-            )
+            raise SealError(Fault.UNKNOWN_KEY, f"it was sealed with key {key_id!r}, and the ring holds only: {known}")
         return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(self.keys[key_id])
 
     def check(self, key_id: str) -> bytes:

@@ -44,7 +44,8 @@ class Address:
         """A postgresql:// URL -> Address. CheckError when it is none, or names no database."""
         if not re.match(r"postgres(ql)?://", url):
             raise CheckError(
-                f"{what} is not a PostgreSQL address.", remedy="Write it as postgresql://user:password@host:port/database."
+                f"{what} is not a PostgreSQL address.",
+                remedy="Write it as postgresql://user:password@host:port/database.",
             )
         try:
             parts = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}

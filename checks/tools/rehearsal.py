@@ -113,9 +113,7 @@ class Change:
 
 def change(before: State, after: State) -> Change:
     """Compare two states of one database."""
-    swapped = [
-        oid for oid, (_, node) in after.files.items() if oid in before.files and before.files[oid][1] != node
-    ]
+    swapped = [oid for oid, (_, node) in after.files.items() if oid in before.files and before.files[oid][1] != node]
     rewritten = {oid for oid in swapped if oid in before.tables}
     names = {migration.name for migration in before.migrations}
     missing, surplus, changed = schema.differences(before.objects, after.objects)

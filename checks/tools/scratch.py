@@ -214,9 +214,7 @@ def _end_sessions(connection: Connection, database: str) -> None:
 def _copy_of_settings(connection: Connection, source: str, target: str) -> list[sql.Composed]:
     """Statements that give the fresh database the old one's owner, rights and settings; run after the renaming."""
     name = sql.Identifier(source)  # the fresh one carries this name by then
-    owner = one(
-        connection, "SELECT pg_get_userbyid(datdba) FROM pg_catalog.pg_database WHERE datname = %s", [source]
-    )
+    owner = one(connection, "SELECT pg_get_userbyid(datdba) FROM pg_catalog.pg_database WHERE datname = %s", [source])
     statements: list[sql.Composed] = []
     ours = one(connection, "SELECT pg_get_userbyid(datdba) FROM pg_catalog.pg_database WHERE datname = %s", [target])
     if owner != ours:
@@ -256,9 +254,7 @@ def drop_older_set_aside(connection: Connection, target: str, keep: str) -> list
     """Drop what earlier restores of the same database set aside; the newest one stays."""
     prefix = set_aside_name(target, "")
     rows = connection.execute("SELECT datname FROM pg_catalog.pg_database").fetchall()
-    older = [
-        name for (name,) in rows if name != keep and re.fullmatch(re.escape(prefix) + r"\d{8}T\d{6}Z", name)
-    ]
+    older = [name for (name,) in rows if name != keep and re.fullmatch(re.escape(prefix) + r"\d{8}T\d{6}Z", name)]
     for name in older:
         if database_exists(connection, name):
             drop_database(connection, name)

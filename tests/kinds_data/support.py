@@ -106,9 +106,7 @@ class Shop:
     def environment(self, name: str = "production") -> Environment:
         return Environment.objects.get(application=self.application, name=name)
 
-    def run(
-        self, kind: str, *, environment: str = "production", release: Release | None = None, **params: Any
-    ) -> Run:
+    def run(self, kind: str, *, environment: str = "production", release: Release | None = None, **params: Any) -> Run:
         """Start a run of a kind and carry it out in this process."""
         run = self.queued(kind, environment=environment, release=release, **params)
         engine.execute(run.pk)

@@ -149,9 +149,7 @@ def test_targets_that_are_missed_say_no(transactional_db: None, storage_folder: 
 
 def test_what_dead_attempts_left_behind_is_dropped_and_nothing_else(backed_up: Shop) -> None:
     dead = backed_up.queued("drill")
-    Run.objects.filter(pk=dead.pk).update(
-        state=RunState.CANCELLED, attempt=1, ended_at=timezone.now()
-    )
+    Run.objects.filter(pk=dead.pk).update(state=RunState.CANCELLED, attempt=1, ended_at=timezone.now())
     left, strange = f"gonogo_drill_{dead.pk.hex}_1", f"gonogo_drill_{uuid.uuid4().hex}_1"
     for name in (left, strange):
         backed_up.sql(f'CREATE DATABASE "{name}"')

@@ -194,6 +194,7 @@ def test_each_migration_of_a_django_application_has_its_time_and_its_lock(librar
     assert (slow["migration"], wider["migration"]) == ("library.0002_slow", "library.0003_wider")
     assert 0.45 < slow["seconds"] < 1.5
     assert wider["seconds"] < 0.5
+    assert run.result["figures"]["seconds"] < run.result["figures"]["command_seconds"]
     longest = run.result["locks"][0]
     assert longest["table"] == "public.library_book"
     assert longest["migration"] == "library.0002_slow"

@@ -1,0 +1,152 @@
+"""The checksum of a table sees each of these, and sees nothing where nothing is."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from checks.tools import digest, schema
+from checks.tools.postgres import Connection, connect
+from tests.kinds_data.support import admin
+
+TABLE = """
+CREATE TYPE colour AS ENUM ('red', 'green');
+CREATE TABLE t (
+    id integer PRIMARY KEY, a text, b text, n bigint, f double precision, d numeric, at timestamptz,
+    j json, jb jsonb, raw bytea, tags text[], colour colour
+);
+INSERT INTO t VALUES
+    (1, '', 'NULL', 1, 0.0, 1.0, '2026-01-01 00:00:00+00', '{"a": 1, "b": 2}', '{"x": 1}', '\\x00ff', '{a,b}', 'red'),
+    (2, 'xy', 'z', 2, 0.1, 2.50, '2026-06-01 12:00:00+00', '{}', '[1, 2]', '', '{}', 'green'),
+    (3, 'p', 'q', 3, 1e308, 3, '2026-06-02 12:00:00+00', '[]', '{}', NULL, NULL, NULL);
+"""
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Connection]:
+    """A database of its own, inside a transaction that is rolled back at the end of each test."""
+    name = "digest_tests"
+    with psycopg.connect(admin().named("postgres").conninfo(), autocommit=True) as server:
+        server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        server.execute(f"CREATE DATABASE {name}")
+        connection = connect(admin().named(name), autocommit=True)
+        connection.execute("SET search_path TO public")
+        connection.execute(TABLE)
+        connection.autocommit = False
+        yield connection
+        connection.close()
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(autouse=True)
+def _rolled_back(database: Connection) -> Iterator[None]:
+    yield
+    database.rollback()
+
+
+def checksum(database: Connection, seed: int = 5) -> tuple[int, str]:
+    (table,) = digest.tables(database)
+    found = digest.digest_table(database, table, seed)
+    return found.rows, found.checksum
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE t SET a = NULL WHERE id = 1",
+        "UPDATE t SET b = NULL WHERE id = 1",
+        "UPDATE t SET a = 'x', b = 'yz' WHERE id = 2",
+        "UPDATE t SET a = b, b = a WHERE id = 3",
+        "UPDATE t SET n = 4294967296 WHERE id = 1",
+        "UPDATE t SET n = 4294967298 WHERE id = 2",
+        "UPDATE t SET f = '-0' WHERE id = 1",
+        "UPDATE t SET f = 'NaN' WHERE id = 1",
+        "UPDATE t SET f = 'Infinity' WHERE id = 3",
+        "UPDATE t SET f = 4.9e-324 WHERE id = 1",
+        "UPDATE t SET f = 0.1 + 1e-17 * 2 WHERE id = 2",
+        "UPDATE t SET d = 1.00 WHERE id = 1",
+        "UPDATE t SET d = 2.5 WHERE id = 2",
+        "UPDATE t SET at = at + interval '1 microsecond' WHERE id = 1",
+        "UPDATE t SET at = at + interval '1 hour'",
+        """UPDATE t SET j = '{"b": 2, "a": 1}' WHERE id = 1""",
+        """UPDATE t SET jb = '{"x": 1.0}' WHERE id = 1""",
+        "UPDATE t SET jb = '[2, 1]' WHERE id = 2",
+        "UPDATE t SET raw = '\\x00fe' WHERE id = 1",
+        "UPDATE t SET raw = '' WHERE id = 3",
+        "UPDATE t SET tags = '{b,a}' WHERE id = 1",
+        "UPDATE t SET tags = '{}' WHERE id = 3",
+        "UPDATE t SET colour = 'green' WHERE id = 1",
+        "DELETE FROM t WHERE id = 2",
+        "UPDATE t SET id = id + 10",
+    ],
+)
+def test_one_change_changes_the_checksum(database: Connection, change: str) -> None:
+    before = checksum(database)
+    changed = database.execute(change).rowcount  # type: ignore[call-overload]
+    assert changed
+    assert checksum(database) != before
+
+
+def test_the_order_of_rows_their_place_and_dropped_columns_change_nothing(database: Connection) -> None:
+    before = checksum(database)
+    database.execute("ALTER TABLE t ADD COLUMN gone text DEFAULT 'x'")
+    database.execute("ALTER TABLE t DROP COLUMN gone")
+    database.execute("CREATE TABLE copy AS SELECT * FROM t ORDER BY id DESC")
+    database.execute("DELETE FROM t")
+    database.execute("INSERT INTO t SELECT * FROM copy ORDER BY a")
+    database.execute("DROP TABLE copy")
+    assert checksum(database) == before
+
+
+def test_rows_that_are_there_twice_are_seen(database: Connection) -> None:
+    database.execute("ALTER TABLE t DROP CONSTRAINT t_pkey")
+    before = checksum(database)
+    database.execute("INSERT INTO t SELECT * FROM t WHERE id = 1")
+    database.execute("INSERT INTO t SELECT * FROM t WHERE id = 1 LIMIT 1")
+    assert checksum(database)[1] != before[1]
+
+
+def test_another_seed_gives_other_checksums(database: Connection) -> None:
+    assert checksum(database, 1)[1] != checksum(database, 2)[1]
+
+
+def test_an_enum_made_anew_hashes_alike_although_its_number_differs(database: Connection) -> None:
+    before = checksum(database)
+    database.execute("ALTER TABLE t ALTER colour TYPE text")
+    database.execute("DROP TYPE colour")
+    database.execute("CREATE TYPE colour AS ENUM ('green', 'red')")
+    database.execute("ALTER TABLE t ALTER colour TYPE colour USING colour::colour")
+    assert checksum(database) == before
+
+
+def test_the_session_of_the_other_side_does_not_matter(database: Connection) -> None:
+    before = checksum(database)
+    for setting in ("SET LOCAL timezone = 'Asia/Tokyo'", "SET LOCAL extra_float_digits = 0"):
+        database.execute(setting)
+    assert checksum(database) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ("ALTER TABLE t ALTER a SET NOT NULL", "column public.t.a"),
+        ("ALTER TABLE t ALTER n TYPE integer", "column public.t.n"),
+        ("ALTER TABLE t ALTER a SET DEFAULT 'x'", "column public.t.a"),
+        ("ALTER TYPE colour RENAME VALUE 'red' TO 'rosso'", "type public.colour"),
+        ("ALTER TABLE t ENABLE ROW LEVEL SECURITY", "table public.t"),
+    ],
+)
+def test_a_change_of_the_schema_is_named(database: Connection, change: str, name: str) -> None:
+    database.execute("UPDATE t SET a = '' WHERE a IS NULL")
+    before = schema.schema_objects(database)
+    database.execute(change)  # type: ignore[call-overload]
+    missing, surplus, changed = schema.differences(before, schema.schema_objects(database))
+    assert (missing, surplus, changed) == ([], [], [name])
+
+
+def test_a_sequence_behind_its_column_is_found(database: Connection) -> None:
+    database.execute("CREATE TABLE s (id serial PRIMARY KEY)")
+    database.execute("INSERT INTO s VALUES (7)")
+    assert digest.behind_their_column(database) == [("public.s_id_seq", None, 7)]
+    database.execute("SELECT setval('s_id_seq', 7)")
+    assert digest.behind_their_column(database) == []
