@@ -30,6 +30,7 @@ NAVIGATION: Final = (
     ("calendar", "Calendar", "releases:calendar", "c"),
     ("ledger", "Ledger", "releases:ledger", "l"),
 )
+APP_PARTS: Final = {"checks": "runs", "monitoring": "monitoring"}
 PAGING_NAMES: Final = ("page", "after", "before")
 
 
@@ -257,15 +258,24 @@ def pager(context: template.Context, page: Page[Any], noun: str = "rows", export
 
 
 @register.inclusion_tag("components/field.html")
-def field(bound: BoundField, help: str = "", label: str = "") -> dict[str, Any]:  # noqa: A002 - the name templates use
-    """Show a form's field with its label, help and errors tied to it for screen readers."""
-    kind = getattr(bound.field.widget, "input_type", "")
-    grouped = kind in ("radio", "checkbox") and hasattr(bound.field, "choices")
+def field(
+    bound: BoundField,
+    help: str = "",  # noqa: A002 - the name templates use
+    label: str = "",
+    kind: str = "",
+) -> dict[str, Any]:
+    """Show a form's field with its label, help and errors tied to it for screen readers.
+
+    Where the choices are states, ``kind`` names their kind, and each is shown with its glyph and tone.
+    """
+    control = getattr(bound.field.widget, "input_type", "")
+    grouped = control in ("radio", "checkbox") and hasattr(bound.field, "choices")
     return {
         "bound": bound,
         "help": help or bound.help_text,
         "label": label or bound.label,
-        "is_inline": kind in ("checkbox", "radio") and not grouped,
+        "kind": kind,
+        "is_inline": control in ("checkbox", "radio") and not grouped,
         "is_group": grouped,
         "control": bound if grouped else _control(bound, bool(help or bound.help_text)),
     }
@@ -353,9 +363,11 @@ register.simple_tag(log_line, name="log_line")
 register.simple_tag(zone_note, name="log_zone")
 
 
-@register.inclusion_tag("components/navigation.html")
-def navigation(current: str) -> dict[str, Any]:
-    """Show the main navigation; ``current`` names the part of the program the page belongs to."""
+@register.inclusion_tag("components/navigation.html", takes_context=True)
+def navigation(context: template.Context, current: str) -> dict[str, Any]:
+    """Show the main navigation; ``current`` names the part the page belongs to, else its address tells."""
+    match = context["request"].resolver_match
+    current = current or APP_PARTS.get(match.app_name if match else "", "")
     links = []
     for key, label, name, shortcut in NAVIGATION:
         try:

@@ -153,6 +153,7 @@ window.addEventListener("pageshow", (event) => {
 });
 // The log of a run has a stream of its own, which tells of the run's state too.
 document.addEventListener("gonogo:ring", (event) => ring(event.detail));
+document.addEventListener("live:ring", (event) => ring(event.detail));
 window.addEventListener("online", () => {
   if (lost) connect();
 });

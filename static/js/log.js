@@ -7,6 +7,11 @@ import { LogFind } from "./log_find.js";
 const MOST = 20_000; // Lines on the page at most; data-most changes it.
 const WORDS = { live: "Live", reconnecting: "Reconnecting", ended: "Ended", offline: "Offline, reload to see newer lines" };
 
+// The log's stream also tells that the run changed; the parts of the page that show it are fetched anew by live.js.
+function ring(name) {
+  document.dispatchEvent(new CustomEvent("live:ring", { detail: name }));
+}
+
 class Log {
   constructor(card) {
     this.card = card;
@@ -107,12 +112,14 @@ class Log {
     address.searchParams.set("after", `${this.attempt}:${this.last}`);
     this.source = new EventSource(address);
     this.source.addEventListener("open", () => {
+      if (this.lost) ring("*");
       this.lost = 0;
       this.delay = 1000;
       this.indicate("live");
     });
     this.source.addEventListener("lines", (event) => this.receive(event));
     this.source.addEventListener("state", () => this.ring());
+    this.source.addEventListener("state", () => ring("state"));
     this.source.addEventListener("sealed", (event) => this.seal(event));
     this.source.addEventListener("error", () => {
       this.lost ||= Date.now();
@@ -240,6 +247,7 @@ class Log {
     this.ring();
     const { lines } = JSON.parse(event.data);
     this.isSealed = true;
+    ring("state");
     this.source.close();
     this.indicate("ended");
     if (lines > this.last && this.card.dataset.lines) this.fill();

@@ -146,5 +146,5 @@ def test_a_vote_that_does_not_count_says_so_and_why() -> None:
 def test_the_verdict_lists_what_blocks_as_links() -> None:
     blockers = [{"subject": "Load test", "text": "over its limit", "url": "/items/load/"}]
     html = render("{% include 'components/verdict.html' with verdict='no_go' %}", blockers=blockers)
-    assert '<a href="/items/load/">Load test</a> over its limit' in html
+    assert '<a href="/items/load/">Load test</a>: over its limit' in html
     assert "No-go" in html

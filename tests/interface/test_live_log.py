@@ -20,7 +20,8 @@ pytestmark = pytest.mark.browser
 VALUES = 'lines_html=html attempt=1 last=last first=1 stream_url=stream_url most=most lines_url="/lines" sealed=sealed'
 PAGE = (
     '{% extends "base.html" %}{% block title %}Run{% endblock %}'
-    f'{{% block main %}}{{% include "components/log.html" with {VALUES} only %}}{{% endblock %}}'
+    '{% block main %}<p id="head" hx-get="/part/head" hx-trigger="live" data-live-refresh="state">as it was</p>'
+    f'{{% include "components/log.html" with {VALUES} only %}}{{% endblock %}}'
 )
 
 
@@ -283,3 +284,23 @@ def test_nothing_in_a_line_is_run(
     assert "taken" not in page.title()
     assert page.locator(".log img, .log script").count() == 0
     assert complaints.texts == []
+
+
+def test_parts_that_show_the_state_of_the_run_are_fetched_when_it_changes(
+    server: ScriptedStream, open_log: Callable[..., Page]
+) -> None:
+    server.pages["part-head"] = "fetched COUNT"
+    page = open_log()
+    server.ring("state", '{"state": "running"}')
+    expect(page.locator("#head")).to_have_text("fetched 1")
+    server.seal()
+    expect(page.locator("#head")).to_have_text("fetched 2")
+
+
+def test_the_state_is_asked_for_again_after_a_lost_connection(
+    server: ScriptedStream, open_log: Callable[..., Page]
+) -> None:
+    server.pages["part-head"] = "fetched COUNT"
+    page = open_log()
+    server.drop()
+    expect(page.locator("#head")).to_have_text("fetched 1")
