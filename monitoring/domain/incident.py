@@ -39,7 +39,8 @@ def open_for(*, probe: Probe, at: datetime, reason: str) -> Incident | None:
             application=environment.application,
             kind=AlertKind.OPENED,
             subject=f"{environment}: {probe.name} is down",
-            body=f"{probe.name} is down since {moment(at)}: {opened.reason}.\n{probe.url}\n\n{link(opened)}",
+            body=f"{probe.name} is down since {moment(at)}: {opened.reason}.\n{probe.url}\n{_under_way(opened)}\n"
+            f"{link(opened)}",
             release=opened.release,
             incident=opened,
         )
@@ -97,6 +98,14 @@ def _suspect(environment: Environment) -> Release | None:
     """The release under way here, else the one that runs here: what people will ask about first."""
     under_way = Release.objects.filter(target_environment=environment, state__in=_UNDER_WAY).first()
     return under_way or environment.current_release
+
+
+def _under_way(incident: Incident) -> str:
+    """Who is woken up should know at once that somebody is at work there."""
+    release = incident.release
+    if release is None or release.state not in _UNDER_WAY:
+        return ""
+    return f"{release} is “{release.get_state_display().lower()}” there.\n"
 
 
 def _write(action: str, incident: Incident, actor: User | None, details: dict[str, Any]) -> None:
