@@ -206,6 +206,9 @@ class Children:
                 if timeout is not None and not timed_out and time.monotonic() - began > timeout:
                     timed_out = True
                     child.end(self.grace if grace is None else grace)
+        except BaseException:
+            child.end(0)
+            raise
         finally:
             self.forget(child)
         if stop is not None:
