@@ -20,6 +20,7 @@ def work(run_id: str, settings: dict[str, Any]) -> None:
     from django.db import connections
 
     connections.close_all()
+    connections.databases["default"].update(settings.pop("DATABASE", {}))
     for name, value in settings.items():
         setattr(ours, name, value)
     engine.execute(run_id)
