@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Load the settings now that the servers run; pytest-django sets Django up right after this."""
     from django.conf import settings
 
-    assert settings.configured or settings.DATABASES
+    settings.PASSWORD_HASHERS = ["tests.hashers.QuickHasher"]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -55,14 +55,27 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         _harness.stop()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _flush_may_truncate() -> None:
-    """Let Django empty the tables between tests although the ledger refuses TRUNCATE.
+#: What migrations fill and no test changes; emptying it would mean filling it again after each test.
+KEPT_TABLES = frozenset({"django_content_type", "auth_permission"})
 
-    Triggers are off for that one transaction; only a superuser, which no installation uses, can do this.
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_flush() -> None:
+    """Empty, after a test with real transactions, only the tables that hold rows.
+
+    The ledger's triggers, which refuse this, are off for that one transaction; only a superuser, which no
+    installation uses, can do so.
     """
+    from django.core.management.commands import flush
     from django.db import connection, transaction
     from django.db.backends.postgresql.operations import DatabaseOperations
+
+    def sql_flush(self: DatabaseOperations, style: object, tables: list[str], **_options: bool) -> list[str]:
+        names = [self.quote_name(table) for table in tables if table not in KEPT_TABLES]
+        probes = [f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in names]
+        with self.connection.cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(probes))
+            return [f"DELETE FROM {name}" for (name,) in cursor.fetchall()]
 
     def execute_sql_flush(self: DatabaseOperations, sql_list: list[str]) -> None:
         with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
@@ -70,7 +83,11 @@ def _flush_may_truncate() -> None:
             for sql in sql_list:
                 cursor.execute(sql)
 
-    type(connection.ops).execute_sql_flush = execute_sql_flush  # type: ignore[assignment]
+    operations = type(connection.ops)
+    operations.sql_flush = sql_flush  # type: ignore[assignment, method-assign]
+    operations.execute_sql_flush = execute_sql_flush  # type: ignore[assignment, method-assign]
+    # What it would fill again is in KEPT_TABLES.
+    flush.emit_post_migrate_signal = lambda *_arguments, **_options: None  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)
