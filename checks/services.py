@@ -15,6 +15,7 @@ from checks.models import Outbox, Run
 from checks.plan import Plan, from_document
 from releases.domain import deploy as release_deploy
 from releases.domain import ledger
+from releases.domain.gate import evaluate
 from releases.enums import ReleaseState, Role
 from releases.errors import DomainError, StateChanged
 from releases.models import Application, Environment, PlanVersion, Release, User
@@ -52,6 +53,32 @@ def start_run(
     _refuse(kind, plan, place, application, release)
     merged = _params(kind, {**check.params, **(params or {})})
     return _queue(kind, section, version, place, release, actor, merged, retry_of)
+
+
+def start_blocking(*, release: Release, actor: User) -> tuple[list[Run], list[str]]:
+    """Start every check whose item blocks and does not run: the runs, and a sentence for each that could not start.
+
+    Each start is a transaction of its own. Deploys and rollbacks are left out; a person decides about each of them.
+    Raises NotAllowed where the person may start nothing.
+    """
+    require(actor, release.application, *_STARTERS)
+    blocking = [status for status in evaluate(release).items if status.item.blocking and not status.green]
+    wanted = {
+        (status.item.section, status.item.environment): status.item.title
+        for status in blocking
+        if status.item.section.startswith("checks.") and not status.running
+    }
+    started, refused = [], []
+    for (section, place), title in wanted.items():
+        try:
+            started.append(
+                start_run(
+                    application=release.application, section=section, environment=place, release=release, actor=actor
+                )
+            )
+        except DomainError as error:
+            refused.append(f"{title}: {error.message}")
+    return started, refused
 
 
 @transaction.atomic

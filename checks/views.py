@@ -228,6 +228,26 @@ def launch(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
 
 
 @login_required
+@require_POST
+def start_blocking(request: HttpRequest, release_id: str) -> HttpResponse:
+    """Start what blocks and can be started; say what was started, and of the rest why not."""
+    release = get_release_or_404(request.user, release_id)
+    try:
+        started, refused = services.start_blocking(release=release, actor=person(request))
+    except DomainError as error:
+        messages.error(request, error.message)
+        return redirect("releases:release", release.pk)
+    for sentence in refused:
+        messages.warning(request, sentence)
+    if started:
+        numbers = ", ".join(f"#{run.number} {run.section.removeprefix('checks.')}" for run in started)
+        messages.success(request, f"Started {numbers}.")
+    elif not refused:
+        messages.info(request, "No check that blocks can be run. Nothing was started.")
+    return redirect("releases:release", release.pk)
+
+
+@login_required
 @require_http_methods(["GET", "POST"])
 def deploy(request: HttpRequest, release_id: str) -> HttpResponse:
     """Into the target by default; ?environment= names the source for a rehearsal."""

@@ -142,6 +142,10 @@ def _permitted(release: Release, gate: gates.Gate, roles: frozenset[Role]) -> di
     return {
         "is_manager": manager,
         "may_start": bool({Role.ENGINEER, Role.RELEASE_MANAGER} & roles) and preparing,
+        "may_run_again": bool({Role.ENGINEER, Role.RELEASE_MANAGER} & roles) and preparing and any(
+            status.item.blocking and status.item.section.startswith("checks.") and not status.green
+            and not status.running for status in gate.items
+        ),
         "may_rehearse": bool({Role.ENGINEER, Role.RELEASE_MANAGER} & roles) and release.state == ReleaseState.DRAFT,
         "may_schedule": manager and (preparing or release.state == ReleaseState.DRAFT),
         "may_open_poll": manager and preparing and release.poll_opened_at is None,
