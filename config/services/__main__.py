@@ -4,6 +4,7 @@ Usage: python -m config.services up [--detach] | down | status
 """
 
 import argparse
+import io
 import os
 import signal
 import subprocess
@@ -21,6 +22,9 @@ DOWN_WITHIN_SECONDS = 60.0
 
 
 def main() -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character must not stop the program
     parser = argparse.ArgumentParser(prog="python -m config.services", description="Runs Go/No-Go on this machine.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     start = verbs.add_parser("up", help="start everything and stay in front")

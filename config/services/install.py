@@ -35,7 +35,7 @@ def make_environment() -> None:
     """Make .venv with a pip inside; an environment that a moved folder has broken is made anew."""
     if python().exists() and subprocess.run([str(python()), "-c", ""], check=False).returncode == 0:
         return
-    print(f"Making {VENV.name} with Python {sys.version.split()[0]} …", flush=True)
+    print(f"Making {VENV.name} with Python {sys.version.split()[0]} ...", flush=True)
     shutil.rmtree(VENV, ignore_errors=True)
     advice = (
         "The virtual environment cannot be made. On Debian or Ubuntu install python3-venv; "
@@ -58,7 +58,7 @@ def install(kind: str) -> None:
     make_environment()
     if not has_pip():
         run([str(python()), "-m", "ensurepip"], "pip cannot be put into .venv.")
-    print(f"Installing {lock.relative_to(ROOT)} …", flush=True)
+    print(f"Installing {lock.relative_to(ROOT)} ...", flush=True)
     command = [str(python()), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     run(
         [*command, "--require-hashes", "--only-binary", ":all:", "-r", str(lock)],
@@ -89,7 +89,7 @@ def install_browser() -> None:
         if not sudo or subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode != 0:
             raise InstallError(advice)
         prefix = [sudo, "-n"]
-    print("Installing Chromium …", flush=True)
+    print("Installing Chromium ...", flush=True)
     run([*prefix, "apt-get", "update", "-q"], advice)
     settings = ["env", "DEBIAN_FRONTEND=noninteractive"]
     run([*prefix, *settings, "apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"], advice)

@@ -2,7 +2,7 @@
 
 One process for all, because starting Django is what takes time.
 
-Usage: python -m config.services.prepare [database] [static] [storage] [workspace]
+Usage: python -m config.services.prepare [redis] [database] [static] [storage] [workspace]
 """
 
 import argparse
@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 
 import django
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from django.db import OperationalError
+from redis import Redis, RedisError
 
-STEPS = ("database", "static", "storage", "workspace")
+STEPS = ("redis", "database", "static", "storage", "workspace")
 
 
 def main() -> int:
@@ -29,10 +31,26 @@ def main() -> int:
             if step in steps:
                 ACTIONS[step]()
     except OperationalError as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no reason given"
-        print(f"PostgreSQL cannot be used: {reason}. Look at DATABASE_URL.", file=sys.stderr)
-        return 1
+        return _failed("PostgreSQL", "DATABASE_URL", error)
+    except RedisError as error:
+        return _failed("Redis", "REDIS_URL", error)
+    except (BotoCoreError, ClientError) as error:
+        return _failed("The storage", "STORAGE_URL", error)
     return 0
+
+
+def _failed(what: str, variable: str, error: Exception) -> int:
+    """Say in one sentence which part does not answer and where its address comes from."""
+    reason = (str(error).strip().splitlines() or ["no reason given"])[-1].rstrip(".")
+    print(f"{what} cannot be used: {reason}. Look at {variable}.", file=sys.stderr)
+    return 1
+
+
+def reach_redis() -> None:
+    from django.conf import settings
+
+    with Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5) as client:
+        client.ping()
 
 
 def migrate() -> None:
@@ -84,7 +102,13 @@ def load_workspace() -> None:
     call_command("load_workspace", passwords_file=str(settings.GONOGO_HOME / "passwords.json"))
 
 
-ACTIONS = {"database": migrate, "static": collect_static, "storage": make_bucket, "workspace": load_workspace}
+ACTIONS = {
+    "redis": reach_redis,
+    "database": migrate,
+    "static": collect_static,
+    "storage": make_bucket,
+    "workspace": load_workspace,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -94,19 +94,14 @@ class Runner:
 
     def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run another command of the runner on the same folder to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "config.services", *arguments],
-            cwd=BASE_DIR,
-            env=self.variables,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return self._run("-m", "config.services", *arguments)
 
-    def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def prepare(self, *steps: str) -> "subprocess.CompletedProcess[str]":
+        return self._run("-m", "config.services.prepare", *steps)
+
+    def _run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
+            [sys.executable, *arguments],
             cwd=BASE_DIR,
             env=self.variables,
             capture_output=True,

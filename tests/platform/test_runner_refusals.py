@@ -1,7 +1,9 @@
 """A start that cannot succeed says why in a sentence, changes nothing and ends with an error."""
 
+import os
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.platform.runner import Runner
 
@@ -60,6 +62,27 @@ def test_a_database_elsewhere_that_does_not_answer_is_named(tmp_path: Path) -> N
     message = refused(runner)
     assert "DATABASE_URL" in message
     assert not (tmp_path / "home" / "postgres").exists()
+
+
+def test_a_redis_elsewhere_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    message = refused(Runner(tmp_path / "home", REDIS_URL="redis://127.0.0.1:1/0", DATABASE_URL="postgresql://h/none"))
+    assert "REDIS_URL" in message
+    assert not (tmp_path / "home" / "redis" / "appendonly.aof").exists()
+
+
+def test_a_wrong_database_password_is_named(tmp_path: Path) -> None:
+    url = urlsplit(os.environ["DATABASE_URL"])
+    wrong = url._replace(netloc=f"postgres:wrong@{url.hostname}:{url.port}").geturl()
+    message = refused(Runner(tmp_path / "home", DATABASE_URL=wrong))
+    assert "password authentication failed" in message
+    assert "DATABASE_URL" in message
+
+
+def test_a_store_elsewhere_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    done = Runner(tmp_path / "home", STORAGE_URL="s3://key:secret@127.0.0.1:1/bucket?tls=false").prepare("storage")
+    assert done.returncode == 1
+    assert "STORAGE_URL" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
