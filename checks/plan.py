@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.tokens import AliasToken, AnchorToken
 
 from checks.enums import StepCategory
 from checks.errors import PlanError
@@ -22,6 +23,7 @@ from checks.kinds.base import all_kinds, get_kind
 from releases.enums import Requirement, Tier
 
 MAX_PLAN_BYTES = 1_000_000
+LONGEST_DURATION_DAYS = 3650
 _UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 
@@ -34,9 +36,12 @@ def read_duration(value: Any) -> Any:
         return value
     if value.startswith("P"):
         return value
-    if not _DURATION.sub("", value).strip() == "" or not value.strip():
+    if len(value) > 100 or not _DURATION.sub("", value).strip() == "" or not value.strip():
         raise ValueError("a duration is written like 30s, 10m, 1h 30m or 7d")
-    return timedelta(seconds=float(sum(Decimal(number) * _UNITS[unit] for number, unit in _DURATION.findall(value))))
+    seconds = sum(Decimal(number) * _UNITS[unit] for number, unit in _DURATION.findall(value))
+    if seconds > LONGEST_DURATION_DAYS * _UNITS["d"]:
+        raise ValueError(f"a duration is at most {LONGEST_DURATION_DAYS} days")
+    return timedelta(seconds=float(seconds))
 
 
 Duration = Annotated[
@@ -288,6 +293,10 @@ def section_digests(plan: Plan) -> dict[str, str]:
     document = to_document(plan)
     shared = {"environments": document["environments"], "recovery": document["recovery"], "build": document["build"]}
     sections = {f"checks.{key}": {"check": value} for key, value in document["checks"].items()}
+    for key, value in document["checks"].items():
+        if value["kind"] == "smoke" and not value["params"].get("requests"):
+            # Such a check asks what the deploy asks in the end, so it depends on that as well.
+            sections[f"checks.{key}"]["smoke"] = document["deploy"]["smoke"]
     sections["deploy"] = {"deploy": document["deploy"], "checks": document["checks"]}
     sections["rollback"] = {"rollback": document["rollback"], "deploy": document["deploy"]}
     sections["monitoring"] = {name: document[name] for name in ("probes", "watch", "alerts")}
@@ -316,10 +325,11 @@ def json_schema() -> dict[str, Any]:
 def _load(text: str) -> CommentedMap:
     if len(text.encode()) > MAX_PLAN_BYTES:
         raise PlanError([(1, 1, "", f"the plan is longer than {MAX_PLAN_BYTES:,} bytes")])
-    if re.search(r"(?m)^[^#'\"]*(?:[:\-\[,]\s+)[&*][A-Za-z]", text):
-        raise PlanError([(1, 1, "", "anchors and aliases are not allowed in a plan; write the value out")])
     try:
+        _refuse_anchors(text)
         tree = YAML(typ="rt", pure=True).load(text)
+    except PlanError:
+        raise
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -329,6 +339,14 @@ def _load(text: str) -> CommentedMap:
     if not isinstance(tree, CommentedMap):
         raise PlanError([(1, 1, "", "a plan is a mapping that starts with the key 'application'")])
     return tree
+
+
+def _refuse_anchors(text: str) -> None:
+    """A few lines of aliases could stand for more values than fit in memory."""
+    for token in YAML(typ="rt", pure=True).scan(text):
+        if isinstance(token, AnchorToken | AliasToken):
+            place = (token.start_mark.line + 1, token.start_mark.column + 1)
+            raise PlanError([(*place, "", "anchors and aliases are not allowed in a plan; write the value out")])
 
 
 def _place(tree: Any, loc: tuple[str | int, ...]) -> tuple[int, int]:
