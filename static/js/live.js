@@ -30,8 +30,15 @@ function isBusy(part) {
   return part.querySelector("dialog[open]") !== null || (active !== null && part.contains(active) && active.matches("input:not([type=checkbox], [type=radio]), textarea, select"));
 }
 
-function refresh(part) {
-  if (!part.isConnected) return;
+function refresh(asked) {
+  // Since it was asked for, the part may have been swapped for its successor.
+  const part = asked.isConnected ? asked : asked.id && document.getElementById(asked.id);
+  if (!part) return;
+  if (part.classList.contains("htmx-request")) {
+    // What is being fetched may be older than this event, and the swap would drop a request that waits behind it.
+    later(part);
+    return;
+  }
   if (isBusy(part)) {
     // Somebody types here: what they wrote must not vanish. Fetch it when they leave.
     part.addEventListener("focusout", () => later(part), { once: true });
@@ -152,7 +159,6 @@ window.addEventListener("pageshow", (event) => {
   }
 });
 // The log of a run has a stream of its own, which tells of the run's state too.
-document.addEventListener("gonogo:ring", (event) => ring(event.detail));
 document.addEventListener("live:ring", (event) => ring(event.detail));
 window.addEventListener("online", () => {
   if (lost) connect();

@@ -118,7 +118,6 @@ class Log {
       this.indicate("live");
     });
     this.source.addEventListener("lines", (event) => this.receive(event));
-    this.source.addEventListener("state", () => this.ring());
     this.source.addEventListener("state", () => ring("state"));
     this.source.addEventListener("sealed", (event) => this.seal(event));
     this.source.addEventListener("error", () => {
@@ -237,14 +236,8 @@ class Log {
     this.find.restart();
   }
 
-  // Parts of the page that show the run's state are fetched again by live.js.
-  ring() {
-    document.dispatchEvent(new CustomEvent("gonogo:ring", { detail: "state" }));
-  }
-
   seal(event) {
     this.draw();
-    this.ring();
     const { lines } = JSON.parse(event.data);
     this.isSealed = true;
     ring("state");

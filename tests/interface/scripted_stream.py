@@ -24,6 +24,7 @@ class ScriptedStream:
     def __init__(self) -> None:
         self.pages: dict[str, str] = {}
         self.parts: dict[str, int] = {}
+        self.part_takes = 0.0
         self.texts: list[str] = []
         self.attempt = 1
         self.asked: list[str] = []
@@ -109,6 +110,7 @@ class ScriptedStream:
         name = request.match_info["name"]
         self.parts[name] = self.parts.get(name, 0) + 1
         html = self.pages[f"part-{name}"].replace("COUNT", str(self.parts[name]))
+        await asyncio.sleep(self.part_takes)
         return web.Response(text=html, content_type="text/html")
 
     async def _static(self, request: web.Request) -> web.StreamResponse:

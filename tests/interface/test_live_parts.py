@@ -72,6 +72,18 @@ def test_many_events_at_once_fetch_once(server: ScriptedStream, open_parts: Call
     assert server.parts["stations"] <= 2
 
 
+@pytest.mark.parametrize("pause", [400, 600, 900])
+def test_an_event_that_comes_while_a_part_is_fetched_is_not_lost(
+    server: ScriptedStream, open_parts: Callable[[], Page], pause: int
+) -> None:
+    page = open_parts()
+    server.part_takes = 0.5
+    server.ring("vote")
+    page.wait_for_timeout(pause)
+    server.ring("vote")
+    expect(page.locator("#poll h2")).to_have_text("poll 2")
+
+
 def test_a_lost_connection_is_told_and_everything_is_fetched_when_it_is_back(
     server: ScriptedStream, open_parts: Callable[[], Page]
 ) -> None:
