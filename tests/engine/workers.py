@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -54,7 +54,11 @@ class Elsewhere:
     def __init__(self, run: Run, settings: dict[str, Any]) -> None:
         self._process = _forks.Process(target=worker_main.work, args=(str(run.pk), settings))
         # The fork server starts with the first worker, and keeps the addresses that it finds then.
-        with _variables(DATABASE_URL=database_url(), REDIS_URL=str(django_settings.REDIS_URL)):
+        with _variables(
+            DATABASE_URL=database_url(),
+            REDIS_URL=str(django_settings.REDIS_URL),
+            GONOGO_HOME=str(django_settings.GONOGO_HOME),
+        ):
             self._process.start()
         assert self._process.pid
         self.pid: int = self._process.pid
@@ -72,11 +76,14 @@ def execute_elsewhere(run: Run, **settings: Any) -> Elsewhere:
 
 def kill_tree(process: Any) -> None:
     """KILL a process and everything below it at one stroke, as a machine that runs out of memory may."""
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for member in family:
-        member.suspend()
-    for member in family:
-        member.kill()
+    # The worker stops first, so that it can neither start nor miss anything while the rest is counted.
+    family = [psutil.Process(process.pid)]
+    family[0].suspend()
+    family += family[0].children(recursive=True)
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.send_signal(number)
     process.wait()
 
 
@@ -116,7 +123,7 @@ def worker(*, slots: int = 1, **variables: Any) -> Any:
     return part(*arguments, *kinds, "--without-gossip", "--without-mingle", **variables)
 
 
-def until(condition: Callable[[], Any], seconds: float = 20, every: float = 0.05) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 40, every: float = 0.05) -> Any:
     """Wait for a condition; fails with what it last returned."""
     deadline = time.monotonic() + seconds
     while True:
