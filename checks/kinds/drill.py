@@ -10,7 +10,7 @@ from pydantic import Field
 from checks.enums import StepCategory
 from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step, StepHandle, register
 from checks.plan import Plan
-from checks.tools import backup, comparing, dumping, facts, manifest, scratch, soundness, storage
+from checks.tools import comparing, dumping, facts, manifest, restoring, scratch, soundness, storage
 from checks.tools.background import patiently
 from checks.tools.crypto import KeyRing
 from checks.tools.postgres import Address, connected
@@ -68,7 +68,7 @@ class _Drill:
     def __init__(self, context: RunContext) -> None:
         self.context = context
         self.params: DrillParams = context.params
-        self.phases = backup.Phases()
+        self.phases = restoring.Phases()
         self.told: list[str] = []
         self.result: dict[str, Any] = {"tables": [], "differences": self.told, "amcheck": "not reached"}
         self.document: dict[str, Any] = {}
@@ -132,7 +132,7 @@ class _Drill:
 
             ring = KeyRing.from_settings()
             manifest.authenticate(self.document, ring, seen)
-            files = backup.configuration_of(self.document)
+            files = restoring.configuration_of(self.document)
             if [item.as_json() for item in files] != self.document.get("configuration", []):
                 raise manifest.UnusableBackupError("The configuration files in the backup are not those that it lists.")
             self.result["configuration_files"] = len(files)
@@ -156,7 +156,7 @@ class _Drill:
         with self._step("restore") as step:
             with self.phases.phase("restore"):
                 try:
-                    backup.load_database(context, self.document, address, progress=step.progress)
+                    restoring.load_database(context, self.document, address, progress=step.progress)
                 except dumping.RefusedError as error:
                     raise manifest.UnusableBackupError(f"The backup cannot be restored: {error.message}") from error
             with self.phases.phase("analyze"), connected(address, what="the scratch database") as connection:

@@ -106,7 +106,7 @@ class _Rehearsal:
                 after = self._observe(clone.address)
                 self._refuse_touched_original(original)
             change = rehearsal.change(before, after)
-            if trace.visited_at is None and not change.anything:
+            if not trace.visited and not change.anything:
                 raise CheckError(
                     "The migrate command never connected to the clone, so nothing was rehearsed.",
                     remedy=f"Let it take its database from the variable"

@@ -1,9 +1,12 @@
 """pg_dump and pg_restore as streams, and what their complaints mean."""
 
+import fcntl
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import IO
 
 import zstandard
 
@@ -99,6 +102,7 @@ def dump(
     done = 0
     with context.pipe(told.argv(command), stdout=True, variables={**variables, "LC_ALL": "C"}) as pipe:
         assert pipe.stdout is not None
+        _widen(pipe.stdout)
         while piece := pipe.stdout.read(READ):
             context.check()
             done += len(piece)
@@ -122,6 +126,7 @@ def load(context: RunContext, address: Address, pieces: Iterable[bytes], *, argu
     context.note(f"pg_restore into {address.database} at {address.server}")
     with context.pipe(told.argv(command), stdin=True, variables={**variables, "LC_ALL": "C"}) as pipe:
         assert pipe.stdin is not None
+        _widen(pipe.stdin)
         open_ended = True
         for piece in pieces:
             context.check()
@@ -140,6 +145,12 @@ def load(context: RunContext, address: Address, pieces: Iterable[bytes], *, argu
     context.check()
     if code != 0:
         raise complaint("pg_restore", code, text, address)
+
+
+def _widen(stream: IO[bytes]) -> None:
+    """Let a pipe hold a whole piece, so that both sides work at once; where that is refused it stays as it is."""
+    with suppress(OSError):
+        fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, READ)
 
 
 def _close(stream: object) -> None:

@@ -16,8 +16,8 @@ _ROLES: LiteralString = """
     ORDER BY 1
 """
 _DATABASE: LiteralString = """
-    SELECT pg_encoding_to_char(encoding), datlocprovider::text, datcollate, datctype, to_jsonb(d)->>'datlocale',
-           pg_database_size(d.oid)
+    SELECT pg_encoding_to_char(encoding), COALESCE(to_jsonb(d)->>'datlocprovider', 'c'), datcollate, datctype,
+           COALESCE(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale'), pg_database_size(d.oid)
     FROM pg_catalog.pg_database d WHERE datname = current_database()
 """
 _DUMPED: LiteralString = """

@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from checks.tools.postgres import Address, Connection, connect
+from checks.tools.postgres import Address, Connection, connect, one
 
 #: What each lock keeps others from doing with the table.
 BLOCKS = {
@@ -28,6 +28,9 @@ _SESSIONS: LiteralString = """
     SELECT count(*) FROM pg_catalog.pg_stat_activity
     WHERE datname = current_database() AND usesysid IS NOT NULL AND pid <> pg_backend_pid()
 """
+# Counts sessions of clients only, each at the latest when it has ended: also one between two samples.
+_ESTABLISHED: LiteralString = "SELECT sessions FROM pg_catalog.pg_stat_database WHERE datname = current_database()"
+_SETTLE_SECONDS = 3.0
 
 
 @dataclass
@@ -52,6 +55,7 @@ class LockTrace:
         self.interval = interval
         self.samples = 0
         self.visited_at: float | None = None
+        self.visited = False
         self.longest_gap = 0.0
         self.failure: psycopg.Error | None = None
         self._connection = connect(address, what="the clone")
@@ -61,12 +65,15 @@ class LockTrace:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "LockTrace":
+        self._established = self._count_sessions()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(10)
+        with suppress(psycopg.Error):
+            self.visited = self.visited_at is not None or self._count_sessions() > self._established
         with suppress(psycopg.Error):
             self._connection.close()
         self._closed += self._open.values()
@@ -75,6 +82,16 @@ class LockTrace:
     @property
     def held(self) -> list[Held]:
         return sorted(self._closed, key=lambda lock: lock.began)
+
+    def _count_sessions(self) -> int:
+        """How many sessions this database has had, once those that are just ending have been counted."""
+        connection, until = self._connection, time.monotonic() + _SETTLE_SECONDS
+        while one(connection, _SESSIONS) and time.monotonic() < until:
+            time.sleep(0.02)
+        if connection.info.server_version < 150000:
+            return 0
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        return int(one(connection, _ESTABLISHED))
 
     def _watch(self) -> None:
         last = time.monotonic()

@@ -82,19 +82,28 @@ def scratch_database(
 
 
 def drop_at_the_end(context: RunContext, orders: Address, name: str) -> None:
-    """On a connection of its own, because the first one may be broken or in the midst of a cancelled statement."""
-    with connected(orders, what="the server") as connection:
-        if not database_exists(connection, name):
-            return
-        drop_database(connection, name)
+    """Drop a run's database; on a connection of its own, because the run's may be in the midst of a statement.
+
+    Never raises: whatever ended the run must stay what is told of it. What cannot be dropped now, the next run does.
+    """
+    try:
+        with connected(orders, what="the server") as connection:
+            if not database_exists(connection, name):
+                return
+            drop_database(connection, name)
+        text, tell = f"Dropped the scratch database {name}.", context.note
+    except CheckError as error:
+        text = f"The scratch database {name} is still there: {error.message} The next run on this server drops it."
+        tell = context.warn
     with contextlib.suppress(Cancelled, Fenced):
-        context.note(f"Dropped the scratch database {name}.")
+        tell(text)
 
 
 def shape_of(connection: Connection, database: str) -> dict[str, Any]:
     """Encoding and locale of a database."""
     row = connection.execute(
-        "SELECT pg_encoding_to_char(encoding), datlocprovider::text, datcollate, datctype, to_jsonb(d)->>'datlocale'"
+        "SELECT pg_encoding_to_char(encoding), COALESCE(to_jsonb(d)->>'datlocprovider', 'c'), datcollate, datctype,"
+        " COALESCE(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale')"
         " FROM pg_catalog.pg_database d WHERE datname = %s",
         [database],
     ).fetchone()

@@ -173,12 +173,12 @@ def test_a_cancelled_drill_drops_its_scratch(transactional_db: None, storage_fol
 
 
 def test_a_drill_killed_in_the_middle_is_cleared_up_by_the_next_attempt(
-    transactional_db: None, storage_folder: Path, tmp_path: Path
+    transactional_db: None, storage_folder: Path, settings: Any, tmp_path: Path
 ) -> None:
     with shop(tmp_path, schema=BULK.format(rows=300_000)) as made:
         made.run("backup")
         run = made.queued("drill")
-        worker = execute_elsewhere(run, STORAGE_URL=storage_folder.as_uri(), BACKUP_KEYS=_keys())
+        worker = execute_elsewhere(run, STORAGES=settings.STORAGES, BACKUP_KEYS=settings.BACKUP_KEYS)
         until(scratch, 60, every=0.005)
         kill_tree(worker)
         (left,) = scratch()
@@ -188,14 +188,6 @@ def test_a_drill_killed_in_the_middle_is_cleared_up_by_the_next_attempt(
         assert (run.state, run.attempt) == (RunState.PASSED, 2), (run.error, run.summary)
         assert left.endswith("_1")
         assert scratch() == set()
-
-
-def _keys() -> str:
-    """The ring of this process, for another one."""
-    from base64 import b64encode
-
-    ring = KeyRing.from_settings().keys
-    return ",".join(f"{name}:{b64encode(key).decode()}" for name, key in ring.items())
 
 
 def test_a_superuser_s_drill_also_checks_pages_and_indexes(backed_up: Shop) -> None:

@@ -14,7 +14,7 @@ from checks.engine import execute
 from checks.enums import RunState
 from checks.errors import CheckError
 from checks.models import Run
-from checks.tools import backup, manifest
+from checks.tools import backup, manifest, restoring
 from checks.tools.postgres import Address
 from releases.models import PlanVersion
 from tests.engine.workers import execute_elsewhere, kill_tree, until
@@ -101,7 +101,7 @@ def test_configuration_files_and_folders_are_taken_and_come_back_equal(
             "a.ini", "big.bin", "one.cfg",
         ]  # fmt: skip
         target = tmp_path / "put back"
-        backup.configuration_of(taken.manifest, target)
+        restoring.configuration_of(taken.manifest, target)
         for name in ("etc/conf.d/a.ini", "etc/big.bin", "one.cfg"):
             original = tmp_path / name
             assert (target / str(original).lstrip("/")).read_bytes() == original.read_bytes()
@@ -192,11 +192,11 @@ BULK = "CREATE TABLE bulk AS SELECT n, md5(n::text) || md5((-n)::text) AS noise 
 
 
 def test_a_worker_killed_in_the_middle_leaves_nothing_that_counts(
-    transactional_db: None, storage_folder: Path, tmp_path: Path
+    transactional_db: None, storage_folder: Path, settings: Any, tmp_path: Path
 ) -> None:
     with shop(tmp_path, schema=BULK.format(rows=600_000)) as made:
         run = made.queued("backup")
-        worker = execute_elsewhere(run, STORAGE_URL=storage_folder.as_uri())
+        worker = execute_elsewhere(run, STORAGES=settings.STORAGES)
         until(lambda: any(path.stat().st_size > 1_000_000 for path in objects(storage_folder)), 60, every=0.002)
         kill_tree(worker)
         assert [path.suffix for path in objects(storage_folder)] == [".partial"]
