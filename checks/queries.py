@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef
+
 from checks.enums import ACTIVE_STATES, RunState
 from checks.models import Run
 from releases.domain.gate import Blocker
 from releases.enums import GateVerdict
-from releases.models import Release
+from releases.models import ChecklistItem, Release
 
 _HOLDING: Final = (*ACTIVE_STATES, RunState.UNKNOWN)
 
@@ -34,12 +36,9 @@ def blockers_of(releases: Sequence[Release], at: datetime) -> Mapping[UUID, list
     for run in holding.select_related("environment").order_by("number"):
         for release in by_target[run.environment_id]:
             found[release.pk].append(_holder(run))
-    waited_for = Run.objects.filter(
-        release__in=releases, exclusive=False, state__in=ACTIVE_STATES, release__items__blocking=True
-    ).extra(
-        where=["releases_checklistitem.section = checks_run.section"]
-    )
-    for run in waited_for.distinct().order_by("number"):
+    asked = ChecklistItem.objects.filter(release=OuterRef("release"), section=OuterRef("section"), blocking=True)
+    waited_for = Run.objects.filter(Exists(asked), release__in=releases, exclusive=False, state__in=ACTIVE_STATES)
+    for run in waited_for.order_by("number"):
         assert run.release_id is not None
         found[run.release_id].append(_under_way(run))
     return found
