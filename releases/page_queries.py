@@ -148,7 +148,8 @@ def _history_row(entry: LedgerEntry) -> HistoryRow:
     noun, _, deed = entry.action.partition(".")
     text = str(entry.document.get("summary") or f"{noun} {deed}".replace("_", " "))
     name = entry.actor_name.partition(" <")[0]
-    return HistoryRow(entry.at, text[:1].upper() + text[1:], name, reverse("releases:ledger_entry", args=[entry.sequence]))
+    url = reverse("releases:ledger_entry", args=[entry.sequence])
+    return HistoryRow(entry.at, text[:1].upper() + text[1:], name, url)
 
 
 def evidence_for(item: ChecklistItem, most: int = 50) -> list[Evidence]:
