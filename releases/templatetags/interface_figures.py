@@ -15,6 +15,7 @@ from django.utils import timezone
 from releases.templatetags.interface_format import absolute, coarse
 from releases.templatetags.interface_states import Tone
 
+NEAR: Final = 14.0
 SCALE: Final = (1, 2, 3, 4, 5)
 LIKELIHOOD_WORDS: Final = ("rare", "unlikely", "possible", "likely", "almost certain")
 IMPACT_WORDS: Final = ("negligible", "minor", "moderate", "major", "severe")
@@ -77,6 +78,7 @@ class Timeline:
     rows: list[TimelineRow]
     ticks: list[Tick]
     now_x: str
+    names_now: bool = True
     window_x: str = ""
     window_width: str = ""
     window_middle: str = ""
@@ -110,6 +112,8 @@ def timeline(
         rows=laid,
         ticks=ticks,
         now_x=percent(place(now)),
+        # The word "now" gives way to the word "window" where they would stand on each other.
+        names_now=abs(place(now) - (left + right) / 2) > NEAR,
         window_x=percent(left),
         window_width=percent(right - left),
         window_middle=percent(min(max((left + right) / 2, 4.0), 96.0)),

@@ -46,6 +46,16 @@ function enhance(part) {
     element.hidden = false;
   }
   part.querySelectorAll("[data-theme-choice]").forEach(showTheme);
+  part.querySelectorAll(".scroll").forEach(reach);
+}
+
+// A table that scrolls sideways can be scrolled by the keyboard, and says what it is.
+function reach(region) {
+  if (region.scrollWidth <= region.clientWidth || region.hasAttribute("tabindex")) return;
+  const heading = region.closest("section, div.card, figure")?.querySelector("h2, h3");
+  region.tabIndex = 0;
+  region.setAttribute("role", "region");
+  region.setAttribute("aria-label", `${heading?.textContent.trim() ?? "Table"}, scrolls sideways`);
 }
 
 document.addEventListener("click", (event) => {
