@@ -16,6 +16,10 @@ from django.core.files.storage import FileSystemStorage, Storage, default_storag
 from checks.errors import Cancelled, CheckError, Fenced
 
 READ = 1024 * 1024
+#: Whose exceptions mean that the storage failed, and not the program.
+_LIBRARIES = frozenset(
+    {"azure", "boto3", "botocore", "dropbox", "google", "paramiko", "requests", "s3transfer", "urllib3"}
+)
 
 
 @dataclass(frozen=True)
@@ -131,8 +135,10 @@ def opened(key: str) -> Iterator[IO[bytes]]:
         raise MissingObjectError(
             f"Storage holds no object {key}.", remedy="It was removed, or another storage is configured."
         ) from None
-    except OSError as error:
-        raise storage_error(f"{key} could not be read", error) from error
+    except Exception as error:
+        if _of_back_end(error):
+            raise storage_error(f"{key} could not be read", error) from error
+        raise
 
 
 @contextmanager
@@ -163,8 +169,22 @@ def _s3_object(storage: Any, key: str) -> Any:
     return found
 
 
+def _of_back_end(error: Exception) -> bool:
+    """Whether an exception comes from the disk, the network or the back end's own library."""
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in _LIBRARIES
+
+
 def move(source: str, target: str) -> None:
     """Give an object its final name. A folder renames at once; S3 copies on its side; others copy through us."""
+    try:
+        _move(source, target)
+    except Exception as error:
+        if _of_back_end(error):
+            raise storage_error(f"{source} could not be given its final name", error) from error
+        raise
+
+
+def _move(source: str, target: str) -> None:
     storage: Storage = default_storage
     if exists(target):
         raise CheckError(f"Storage already holds {target}.", remedy="Nothing was replaced. Start the run again.")
