@@ -240,13 +240,13 @@ def _told(part: Part, failure: SealError | None, size: int, *, same_bytes: bool)
     if failure.fault is Fault.HEAD:
         told = f"{name} is cut at its beginning: {lost:,} of {part.size:,} bytes are missing."
         return UnusableBackupError(told, remedy=_OLDER)
+    if lost <= min(_ENDS, size):
+        return UnusableBackupError(
+            f"{name} is cut at its end: the last {lost:,} of {part.size:,} byte(s) are missing.", remedy=_OLDER
+        )
     if failure.good == 0 or size <= _ENDS:
         return UnusableBackupError(
             f"{name} is cut right after its beginning: only {size:,} of {part.size:,} bytes are there.", remedy=_OLDER
-        )
-    if lost <= _ENDS:
-        return UnusableBackupError(
-            f"{name} is cut at its end: the last {lost:,} of {part.size:,} byte(s) are missing.", remedy=_OLDER
         )
     return UnusableBackupError(
         f"{name} is cut in the middle: it ends after {size:,} of {part.size:,} bytes.", remedy=_OLDER
