@@ -6,7 +6,7 @@ that text keeps its size on every screen.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,6 +19,7 @@ PLOT_WIDTH: Final = 1000.0
 PLOT_HEIGHT: Final = 200.0
 TABLE_ROWS: Final = 24
 DAY: Final = 86_400.0
+NEAR: Final = 14.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class DrawnMark:
     label: str
     is_band: bool
     near_end: bool
+    is_named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def chart(
         series=[_draw(one, x_range, highest) for one in series],
         x_ticks=_time_ticks(x_range) if times else _number_ticks(x_range),
         y_ticks=[(percent(100 - 25.0 * step), number(highest * step / 4, unit)) for step in range(5)],
-        marks=[_place_mark(mark, x_range) for mark in marks],
+        marks=_place_marks(marks, x_range),
         limit_y=percent(100 - 100 * limit / highest) if limit is not None else "",
         limit_label=limit_label or (f"limit {number(limit, unit)}" if limit is not None else ""),
         x_label=x_label,
@@ -150,6 +152,20 @@ def _draw(one: Series, x_range: tuple[float, float], shared_top: float) -> Drawn
         dashed=one.dashed,
         last=number(one.points[-1][1] if one.points else None, one.unit),
     )
+
+
+def _place_marks(marks: Sequence[Mark], x_range: tuple[float, float]) -> list[DrawnMark]:
+    """Place bands, then lines. A name that would stand on another is left to the title; lines are named first."""
+    named: list[float] = []
+    drawn = []
+    for mark in sorted(marks, key=lambda mark: mark.until is not None):
+        placed = _place_mark(mark, x_range)
+        x = float(placed.x.rstrip("%"))
+        is_named = all(abs(x - other) >= NEAR for other in named)
+        if is_named:
+            named.append(x)
+        drawn.append(replace(placed, is_named=is_named))
+    return sorted(drawn, key=lambda mark: not mark.is_band)
 
 
 def _place_mark(mark: Mark, x_range: tuple[float, float]) -> DrawnMark:

@@ -144,6 +144,13 @@ def test_an_incident_is_a_band_and_a_release_a_line() -> None:
     assert [(mark.is_band, mark.x, mark.width) for mark in drawn.marks] == [(True, "10%", "10%"), (False, "90%", "0%")]
 
 
+def test_names_of_marks_never_stand_on_each_other() -> None:
+    points = [(float(x), 1.0) for x in range(101)]
+    marks = [Mark(50, "incident", until=52), Mark(53, "1.1"), Mark(90, "1.2")]
+    drawn = chart([Series("p95", points)], marks=marks, times=False)
+    assert [(mark.label, mark.is_named) for mark in drawn.marks] == [("incident", False), ("1.1", True), ("1.2", True)]
+
+
 def test_the_table_behind_a_chart_stays_short() -> None:
     drawn = chart([Series("p95", [(float(x), float(x)) for x in range(1000)])], times=False)
     assert len(drawn.rows) <= 24
