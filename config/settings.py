@@ -372,21 +372,22 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 # The scheduler looks again this often, so that a changed schedule is obeyed soon.
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+LEDGER_CHECKPOINT_SECONDS = env.integer("LEDGER_CHECKPOINT_SECONDS", 60, least=1)
 # What cannot start in time, because every process is busy, is dropped: the next one does the same.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "checkpoint of the ledger": {
         "task": "releases.checkpoint_ledger",
-        "schedule": 60.0,
-        "options": {"expires": 55},
+        "schedule": LEDGER_CHECKPOINT_SECONDS,
+        "options": {"expires": LEDGER_CHECKPOINT_SECONDS},
     },
     "approvals that ran out": {
         "task": "releases.refresh_approved",
-        "schedule": 60.0,
-        "options": {"expires": 55},
+        "schedule": LEDGER_CHECKPOINT_SECONDS,
+        "options": {"expires": LEDGER_CHECKPOINT_SECONDS},
     },
     "forget expired sessions": {
         "task": "releases.forget_sessions",
-        "schedule": 6 * 3600.0,
+        "schedule": 6 * 3600,
         "options": {"expires": 3600},
     },
 }

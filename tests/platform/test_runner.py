@@ -17,11 +17,21 @@ pytestmark = [pytest.mark.xdist_group("runner"), pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    started = Runner(tmp_path_factory.mktemp("runner") / "home").start()
+    """The whole program, once: started in the background, and stopped with nobody left behind."""
+    runner = Runner(tmp_path_factory.mktemp("runner") / "home", LEDGER_CHECKPOINT_SECONDS="2")
+    started = runner.command("up", "--detach")
     try:
-        yield started.wait_until_ready()
+        assert started.returncode == 0, started.stderr
+        assert f"http://127.0.0.1:{runner.port}" in started.stdout
+        assert len(runner.living()) >= 7
+        yield runner
     finally:
-        started.stop()
+        begun = time.monotonic()
+        stopped = runner.command("down")
+    assert stopped.returncode == 0, stopped.stderr
+    assert time.monotonic() - begun < 40
+    assert runner.living() == []
+    assert runner.command("status").returncode == 3
 
 
 def test_it_answers_and_is_ready(runner: Runner) -> None:
