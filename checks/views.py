@@ -61,7 +61,7 @@ def run_detail(request: HttpRequest, number: int) -> HttpResponse:
     run = visible_run(request.user, number)
     attempt = _attempt(request, run)
     part = request.GET.get("part", "")
-    asks_for_part = "HX-Request" in request.headers and part in ("head", "steps", "result")
+    asks_for_part = "HX-Request" in request.headers and part in ("head", "verdict", "steps", "result")
     template = f"checks/run/detail.html#{part}" if asks_for_part else None
     context = _run_context(run, attempt) | _permitted(request, run)
     if template is None:

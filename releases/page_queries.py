@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from releases.domain.gate import Gate, evaluate_many
 from releases.domain.poll import Counting
-from releases.enums import ReleaseState, Role
+from releases.enums import EvidenceSource, ReleaseState, Role
 from releases.models import (
     Application,
     BreakGlass,
@@ -30,6 +30,7 @@ from releases.models import (
     Waiver,
 )
 from releases.permissions import visible_releases
+from releases.telling import told
 from releases.views.streaming import stream
 
 UNDER_WAY = (
@@ -129,11 +130,15 @@ class HistoryRow:
     text: str
     actor_name: str
     url: str
+    by_a_person: bool
 
 
 def history(release: Release, items: Sequence[ChecklistItem] = (), most: int = 8) -> list[HistoryRow]:
     """The newest entries about a release, or only those about some of its items; one query."""
-    entries = LedgerEntry.objects.filter(release_id=release.pk, sequence__isnull=False)
+    # That a run became evidence is told by its end.
+    entries = LedgerEntry.objects.filter(release_id=release.pk, sequence__isnull=False).exclude(
+        action="evidence.recorded", document__source=EvidenceSource.RUN
+    )
     if items:
         about = Q()
         for item in items:
@@ -145,11 +150,9 @@ def history(release: Release, items: Sequence[ChecklistItem] = (), most: int = 8
 
 
 def _history_row(entry: LedgerEntry) -> HistoryRow:
-    noun, _, deed = entry.action.partition(".")
-    text = str(entry.document.get("summary") or f"{noun} {deed}".replace("_", " "))
     name = entry.actor_name.partition(" <")[0]
     url = reverse("releases:ledger_entry", args=[entry.sequence])
-    return HistoryRow(entry.at, text[:1].upper() + text[1:], name, url)
+    return HistoryRow(entry.at, told(entry.action, entry.document), name, url, entry.actor_id is not None)
 
 
 def evidence_for(item: ChecklistItem, most: int = 50) -> list[Evidence]:

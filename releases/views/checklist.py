@@ -21,6 +21,7 @@ from releases.permissions import get_release_or_404, roles_in, visible_releases
 from releases.views import showing
 from releases.views.acting import act, refuse
 
+STARTERS = {Role.ENGINEER, Role.RELEASE_MANAGER}
 SIGNERS = {Role.ENGINEER, Role.APPROVER, Role.RELEASE_MANAGER}
 DESCRIPTIONS = {
     Requirement.TESTING: "The build does what it should: automated tests, a smoke test and user acceptance.",
@@ -38,6 +39,7 @@ def requirement(request: HttpRequest, release_id: UUID, requirement: str) -> Htt
     release = get_release_or_404(request.user, release_id)
     if requirement not in Requirement.values:
         raise Http404(f"There is no requirement called {requirement}.")
+    roles = roles_in(request.user, release.application)
     statuses = [each for each in item_statuses(release, queries.now()) if each.item.requirement == requirement]
     context = {
         "nav": "releases",
@@ -46,7 +48,8 @@ def requirement(request: HttpRequest, release_id: UUID, requirement: str) -> Htt
         "description": DESCRIPTIONS[Requirement(requirement)],
         "items": showing.shown_items(release, statuses),
         "history": queries.history(release, items=[status.item for status in statuses]),
-        "may_sign": bool(SIGNERS & roles_in(request.user, release.application)),
+        "may_sign": bool(SIGNERS & roles),
+        "may_start": bool(STARTERS & roles),
     }
     return render(request, "releases/checklist/requirement.html", context)
 
@@ -75,6 +78,7 @@ def item(request: HttpRequest, release_id: UUID, key: str) -> HttpResponse:
         "history": queries.history(release, items=[status.item]),
         "signed_by_people": not status.item.section and not status.item.receipt,
         "may_sign": bool(SIGNERS & roles),
+        "may_start": bool(STARTERS & roles),
         "may_waive": bool({Role.APPROVER, Role.RELEASE_MANAGER} & roles),
         "me": person(request),
     }

@@ -12,7 +12,7 @@ from tests.factories import Team, go_green, make_application, make_release, make
 from tests.pages.test_open_pages import browser
 
 pytestmark = pytest.mark.django_db
-BUTTON = "Run again what blocks"
+BUTTON = "what blocks</button>"
 
 
 @pytest.fixture
