@@ -194,7 +194,8 @@ class Agenda:
 
     @property
     def next(self) -> AgendaEntry | None:
-        return next((entry for entry in self.entries if not entry.freeze), None)
+        soon = timezone.now()
+        return next((entry for entry in self.entries if not entry.freeze and entry.opens > soon), None)
 
 
 def agenda(applications: QuerySet[Application], days: int = 7) -> Agenda:

@@ -41,7 +41,13 @@ def blocker_url(release: Release, blocker: Blocker) -> str:
 
 def shown_blockers(release: Release, blockers: list[Blocker]) -> list[dict[str, str]]:
     return [
-        {"subject": blocker.title, "text": blocker.text, "url": blocker_url(release, blocker)} for blocker in blockers
+        {
+            "subject": blocker.title,
+            # The subject stands before the text already.
+            "text": blocker.text.removeprefix(f"{blocker.title}: "),
+            "url": blocker_url(release, blocker),
+        }
+        for blocker in blockers
     ]
 
 
