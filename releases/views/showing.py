@@ -127,7 +127,7 @@ def timeline(release: Release, gate: Gate) -> list[dict[str, Any]]:
     """Rows for "evidence against the window": evidence that ends, soonest end first, then what holds for good."""
     rows = [
         {
-            "label": status.item.title,
+            "label": _short(status.item.section or status.item.receipt),
             "start": status.evidence.recorded_at,
             "end": status.valid_until or status.evidence.valid_until,
             "url": reverse("releases:item", args=[release.pk, status.item.key]),
@@ -137,6 +137,11 @@ def timeline(release: Release, gate: Gate) -> list[dict[str, Any]]:
         if status.evidence is not None and (status.item.section or status.item.receipt)
     ]
     return sorted(rows, key=lambda row: (row["end"] is None, row["end"] or row["start"]))
+
+
+def _short(source: str) -> str:
+    """'checks.drill' -> 'Drill', 'test-alert' -> 'Test alert': the rows of a chart have little room."""
+    return source.removeprefix("checks.").replace("-", " ").capitalize()
 
 
 def risk_cells(gate: Gate) -> list[dict[str, Any]]:

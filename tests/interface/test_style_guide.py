@@ -11,10 +11,8 @@ from config.urls import urlpatterns as site
 from releases.models import User
 from releases.templatetags.interface import NAVIGATION
 from releases.views.styleguide import styleguide
-from tests.interface.browser import Complaints
+from tests.interface.browser import RULES, Complaints
 from tests.interface.conftest import OpenPage
-
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 def shown(request: HttpRequest) -> HttpResponse:
