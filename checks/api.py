@@ -4,14 +4,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.forms import FileField
 from django.http import HttpRequest
 from ninja import Router, Schema
 from pydantic import Field
 
 from checks import page_queries, presenting, services
+from checks.forms import LaunchForm
+from checks.kinds.base import get_kind
 from checks.log_views import visible_run
 from checks.models import Run
-from checks.plan import json_schema
+from checks.plan import from_document, json_schema
+from releases.errors import DomainError
+from releases.models import Release
 from releases.people import person
 from releases.permissions import get_release_or_404, visible_applications
 
@@ -58,7 +63,8 @@ class RunOut(Schema):
 
 
 class StartIn(Schema):
-    """``section``: a check of the plan ("checks.backup"). ``params`` replaces single values of the plan's."""
+    """``section``: a check of the plan ("checks.backup"). ``params`` replaces single values of the plan's, as the page
+    for starting a run does: never commands or lists. A run with other values is no answer to the checklist."""
 
     section: str = Field(max_length=120)
     params: dict[str, Any] = {}
@@ -100,6 +106,7 @@ def get_run(request: HttpRequest, number: int) -> RunOut:
 def start_run(request: HttpRequest, release_id: UUID, body: StartIn) -> tuple[int, RunOut]:
     """Start a check of the plan for a release."""
     release = get_release_or_404(request.user, release_id)
+    _refuse_fixed(release, body)
     run = services.start_run(
         application=release.application,
         release=release,
@@ -108,6 +115,17 @@ def start_run(request: HttpRequest, release_id: UUID, body: StartIn) -> tuple[in
         params=body.params,
     )
     return 201, run_out(run, steps=True)
+
+
+def _refuse_fixed(release: Release, body: StartIn) -> None:
+    """What the page for starting a run does not offer cannot be sent either."""
+    check = from_document(release.plan_version.document).checks.get(body.section.removeprefix("checks."))
+    if check is None or not body.params:
+        return
+    fields = LaunchForm(get_kind(check.kind), check.params).fields
+    for name in body.params:
+        if name not in fields or isinstance(fields[name], FileField):
+            raise DomainError(f"The parameter {name} is one that only the plan sets. Nothing was started.", field=name)
 
 
 @router.post("/runs/{int:number}/cancel", response=RunOut, operation_id="cancel_run")

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from checks.enums import RunState, StepState
-from checks.kinds.base import Kind, get_kind
+from checks.kinds.base import Kind, get_kind, uploads_of
 from checks.models import Outbox, Run, RunStep
 from checks.plan import from_document
 from releases import doorbell
@@ -173,6 +173,8 @@ def _record_evidence(run: Run, ending: Ending) -> None:
         run_id=run.pk,
         run_number=run.number,
         valid_until=timezone.now() + _valid_for(run, kind),
+        # Who uploads a report vouches for it, as who signs does.
+        author=run.started_by if kind is not None and any(run.params.get(name) for name in uploads_of(kind)) else None,
     )
 
 

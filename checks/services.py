@@ -1,8 +1,10 @@
 """Verbs about runs: start, cancel, retry, decide. Each is one transaction with its outbox row and ledger entry."""
 
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Any
 
+import rfc8785
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from pydantic import ValidationError
@@ -10,7 +12,7 @@ from pydantic import ValidationError
 from checks.ending import Ending, announce, end_run
 from checks.engine import load
 from checks.enums import ACTIVE_STATES, RunState
-from checks.kinds.base import Kind, get_kind
+from checks.kinds.base import Kind, get_kind, uploads_of
 from checks.models import Outbox, Run
 from checks.plan import Plan, from_document
 from releases.domain import deploy as release_deploy
@@ -38,7 +40,8 @@ def start_run(
 ) -> Run:
     """Queue a run of a plan's check, e.g. ``section="checks.backup"``. By an engineer or a release manager.
 
-    ``params`` are laid over the plan's. ``environment``: the plan's own by default. ``actor`` None: a schedule.
+    ``params`` are laid over the plan's; a run that asks something else than the plan is no answer to the checklist.
+    ``environment``: the plan's own by default. ``actor`` None: a schedule.
     Raises NotAllowed and DomainError; nothing is written then.
     """
     if actor is not None:
@@ -52,7 +55,8 @@ def start_run(
     place = environment or _environment(application, check.environment)
     _refuse(kind, plan, place, application, release)
     merged = _params(kind, {**check.params, **(params or {})})
-    return _queue(kind, section, version, place, release, actor, merged, retry_of)
+    digest = _section_digest(version.sections[section], kind, _params(kind, check.params), merged)
+    return _queue(kind, section, version, place, release, actor, merged, retry_of, digest)
 
 
 def start_blocking(*, release: Release, actor: User) -> tuple[list[Run], list[str]]:
@@ -256,6 +260,17 @@ def _params(kind: Kind, values: Mapping[str, Any]) -> dict[str, Any]:
         raise DomainError(f"{name or 'Parameters'}: {problem['msg']}. Nothing was started.", field=name) from None
 
 
+def _section_digest(planned: str, kind: Kind, plans: Mapping[str, Any], merged: Mapping[str, Any]) -> str:
+    """The plan's digest; another one where the run asks something else than the plan, so that it answers nothing.
+
+    An uploaded report is the answer itself and no change of the question.
+    """
+    changed = {name: merged[name] for name in merged if merged[name] != plans[name]}
+    for name in uploads_of(kind):
+        changed.pop(name, None)
+    return sha256(rfc8785.dumps({"section": planned, "changed": changed})).hexdigest() if changed else planned
+
+
 def _authorise_rehearsal(release: Release, place: Environment, actor: User) -> None:
     require(actor, release.application, *_STARTERS)
     if place.is_production or place.pk != release.source_environment_id:
@@ -289,6 +304,7 @@ def _queue(
     actor: User | None,
     params: dict[str, Any],
     retry_of: Run | None,
+    section_digest: str = "",
 ) -> Run:
     now = timezone.now()
     run = Run(
@@ -299,7 +315,7 @@ def _queue(
         plan_version=version,
         kind=kind.name,
         section=section,
-        section_digest=version.sections[section],
+        section_digest=section_digest or version.sections[section],
         build_digest=release.build_digest if release else "",
         params=params,
         exclusive=kind.exclusive,

@@ -8,9 +8,9 @@ Whatever the doorbell did not deliver (a gap, a lost ring, Redis away) is read f
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import Error as DatabaseError
@@ -27,6 +27,7 @@ LOOK_SECONDS = 1.0
 # A watcher that cannot keep up is not fed any longer; it reads from PostgreSQL at its own pace.
 QUEUE_LIMIT = 1000
 
+_T = TypeVar("_T")
 Place = tuple[int, int]  # attempt, line
 
 
@@ -152,7 +153,7 @@ class LogStream:
             self._place = (where.attempt, 0)
             self._send(state_frame({"state": where.state, "attempt": where.attempt}))
         while self._place[1] < where.lines:
-            parts = await read_database(log_reading.lines_after, self.run_id, *self._place)
+            parts = await self.lines_after(self._place)
             if not parts:
                 break
             for lines in parts:
@@ -164,10 +165,16 @@ class LogStream:
         return False
 
     async def position(self) -> Position:
+        return await self._ask(log_reading.position, self.run_id)
+
+    async def lines_after(self, place: Place) -> list[Lines]:
+        return await self._ask(log_reading.lines_after, self.run_id, *place)
+
+    async def _ask(self, read: Callable[..., _T], *args: Any) -> _T:
         """Ask PostgreSQL until it answers; a restart of it must not end a stream."""
         while True:
             try:
-                return await read_database(log_reading.position, self.run_id)
+                return await read_database(read, *args)
             except DatabaseError as error:
                 logger.warning("stream.database_lost", extra={"run": str(self.run_id), "error": str(error)})
                 await asyncio.sleep(0.5)
@@ -190,7 +197,7 @@ class _Watcher:
             self.seen = (where.attempt, 0)
             yield state_frame({"state": where.state, "attempt": where.attempt}).payload
         while self.seen[1] < where.lines:
-            parts = await read_database(log_reading.lines_after, self.stream.run_id, *self.seen)
+            parts = await self.stream.lines_after(self.seen)
             if not parts:
                 break
             for lines in parts:

@@ -11,11 +11,15 @@ Document = Mapping[str, Any]
 def told(action: str, document: Document) -> str:
     """'Drill #26 passed: Restored in 4 s …'; an action that nobody described here is told by its name."""
     try:
-        text = _TELLERS.get(action, lambda found: str(found.get("summary") or ""))(document)
+        text = _TELLERS.get(action, _summary)(document)
     except (KeyError, ValueError):
         text = ""  # An entry is never changed, and may be older than the words of today.
     text = text or action.replace(".", " ").replace("_", " ")
     return text[:1].upper() + text[1:]
+
+
+def _summary(document: Document) -> str:
+    return str(document.get("summary") or "")
 
 
 def _run(document: Document) -> str:

@@ -248,5 +248,14 @@ def get_kind(name: str) -> Kind:
         raise KeyError(f"There is no kind called {name!r}; there are: {', '.join(sorted(_registry))}.") from None
 
 
+def uploads_of(kind: Kind) -> list[str]:
+    """The parameters that take an uploaded file, kept as its name in storage."""
+    return [
+        name
+        for name, field in kind.Params.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("upload")
+    ]
+
+
 def all_kinds() -> list[Kind]:
     return [_registry[name] for name in sorted(_registry)]

@@ -146,7 +146,8 @@ def _judge(
     if evidence.build_digest != release.build_digest:
         return ItemState.OTHER_BUILD, f"The newest answer is about another build. {_how_to_answer(item)}", None
     if not _same_section(release, item, evidence):
-        return ItemState.OTHER_PLAN, f"The newest answer was given under another plan. {_how_to_answer(item)}", None
+        text = "The newest answer was given under another plan, or with parameters that are not the plan's."
+        return ItemState.OTHER_PLAN, f"{text} {_how_to_answer(item)}", None
     if evidence.verdict == EvidenceVerdict.FAILED:
         return ItemState.FAILED, evidence.summary, None
     if evidence.verdict != EvidenceVerdict.PASSED:

@@ -75,13 +75,16 @@ def stations_of_plan(release: Release) -> list[dict[str, Any]]:
 
 
 def signers(items: Sequence[ItemStatus]) -> dict[int, str]:
-    """Who signed off an item that counts now: user id -> title of one such item. These people may not vote."""
+    """Who signed off an item that counts now, or uploaded its report: user id -> title of one such item.
+
+    These people may not vote.
+    """
     return {
         status.evidence.author_id: status.item.title
         for status in items
         if status.proven
         and status.evidence is not None
-        and status.evidence.source == EvidenceSource.SIGN_OFF
+        and status.evidence.source in (EvidenceSource.SIGN_OFF, EvidenceSource.RUN)
         and status.evidence.author_id is not None
     }
 

@@ -42,10 +42,8 @@ def test_anchors_and_aliases_are_refused_wherever_they_stand(lines: str) -> None
 
 @pytest.mark.parametrize("text", ["description: Search & rescue\n", "description: '&a and *a'\n", "# - &a\n"])
 def test_a_sign_that_is_no_anchor_is_none(text: str) -> None:
-    try:
+    with pytest.raises(PlanError, match="environments: Field required"):
         parse(f"application: example\n{text}")
-    except PlanError as error:
-        assert "anchors" not in str(error)
 
 
 @pytest.mark.parametrize("length", ["99999999999999999d", "9" * 400 + "h"])

@@ -3,9 +3,11 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import OperationalError
 
 from checks import streams
 from tests.streams.writer import Writer
@@ -77,6 +79,27 @@ async def test_lines_that_nobody_rang_for_come_from_postgresql() -> None:
     await sync_to_async(writer.seal)(ring=False)
     await viewer.ends()
     assert viewer.numbers == [1, 2, 3]
+
+
+async def test_lines_come_after_postgresql_was_away_while_they_were_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = await begin()
+    viewer = Viewer(writer)
+    await viewer.until("connected")
+    read, failures = streams.log_reading.lines_after, []
+
+    def away_once(*args: Any) -> Any:
+        if not failures:
+            failures.append(args)
+            raise OperationalError("the connection is lost")
+        return read(*args)
+
+    monkeypatch.setattr(streams.log_reading, "lines_after", away_once)
+    await sync_to_async(writer.lines)("one", "two", ring=False)
+    await viewer.until("two")
+    assert failures
+    await sync_to_async(writer.seal)()
+    await viewer.ends()
+    assert viewer.numbers == [1, 2]
 
 
 async def test_a_ring_without_lines_is_answered_from_postgresql() -> None:
