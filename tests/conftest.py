@@ -1,4 +1,4 @@
-"""Starts a throwaway PostgreSQL for the whole session and a Redis for each test process, then points Django at them.
+"""Starts a throwaway PostgreSQL and Redis for each test process, then points Django at them.
 
 `DATABASE_URL` and `REDIS_URL`, where set, are used instead. This file sets DJANGO_SETTINGS_MODULE itself, because the
 settings read the addresses of the servers and must not be loaded before those run.
@@ -12,6 +12,9 @@ import pytest
 
 from tests.harness import Harness, settings_for_tests
 
+#: The tests below each of these share what takes long to make, and run in one process one after another.
+TOGETHER = ("tests/platform/test_runner.py", "tests/browser/")
+
 _harness: Harness | None = None
 
 
@@ -23,31 +26,43 @@ def _needed() -> Harness:
 
 
 def _start_servers() -> None:
-    """The controller starts PostgreSQL, and its workers inherit the address; each process has its own Redis.
-
-    Channels of Redis are not divided by database number, so test processes must not share one.
-    """
-    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    """Each process has servers of its own, so that a test may restart one, end its clients, or look at all of it."""
     if "DATABASE_URL" not in os.environ:
         os.environ["DATABASE_URL"] = _needed().start_postgres()
-    if "REDIS_URL" not in os.environ or os.environ.get("GONOGO_TEST_REDIS") == "own":
-        os.environ["GONOGO_TEST_REDIS"] = "own"
+    if "REDIS_URL" not in os.environ:
         os.environ["REDIS_URL"] = _needed().start_redis()
-    home = _needed().folder / "home"
-    if is_worker or "GONOGO_HOME" not in os.environ:
-        os.environ["GONOGO_HOME"] = str(home)
-    settings_for_tests(home)
-
-
-_start_servers()
-os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+    os.environ["GONOGO_HOME"] = str(_needed().folder / "home")
+    settings_for_tests()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load the settings now that the servers run; pytest-django sets Django up right after this."""
+    """Start the servers and load the settings; pytest-django sets Django up right after this.
+
+    The controller of parallel processes runs no test and needs none of it.
+    """
     from django.conf import settings
 
+    if settings.configured:
+        pytest.exit("Unset DJANGO_SETTINGS_MODULE: the settings were loaded before the servers they point to ran.", 4)
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        # config.celery has set it, and a process that inherits it loads the settings too early.
+        os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+        return
+    _start_servers()
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     settings.PASSWORD_HASHERS = ["tests.hashers.QuickHasher"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Send each test to whoever is free, but those that belong together to one process, and these first."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((prefix for prefix in TOGETHER if nodeid.startswith(prefix)), nodeid)
+
+    return Scheduling(config, log)  # type: ignore[arg-type]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -73,9 +73,8 @@ class Harness:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def settings_for_tests(home: Path) -> None:
+def settings_for_tests() -> None:
     """Set the variables which differ in tests; what the caller has set stays."""
-    os.environ.setdefault("GONOGO_HOME", str(home))
     os.environ.setdefault("STATIC_MANIFEST", "false")
     os.environ.setdefault("LOGIN_RATE_LIMITS", "false")
     os.environ.setdefault("EMAIL_URL", "console://")

@@ -12,7 +12,7 @@ from redis import Redis, RedisError
 
 from tests.platform.runner import Runner, eventually
 
-pytestmark = [pytest.mark.xdist_group("runner"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
