@@ -1,6 +1,6 @@
 """The program, an application that it releases, and one journey through both, shared by all tests of this folder.
 
-All of them run in one process, one after another (``xdist_group``), because they share the journey.
+All of them run in one process, one after another (``TOGETHER`` in tests/conftest.py), because they share the journey.
 """
 
 import os

@@ -6,6 +6,8 @@ and a short watch, so nothing else on the machine can be in their way.
 
 import json
 import re
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +15,14 @@ from pathlib import Path
 import psycopg
 
 from config.demo.examples import EXAMPLES, Example
+from config.services.home import BASE_DIR
 from config.services.ports import free_port
 from tests.platform.runner import Runner
 
 READY_SECONDS = 240.0
 WATCH_SECONDS = 15
+#: Set for the tests' own process; the program must send mail and write logs as it does for people.
+NOT_OF_TESTS = ("EMAIL_URL", "LOG_LEVEL", "LOG_FORMAT")
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Stack:
 
     def __init__(self, folder: Path) -> None:
         self.runner = Runner(folder, LOGIN_RATE_LIMITS="false", WORKER_CONCURRENCY="2")
+        for name in NOT_OF_TESTS:
+            self.runner.variables.pop(name, None)
         known = EXAMPLES["thinkincoin"]
         self.example = OwnPorts(
             known.name, known.old_version, known.new_version, known.page, known.tables, free_port(), free_port()
@@ -98,10 +105,15 @@ class Stack:
     def add_stranger(self) -> tuple[str, str]:
         """A person with a log-in and without any role: e-mail address and password."""
         email, password = "stranger@gonogo.example", "no-role-anywhere-7"
-        made = self.runner.manage(
-            "shell",
-            "-c",
-            f"from releases.models import User; User.objects.create_user('{email}', '{password}', name='Stranger')",
+        deed = f"from releases.models import User; User.objects.create_user('{email}', '{password}', name='Stranger')"
+        made = subprocess.run(
+            [sys.executable, "manage.py", "shell", "-c", deed],
+            cwd=BASE_DIR,
+            env={**self.runner.variables, **self.runner.home.read(self.runner.home.addresses)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert made.returncode == 0, made.stderr
         return email, password

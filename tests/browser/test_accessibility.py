@@ -9,21 +9,15 @@ from playwright.sync_api import expect
 
 from tests.browser.journey import Journey
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("journey")]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 #: Page -> who looks at it and where; RELEASE and START stand for the addresses of the release.
 PAGES = {
-    "the list": ("manager", "/"),
-    "a requirement": ("engineer", "RELEASE/requirements/recovery/"),
-    "an item": ("engineer", "RELEASE/items/recovery.drill/"),
-    "the register": ("security", "RELEASE/risks/"),
     "what one signs": ("security", "RELEASE/vote/"),
     "runs to start": ("engineer", "START/start"),
     "starting the tests": ("engineer", "START/start/checks.tests"),
     "rolling back": ("manager", "START/rollback"),
     "a new plan": ("administrator", "/runs/plans/thinkincoin/new"),
-    "a plan": ("administrator", "/applications/thinkincoin/plans/2/"),
-    "the ledger": ("auditor", "/ledger/"),
 }
 CHECKS = ["tests", "smoke", "backup", "drill", "migration", "rollback"]
 
