@@ -130,4 +130,5 @@ def test_the_scheduler_reaches_the_worker(runner: Runner) -> None:
         return int(row[0])
 
     assert eventually(checkpoints, within=90) >= 1
-    assert list((runner.home.root / "storage" / "ledger" / "checkpoints").iterdir())
+    copies = runner.home.root / "storage" / "ledger" / "checkpoints"
+    eventually(lambda: copies.is_dir() and list(copies.iterdir()))
