@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Harness, settings_for_tests
+from tests.harness import FOLDER, Harness, settings_for_tests
 
 #: The tests below each of these share what takes long to make, and run in one process one after another.
 TOGETHER = ("tests/platform/test_runner.py", "tests/browser/")
@@ -47,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         # config.celery has set it, and a process that inherits it loads the settings too early.
         os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+        os.environ[FOLDER] = str(_needed().folder)
         return
     _start_servers()
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +14,9 @@ from config.services.errors import ServiceError
 from config.services.ports import free_port
 from config.services.postgres import throwaway
 from config.services.redis import RedisServer
+
+#: Where the controller of parallel processes lets them put their folders, which it removes at the end.
+FOLDER = "GONOGO_TEST_FOLDER"
 
 
 class Server(Protocol):
@@ -24,7 +29,7 @@ class Harness:
     """The servers of one process; `stop` ends them and removes their data."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="gonogo-tests-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="gonogo-tests-", dir=os.environ.get(FOLDER) or None))
         self.folder.chmod(0o711)
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -61,16 +66,25 @@ class Harness:
         raise AssertionError("unreachable")
 
     def stop(self) -> None:
-        for process in reversed(self.processes):
-            process.terminate()
-        for process in reversed(self.processes):
+        for process in self.processes:
+            process.send_signal(signal.SIGQUIT)  # PostgreSQL: at once, for nothing is kept; Redis ignores it
+        for process in self.processes:
             try:
-                process.wait(2)
+                process.wait(1)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
         self.processes.clear()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder in which a server may still be writing its last."""
+    for _attempt in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
 
 
 def settings_for_tests() -> None:
