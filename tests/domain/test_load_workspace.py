@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from checks.publishing import publish
 from releases.models import Application, Membership, PlanVersion, User
 from tests.factories import MINIMAL_PLAN
 
@@ -61,6 +62,15 @@ def test_a_second_start_changes_nothing(tmp_path: Path, examples: Path) -> None:
     load(tmp_path, examples)
     assert (tmp_path / "passwords.json").read_bytes() == before
     assert [model.objects.count() for model in (User, Membership, PlanVersion)] == counts
+
+
+def test_a_plan_that_a_person_published_is_not_undone_by_the_next_start(tmp_path: Path, examples: Path) -> None:
+    load(tmp_path, examples)
+    manager = User.objects.get(email="manager@gonogo.example")
+    text = json.dumps({**MINIMAL_PLAN, "application": "pretalx", "title": "Published on its page"})
+    published = publish(application=Application.objects.get(slug="pretalx"), text=text, author=manager)
+    assert load(tmp_path, examples) == ""
+    assert Application.objects.get(slug="pretalx").current_plan == published
 
 
 def test_a_password_that_a_person_changed_is_left_alone(tmp_path: Path, examples: Path) -> None:
