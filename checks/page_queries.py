@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
@@ -88,8 +88,15 @@ def kinds_in_use(applications: QuerySet[Application]) -> list[str]:
     return sorted(set(Run.objects.filter(application__in=applications).values_list("kind", flat=True).distinct()))
 
 
-def usual_seconds(runs: Iterable[Run]) -> dict[tuple[str, int], float]:
-    """(section, environment id) -> median seconds of its newest 20 passed runs; one query for all."""
+class Usual(NamedTuple):
+    """How long a section usually takes: the median, in seconds, of so many passed runs."""
+
+    seconds: float
+    runs: int
+
+
+def usual_seconds(runs: Iterable[Run]) -> dict[tuple[str, int], Usual]:
+    """(section, environment id) -> the usual of its newest 20 passed runs; one query for all."""
     pairs = sorted({(run.section, run.environment_id) for run in runs})
     if not pairs:
         return {}
@@ -97,7 +104,7 @@ def usual_seconds(runs: Iterable[Run]) -> dict[tuple[str, int], float]:
         cursor.execute(
             """
             SELECT wanted.section, wanted.environment_id,
-                   percentile_cont(0.5) WITHIN GROUP (ORDER BY recent.seconds)
+                   percentile_cont(0.5) WITHIN GROUP (ORDER BY recent.seconds), count(*)
             FROM unnest(%s::text[], %s::bigint[]) AS wanted(section, environment_id)
             CROSS JOIN LATERAL (
                 SELECT extract(epoch FROM ended_at - started_at)::float8 AS seconds
@@ -109,7 +116,7 @@ def usual_seconds(runs: Iterable[Run]) -> dict[tuple[str, int], float]:
             """,
             [[section for section, _ in pairs], [environment for _, environment in pairs]],
         )
-        return {(section, environment): seconds for section, environment, seconds in cursor.fetchall()}
+        return {(section, environment): Usual(*found) for section, environment, *found in cursor.fetchall()}
 
 
 def usual_step_seconds(run: Run) -> dict[str, float]:

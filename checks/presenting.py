@@ -40,13 +40,15 @@ class ShownRun:
     against: float | None
 
 
-def shown(run: Run, *, usual: float | None = None) -> ShownRun:
-    """``usual``: median seconds of earlier passed runs of the same section and environment."""
+def shown(run: Run, *, usual: queries.Usual | None = None) -> ShownRun:
+    """``usual``: how long passed runs of the same section and environment take, this one among them."""
     took = (run.ended_at - run.started_at) if run.ended_at and run.started_at else None
     left = None
     if run.state == RunState.RUNNING and usual and run.started_at:
-        left = timedelta(seconds=max(1.0, usual - (timezone.now() - run.started_at).total_seconds()))
-    against = (took.total_seconds() / usual - 1) if took and usual else None
+        left = timedelta(seconds=max(1.0, usual.seconds - (timezone.now() - run.started_at).total_seconds()))
+    # A run that is the only one of its section has nothing to be compared with.
+    compared = usual is not None and usual.seconds > 0 and usual.runs > (run.state == RunState.PASSED)
+    against = (took.total_seconds() / usual.seconds - 1) if took and usual and compared else None
     return ShownRun(
         run=run,
         title=title(run),
