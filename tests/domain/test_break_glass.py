@@ -7,10 +7,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from releases.domain import break_glass, deploy, gate
+from releases.domain import release as releases
 from releases.enums import ReleaseState
 from releases.errors import DomainError, GateClosed, NotAllowed
 from releases.models import BreakGlass, LedgerEntry, Membership, Release, User
-from tests.factories import Team, make_approved
+from tests.factories import Team, make_approved, publish
 
 pytestmark = pytest.mark.django_db
 
@@ -64,6 +65,17 @@ def test_it_opens_nothing_once_one_of_the_two_lost_the_role(release: Release, te
     Membership.objects.filter(user=team.approvers["security"]).delete()
     with pytest.raises(GateClosed):
         launch(release, team.manager)
+
+
+def test_it_opens_nothing_for_a_plan_that_came_after_the_two_agreed(release: Release, team: Team) -> None:
+    glass = ask(release, team.manager)
+    break_glass.approve_break_glass(glass=glass, approver=team.approvers["security"])
+    newer = publish(release.application, {"description": "Another way to deploy."})
+    releases.use_plan_version(release=release, plan_version=newer, actor=team.manager)
+    with pytest.raises(GateClosed):
+        launch(release, team.manager)
+    glass.refresh_from_db()
+    assert glass.used_at is None
 
 
 def test_it_refuses_one_person_as_both(release: Release, team: Team) -> None:

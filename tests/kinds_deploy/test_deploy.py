@@ -112,6 +112,16 @@ def test_a_step_may_be_skipped_with_a_reason(tmp_path: Path, server: LocalServer
     assert run.result["steps"][1]["reason"] == "Done by hand, ticket 12."
 
 
+@pytest.mark.parametrize("resume", [None, "static"])
+def test_a_step_that_never_stopped_a_deploy_cannot_be_skipped(shop: Shop, resume: str | None) -> None:
+    run = shop.deploy(resume=resume, skip=["static", "migrate", "switch"], reason="In a hurry.")
+    assert run.state == "errored"
+    assert "has not stopped a deploy of this build" in run.error
+    assert shop.written() == []
+    assert shop.fresh().state == "failed"
+    assert shop.production.current_version == "1.0"
+
+
 def test_it_refuses_to_go_on_past_a_step_that_never_passed(tmp_path: Path, server: LocalServer) -> None:
     shop = make_shop(tmp_path, server, deploy={"steps": [STEPS[0], step("migrate", "exit 9"), STEPS[2]]})
     shop.deploy()
