@@ -2,12 +2,13 @@
 
 import re
 import time
-from html import unescape
-from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
+
+from config.demo.pages import fields, refusals
 
 _NUMBER = re.compile(r"/runs/(\d+)/")
 _RELEASE = re.compile(r"/releases/([0-9a-f-]{36})/")
@@ -15,41 +16,6 @@ _RELEASE = re.compile(r"/releases/([0-9a-f-]{36})/")
 
 class Refused(Exception):
     """The page said no; the text is what it said."""
-
-
-class _Refusals(HTMLParser):
-    """Collects the text of everything that a page shows as an error."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-        self._depth = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        classes = (dict(attrs).get("class") or "").split()
-        if self._depth:
-            self._depth += tag not in {"br", "img", "input", "path", "circle", "rect", "use", "hr", "meta", "link"}
-        elif dict(attrs).get("role") == "alert" or {"error", "errors"} & set(classes):
-            self._depth = 1
-            self.texts.append("")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        return
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._depth:
-            self._depth -= 1
-
-    def handle_data(self, data: str) -> None:
-        if self._depth and data.strip():
-            self.texts[-1] += f"{data.strip()} "
-
-
-def refusals(page: str) -> str:
-    """What a page says went wrong, as plain text; empty when it shows no error."""
-    parser = _Refusals()
-    parser.feed(page)
-    return " ".join(dict.fromkeys(unescape(text).strip() for text in parser.texts if text.strip()))
 
 
 class Person:
@@ -87,8 +53,9 @@ class Person:
         return answer
 
     def start(self, path: str, data: dict[str, Any] | None = None) -> int:
-        """Start a run; its number."""
-        answer = self.submit(path, data)
+        """Start a run from its form, with what stands there and ``data``; its number."""
+        held = fields(self.open(path).text, urlsplit(path).path)
+        answer = self.submit(path, {**held, **(data or {})})
         match = _NUMBER.search(str(answer.url))
         if match is None:
             raise Refused(f"no run began: {answer.url}")
