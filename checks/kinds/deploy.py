@@ -65,7 +65,7 @@ class Deploy(Kind):
         return Outcome(
             passed=walked.passed,
             summary=_summary(context.run, walked),
-            figures={"seconds": round(walked.total_seconds, 1), "steps": len(parts)},
+            figures={"seconds": round(walked.total_seconds, 3), "steps": len(parts)},
             result={
                 **base,
                 "problem": walked.problem,
@@ -116,6 +116,11 @@ def _left_out(context: RunContext, base: dict[str, Any]) -> dict[str, str]:
     unknown = [key for key in [*params.skip, *filter(None, [params.resume_from])] if key not in keys]
     if unknown:
         raise CheckError(f"The plan's deploy has no step called {unknown[0]!r}: {', '.join(keys)}.")
+    if unstopped := [key for key in params.skip if key not in base.get("stopped", [])]:
+        raise CheckError(
+            f"The step {unstopped[0]!r} has not stopped a deploy of this build by this plan, so it cannot be left out.",
+            remedy="Deploy with all steps; one that stops the deploy may be left out with a reason.",
+        )
     if not params.resume_from:
         return dict.fromkeys(params.skip, params.reason)
     before = keys[: keys.index(params.resume_from)]

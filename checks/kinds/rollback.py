@@ -56,7 +56,7 @@ class Rollback(Kind):
         return Outcome(
             passed=walked.passed,
             summary=_summary(context.run, base, walked),
-            figures={"seconds": round(walked.total_seconds, 1), "steps": len(parts)},
+            figures={"seconds": round(walked.total_seconds, 3), "steps": len(parts)},
             result={
                 **base,
                 "restored": restored,

@@ -8,6 +8,7 @@ which a rollback brings back; both {"version", "build_digest", "release"}, an em
 ``touched``: whether a step of this attempt has begun to change the environment; ``changed``: of this or of the
 attempts that it continues.
 ``done``: steps that passed in the attempts which this one continues, each with the number of its run.
+``stopped``: steps at which those attempts stopped; only these may be left out.
 ``no_return``: the key of a step begun that the plan calls a point of no return, else "".
 ``continues``: the number of the run that this one goes on from, or null.
 """
@@ -176,6 +177,7 @@ def begin(run: Run) -> dict[str, Any]:
         "restore_point_run": None,
         "changed": False,
         "done": {},
+        "stopped": [],
         "no_return": "",
         "continues": None,
     }
@@ -189,6 +191,7 @@ def begin(run: Run) -> dict[str, Any]:
         base["continues"] = earlier.number
         if _same_work(run, earlier):
             base["done"] = dict.fromkeys(passed_in_a_row(earlier), earlier.number) | earlier.result.get("done", {})
+            base["stopped"] = sorted({*earlier.result.get("stopped", []), earlier.result.get("failed_step", "")} - {""})
     return base
 
 

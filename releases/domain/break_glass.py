@@ -43,6 +43,7 @@ def request_break_glass(*, release: Release, requester: User, reason: str, expir
         raise DomainError("The gate is open, so there is no glass to break. Nothing was recorded.")
     glass = BreakGlass.objects.create(
         release=locked,
+        plan_version=locked.plan_version,
         reason=reason.strip(),
         requested_by=requester,
         requested_at=now,
@@ -65,6 +66,8 @@ def approve_break_glass(*, glass: BreakGlass, approver: User) -> BreakGlass:
         raise NotAllowed("You asked for this; a second person must agree. Nothing was changed.")
     if not _one_manages(release, glass.requested_by_id, approver.pk):
         raise NotAllowed("One of the two people must be a release manager. Nothing was changed.")
+    if glass.plan_version_id != release.plan_version_id:
+        raise DomainError("The release follows another plan since this was asked. Ask anew. Nothing was changed.")
     now = timezone.now()
     open_ones = BreakGlass.objects.filter(pk=glass.pk, approved_at__isnull=True, expires_at__gt=now)
     if not open_ones.update(approved_by=approver, approved_at=now):
@@ -78,15 +81,23 @@ def use(*, release: Release, actor: User, gate: Gate) -> BreakGlass | None:
     """Mark and return the break-glass that opens this closed gate now, or None. For ``authorise_deploy`` only."""
     now = timezone.now()
     for glass in gate.break_glass:
-        if glass.approved_by_id is None or glass.used_at is not None or glass.expires_at <= now:
-            continue
-        if not _still_hold(release, glass):
+        if not opens(glass, release, now) or not _still_hold(release, glass):
             continue
         if BreakGlass.objects.filter(pk=glass.pk, used_at__isnull=True).update(used_at=now):
             glass.used_at = now
             tell("break_glass.used", release, actor, _document(glass), subject=glass)
             return glass
     return None
+
+
+def opens(glass: BreakGlass, release: Release, at: datetime) -> bool:
+    """Two people agreed, it is neither used nor over, and it is about the plan that the release follows."""
+    return (
+        glass.approved_by_id is not None
+        and glass.used_at is None
+        and glass.expires_at > at
+        and glass.plan_version_id == release.plan_version_id
+    )
 
 
 def _roles(release: Release, *people: int) -> list[tuple[int, str]]:

@@ -54,6 +54,8 @@ class BreakGlass(models.Model):
     """Two people open a closed gate, for a reason and a while; shown on the board for ever."""
 
     release = models.ForeignKey("releases.Release", on_delete=models.PROTECT, related_name="break_glass")
+    #: What the two agreed to deploy by. Empty in rows older than this column: these open nothing.
+    plan_version = models.ForeignKey("releases.PlanVersion", on_delete=models.PROTECT, null=True, related_name="+")
     reason = models.TextField()
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     requested_at = models.DateTimeField()

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from releases import page_queries as queries
+from releases.domain import break_glass as glasses
 from releases.domain import deploy as deploys
 from releases.domain import gate as gates
 from releases.domain import pack
@@ -136,9 +137,7 @@ def _permitted(release: Release, gate: gates.Gate, roles: frozenset[Role]) -> di
     """Which buttons stand on the board. Each verb asks again."""
     manager = Role.RELEASE_MANAGER in roles
     preparing = release.state in (ReleaseState.REHEARSING, ReleaseState.APPROVED)
-    rescued = any(
-        glass.approved_at and not glass.used_at and glass.expires_at > timezone.now() for glass in gate.break_glass
-    )
+    rescued = any(glasses.opens(glass, release, timezone.now()) for glass in gate.break_glass)
     return {
         "is_manager": manager,
         "may_start": bool({Role.ENGINEER, Role.RELEASE_MANAGER} & roles) and preparing,
