@@ -1,0 +1,176 @@
+"""What a side holds, as its catalog says: tables with their columns, keys, parts and sizes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+from psycopg import sql
+
+from checks.tools.postgres import Connection
+
+# Partitions count for their root, as the application sees them. Temporary tables belong to sessions.
+_RELATIONS: LiteralString = """
+    SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text,
+           CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::bigint ELSE c.oid::bigint END,
+           (pg_relation_size(c.oid) / current_setting('block_size')::int)::bigint, c.reltuples::float8,
+           EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
+                   AND d.objid = c.oid AND d.deptype = 'e'),
+           c.relfilenode::bigint, COALESCE(s.n_tup_ins, 0), COALESCE(s.n_tup_upd, 0), COALESCE(s.n_tup_del, 0)
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = c.oid
+    WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
+      AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+    ORDER BY 2, 3
+"""
+
+# record_send would write the number of a type that is not built in; reg* types are numbers of other objects; a few
+# built-in types have no binary form; an array's binary form tells whether it ever held a null.
+_COLUMNS: LiteralString = """
+    SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid::bigint, a.attnotnull,
+           t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typname LIKE 'reg%'
+           OR t.typsend = 0 OR t.typtype IN ('c', 'd', 'e', 'p')
+           OR t.typlen = -1 AND t.typelem <> 0,
+           a.attgenerated::text, s.correlation::float8,
+           COALESCE(l.collisdeterministic, true)
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+    LEFT JOIN pg_catalog.pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname
+        AND s.attname = a.attname AND NOT s.inherited
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' AND a.attnum > 0
+      AND NOT a.attisdropped AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+    ORDER BY 1, 2
+"""
+
+# Unique indexes that tell every row apart: whole, on plain columns that are never null, checked. The primary key first.
+_KEYS: LiteralString = """
+    SELECT i.indrelid::bigint,
+           (SELECT array_agg(a.attname ORDER BY k.place)
+            FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+            WHERE k.place <= i.indnkeyatts)::text[]
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+    WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT c.relispartition
+      AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+                      JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                      WHERE k.place <= i.indnkeyatts AND NOT a.attnotnull)
+    ORDER BY i.indrelid, NOT i.indisprimary, i.indnkeyatts, i.indexrelid
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """``as_text``: its binary form says more than its value. ``virtual``: computed when read, nothing is stored."""
+
+    name: str
+    type: str
+    oid: int
+    not_null: bool
+    as_text: bool
+    virtual: bool
+    correlation: float
+    deterministic: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table with a file of its own: a plain table, or one leaf of a partitioned one. ``pages``: of its file."""
+
+    schema: str
+    name: str
+    pages: int
+    #: What moves when somebody writes to it, by the server's own counters.
+    written: tuple[int, ...] = ()
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def label(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table as an application sees it. ``keys``: column names that tell rows apart, the best first.
+
+    ``estimate``: rows, as the server guesses.
+    """
+
+    schema: str
+    name: str
+    partitioned: bool
+    columns: Mapping[str, Column]
+    keys: Sequence[tuple[str, ...]]
+    parts: Sequence[Part]
+    estimate: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """``relations``: 'schema.table' -> relation. ``left_out``: (table, why) of what holds no rows of its own."""
+
+    relations: Mapping[str, Relation]
+    left_out: Sequence[tuple[str, str]]
+
+
+def read(connection: Connection) -> Catalog:
+    """Everything of the connected database that may hold rows of the application."""
+    columns: dict[int, dict[str, Column]] = {}
+    for oid, name, type_name, type_oid, not_null, as_text, generated, correlation, plain in connection.execute(
+        _COLUMNS
+    ).fetchall():
+        columns.setdefault(oid, {})[name] = Column(
+            name, type_name, type_oid, not_null, as_text, generated == "v", correlation or 0.0, plain
+        )
+    keys: dict[int, list[tuple[str, ...]]] = {}
+    for oid, names in connection.execute(_KEYS).fetchall():
+        keys.setdefault(oid, []).append(tuple(names or ()))
+    return _relations(connection.execute(_RELATIONS).fetchall(), columns, keys)
+
+
+_LEFT_OUT = {"f": "a foreign table: its rows live elsewhere", "m": "a materialized view: computed from other tables"}
+
+
+def _relations(
+    found: Sequence[tuple[Any, ...]],
+    columns: Mapping[int, dict[str, Column]],
+    keys: Mapping[int, list[tuple[str, ...]]],
+) -> Catalog:
+    relations: dict[str, Relation] = {}
+    left_out: list[tuple[str, str]] = []
+    leaves: dict[int, list[tuple[Part, float]]] = {}
+    for _, schema, name, kind, root, pages, tuples, _, *written in found:
+        if kind == "r":
+            leaves.setdefault(root, []).append((Part(schema, name, pages, tuple(written)), tuples))
+    for oid, schema, name, kind, root, _, _, of_extension, *_ in found:
+        label = f"{schema}.{name}"
+        if of_extension:
+            left_out.append((label, "it belongs to an extension"))
+        elif kind in _LEFT_OUT:
+            left_out.append((label, _LEFT_OUT[kind]))
+        elif oid == root:
+            own = leaves.get(oid, [])
+            relations[label] = Relation(
+                schema, name, kind == "p", columns.get(oid, {}), keys.get(oid, []), [part for part, _ in own],
+                sum(_estimate(part, tuples, len(columns.get(oid, {}))) for part, tuples in own),
+            )  # fmt: skip
+    return Catalog(relations, left_out)
+
+
+def _estimate(part: Part, tuples: float, columns: int) -> int:
+    """What ANALYZE noted; before the first one a guess from pages and columns."""
+    if tuples >= 0 and (tuples or not part.pages):
+        return int(tuples)
+    return part.pages * max(1, 8000 // (28 + 12 * columns))
