@@ -5,15 +5,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('releases', '0003_domain_guard'),
+        ("releases", "0003_domain_guard"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='breakglass',
-            name='plan_version',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='releases.planversion'),
+            model_name="breakglass",
+            name="plan_version",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="releases.planversion"
+            ),
         ),
     ]
