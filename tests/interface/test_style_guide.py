@@ -142,7 +142,8 @@ class TestConfirm:
         yes = dialog.get_by_role("button", name="Deploy")
         assert yes.is_disabled()
         dialog.get_by_label("Type production to go on").fill("production")
-        with page.expect_request(lambda request: request.method == "POST"):
+        # A browser that is closed while it sends a form may wait for ever.
+        with page.expect_response(lambda response: response.request.method == "POST"):
             yes.click()
         assert sent == ["POST"]
 

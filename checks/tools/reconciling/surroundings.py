@@ -1,7 +1,7 @@
 """What is no row of a table: schema, extensions, sequences, large objects."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import LiteralString
 
 from checks.tools import digest, schema
@@ -23,10 +23,11 @@ def schema_differences(
 ) -> dict[Sort, list[str]]:
     """Names of objects that are missing, extra or changed in the target. Of a selection only what names a table."""
     missing, extra, changed = schema.differences(source, target)
-    kept: Callable[[str], bool] = lambda _: True  # noqa: E731
-    if options.tables or options.leave_out:
-        chosen = {label for label in labels if options.selects(label)}
-        kept = lambda name: _table_of(name) in chosen  # noqa: E731
+    chosen = {label for label in labels if options.selects(label)}
+
+    def kept(name: str) -> bool:
+        return not (options.tables or options.leave_out) or _table_of(name) in chosen
+
     return {
         "missing": list(filter(kept, missing)),
         "extra": list(filter(kept, extra)),
