@@ -63,6 +63,8 @@ keys: ## Print new keys and passwords for docker-compose.yml: make keys > .env
 
 lock: install-test ## Write the lock files anew from requirements/*.in
 	$(VENV)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+		--universal --python-version 3.11 requirements/installer.in -o requirements/installer.txt
+	$(VENV)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 		--universal --python-version 3.11 requirements/base.in -o requirements/base.txt
 	$(VENV)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 		--universal --python-version 3.11 -c requirements/base.txt requirements/test.in -o requirements/test.txt

@@ -1,12 +1,21 @@
 """Addresses of the whole site."""
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponseRedirect
+from django.templatetags.static import static
 from django.urls import include, path
 
 from config import health
 from config.api import api
 
+
+def icon(request: HttpRequest) -> HttpResponseRedirect:
+    """Browsers ask here for the icon of what is no page, such as a download or an answer of the API."""
+    return HttpResponseRedirect(static("icons/icon.svg"))
+
+
 urlpatterns = [
+    path("favicon.ico", icon, name="icon"),
     path("healthz", health.alive, name="alive"),
     path("healthz/ready", health.ready, name="ready"),
     path("accounts/", include("allauth.urls")),

@@ -4,6 +4,7 @@ Usage: python3 config/services/install.py base|test
 """
 
 import argparse
+import ast
 import hashlib
 import os
 import shutil
@@ -13,6 +14,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENV = ROOT / ".venv"
+PIP = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+LOCKED = ["--require-hashes", "--only-binary", ":all:"]
+SETTINGS_OF_UV = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "cert": "SSL_CERT_FILE",
+}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -31,6 +40,11 @@ def run(command: list[str], problem: str) -> None:
         raise InstallError(f"{problem}\n{done.stdout.strip()}")
 
 
+def succeeds(command: list[str], variables: dict[str, str] | None = None) -> bool:
+    environment = {**os.environ, **(variables or {})}
+    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+
+
 def make_environment() -> None:
     """Make .venv with a pip inside; an environment that a moved folder has broken is made anew."""
     if python().exists() and subprocess.run([str(python()), "-c", ""], check=False).returncode == 0:
@@ -45,7 +59,29 @@ def make_environment() -> None:
 
 
 def has_pip() -> bool:
-    return subprocess.run([str(python()), "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
+    return succeeds([str(python()), "-m", "pip", "--version"])
+
+
+def install_by_uv(lock: Path) -> bool:
+    """Whether uv has installed the lock: three times as fast as pip, which does the work wherever uv cannot."""
+    if not succeeds([*PIP, *LOCKED, "-r", str(ROOT / "requirements" / "installer.txt")]):
+        return False
+    command = [str(VENV / "bin" / "uv"), "pip", "install", "--quiet", "--python", str(python()), "--compile-bytecode"]
+    return succeeds([*command, *LOCKED, "-r", str(lock)], settings_of_pip())
+
+
+def settings_of_pip() -> dict[str, str]:
+    """Where pip has been told to fetch from, in the words of uv."""
+    listed = subprocess.run([*PIP[:3], "config", "list"], capture_output=True, text=True, check=False).stdout
+    # The lock's hashes say what may be installed, whichever index has it.
+    found = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
+    for line in listed.splitlines():
+        key, _, value = line.partition("=")
+        name = SETTINGS_OF_UV.get(key.rpartition(".")[2])
+        if name and value:
+            separator = "," if name == "UV_FIND_LINKS" else " "
+            found[name] = separator.join(str(ast.literal_eval(value)).split())
+    return found
 
 
 def install(kind: str) -> None:
@@ -59,11 +95,8 @@ def install(kind: str) -> None:
     if not has_pip():
         run([str(python()), "-m", "ensurepip"], "pip cannot be put into .venv.")
     print(f"Installing {lock.relative_to(ROOT)} ...", flush=True)
-    command = [str(python()), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    run(
-        [*command, "--require-hashes", "--only-binary", ":all:", "-r", str(lock)],
-        "The requirements cannot be installed. Run the same command again when this is mended:",
-    )
+    if not install_by_uv(lock):
+        run([*PIP, *LOCKED, "-r", str(lock)], "The requirements cannot be installed. Run the same command again then:")
     (draft := stamp.with_suffix(".draft")).write_text(digest, encoding="ascii")
     draft.replace(stamp)
 

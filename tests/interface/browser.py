@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 #: What axe looks for.
@@ -41,6 +42,15 @@ def open_browser() -> Iterator[Browser]:
     finally:
         if before is None:
             del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+def barriers(page: Page) -> list[str]:
+    """What axe finds wrong, each with the first places. Telling of all that it found right takes half of its time."""
+    result = Axe().run(page, options={"runOnly": RULES, "resultTypes": ["violations"]})
+    return [
+        f"{rule['id']}: {', '.join(node['html'][:160] for node in rule['nodes'][:3])}"
+        for rule in result.response["violations"]
+    ]
 
 
 @dataclass

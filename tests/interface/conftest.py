@@ -54,6 +54,7 @@ def open_page(chromium: Browser, complaints: Complaints) -> Iterator[OpenPage]:
             viewport={"width": width, "height": 900},
             color_scheme=scheme,  # type: ignore[arg-type]
             java_script_enabled=scripts,
+            reduced_motion="reduce",
             locale="en",
         )
         context.set_default_timeout(PATIENCE)

@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.db import connections
 from django.test import Client
@@ -27,9 +26,8 @@ from releases.enums import Choice, EvidenceVerdict
 from releases.models import Release, User
 from tests.engine.support import check, run_section, start
 from tests.factories import CHECKS, answer, go_green, schedule, vote
-from tests.interface.browser import Complaints
+from tests.interface.browser import Complaints, barriers
 from tests.interface.conftest import OpenPage
-from tests.interface.test_style_guide import RULES
 from tests.kinds_deploy.local_server import LocalServer, Reply, serving
 from tests.monitoring.support import Watched, make_watched, record
 
@@ -149,11 +147,7 @@ def faults(page: Page, width: int, complaints: Complaints) -> list[str]:
     found = [f"the browser says: {text}" for text in complaints.texts]
     if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
         found.append(f"it is {wide} wide")
-    result = Axe().run(page, options={"runOnly": RULES})
-    return found + [
-        f"{rule['id']}: {', '.join(node['html'][:120] for node in rule['nodes'][:3])}"
-        for rule in result.response["violations"]
-    ]
+    return found + barriers(page)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

@@ -117,3 +117,9 @@ def test_a_missing_key_stops_the_boot_where_none_may_be_made(tmp_path: Path) -> 
     done = settings_with(tmp_path, GONOGO_MAKE_KEYS="false")
     assert done.returncode != 0
     assert "SECRET_KEY is not set" in done.stderr
+
+
+def test_the_icon_is_found_where_browsers_ask_for_it(client: Client) -> None:
+    answer = client.get("/favicon.ico", follow=False)
+    assert answer.status_code == 302
+    assert answer["Location"].endswith(".svg")
