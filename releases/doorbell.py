@@ -24,6 +24,11 @@ def release_channel(release_id: UUID | str) -> str:
     return f"gonogo:release:{release_id}"
 
 
+def person_channel(user_id: int) -> str:
+    """Rung when a person may see less than before."""
+    return f"gonogo:person:{user_id}"
+
+
 def publish(channel: str, message: dict[str, Any]) -> bool:
     """Ring now. False where Redis did not hear; watchers then find out from PostgreSQL."""
     try:
@@ -40,3 +45,9 @@ def ring_release(release_id: UUID | str | None, topic: str) -> None:
         return
     channel = release_channel(release_id)
     transaction.on_commit(lambda: publish(channel, {"topic": topic}) and None, robust=True)
+
+
+def ring_person(user_id: int) -> None:
+    """After the commit, let the streams that this person follows ask whether they still may."""
+    channel = person_channel(user_id)
+    transaction.on_commit(lambda: publish(channel, {"topic": "roles"}) and None, robust=True)

@@ -1,13 +1,14 @@
-"""Who may see and do what. Everything is decided by memberships; nothing else opens a door.
+"""Who may see and do what. Everything about a release is decided by memberships; nothing else opens that door.
 
-``is_superuser`` and ``is_staff`` are not looked at here: they open the administration pages and nothing more.
+``is_superuser`` (who keeps this installation) sees who has an account and may name administrators. It shows no
+application and opens no gate.
 """
 
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 
 from releases.enums import Role
@@ -20,6 +21,12 @@ def visible_applications(user: User | AnonymousUser) -> QuerySet[Application]:
     if not isinstance(user, User) or not user.is_active:
         return Application.objects.none()
     return Application.objects.filter(pk__in=Membership.objects.filter(user=user).values("application"))
+
+
+def sees_still(user: User, application_id: int) -> bool:
+    """Whether this person, as they are now and not as they were when a page was opened, sees the application."""
+    held = Membership.objects.filter(user=user.pk, user__is_active=True, application=application_id)
+    return held.exists()
 
 
 def visible_releases(user: User | AnonymousUser) -> QuerySet[Release]:
@@ -52,6 +59,50 @@ def require(user: User | AnonymousUser, application: Application, *roles: Role) 
     if not roles_in(user, application) & set(roles):
         names = " or ".join(role.label.lower() for role in roles)
         raise NotAllowed(f"This needs the role {names} in {application}. Nothing was changed.")
+
+
+def administered_applications(user: User | AnonymousUser) -> QuerySet[Application]:
+    """The applications whose administrator this person is."""
+    if not isinstance(user, User) or not user.is_active:
+        return Application.objects.none()
+    held = Membership.objects.filter(user=user, role=Role.ADMINISTRATOR)
+    return Application.objects.filter(pk__in=held.values("application"))
+
+
+def able_administrators(application: Application) -> QuerySet[Membership]:
+    """Who can really administer it: an active person who is not merely invited."""
+    merely_invited = Q(user__invited_at__isnull=False, user__last_login__isnull=True)
+    held = Membership.objects.filter(application=application, role=Role.ADMINISTRATOR, user__is_active=True)
+    return held.exclude(merely_invited)
+
+
+def keeps_installation(user: User | AnonymousUser) -> bool:
+    """Whether this person was made by ``manage.py createsuperuser``: the way in when every administrator is gone."""
+    return isinstance(user, User) and user.is_active and user.is_superuser
+
+
+def manages_people(user: User | AnonymousUser) -> bool:
+    """Whether the pages of people are for this person at all."""
+    return keeps_installation(user) or administered_applications(user).exists()
+
+
+def visible_people(user: User | AnonymousUser) -> QuerySet[User]:
+    """For an administrator: the people of their applications, and those without any role. For a keeper: everybody."""
+    if keeps_installation(user):
+        return User.objects.all()
+    mine = administered_applications(user)
+    if not mine.exists():
+        return User.objects.none()
+    held = Membership.objects.filter(user=OuterRef("pk"))
+    return User.objects.filter(Exists(held.filter(application__in=mine)) | ~Exists(held))
+
+
+def get_person_or_404(user: User | AnonymousUser, user_id: int) -> User:
+    """The account, if this person may see it; otherwise Http404, which does not tell whether it exists."""
+    try:
+        return visible_people(user).get(pk=user_id)
+    except User.DoesNotExist:
+        raise Http404("There is no such person, or none of their applications is yours to administer.") from None
 
 
 def get_application_or_404(user: User | AnonymousUser, slug: str) -> Application:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from releases.enums import Choice, ReleaseState
+from releases.enums import Choice, ReleaseState, Role
 
 Document = Mapping[str, Any]
 
@@ -53,6 +53,21 @@ def _build_running(document: Document) -> str:
     return f"{document['environment']} runs {after.get('version') or 'a build that nobody can name'}"
 
 
+def _role(document: Document) -> str:
+    station = f" for {document['station'].replace('-', ' ')}" if document.get("station") else ""
+    return f"{Role(document['role']).label.lower()}{station}"
+
+
+def _application_changed(document: Document) -> str:
+    before, after = document["before"], document["after"]
+    said = [f"{name.replace('_', ' ')} from “{before[name]}” to “{after[name]}”" for name in sorted(after)]
+    return f"Changed {', '.join(said)}"
+
+
+def _because(document: Document) -> str:
+    return f": “{document['reason']}”" if document.get("reason") else ""
+
+
 _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "run.started": _run_started,
     "run.ended": _run_ended,
@@ -71,4 +86,16 @@ _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "release.went_live": _state,
     "release.rolled_back": _state,
     "environment.build_running": _build_running,
+    "application.created": lambda document: f"The application {document['name']} was made",
+    "application.changed": _application_changed,
+    "application.plan_folder_moved": lambda document: f"The plan's files stand in {document['after']}",
+    "plan.published": lambda document: f"Plan v{document['number']} was published",
+    "member.added": lambda document: f"{document['name']} became {_role(document)}",
+    "member.removed": lambda document: f"{document['name']} is no longer {_role(document)}",
+    "user.created": lambda document: f"An account was made for {document['email']}",
+    "user.invited": lambda document: f"{document['name']} was invited at {document['email']}",
+    "user.invited_again": lambda document: f"{document['name']} was invited again; older links ended",
+    "user.accepted": lambda document: f"{document['name']} accepted and chose a password",
+    "user.deactivated": lambda document: f"{document['name']} was deactivated{_because(document)}",
+    "user.reactivated": lambda document: f"{document['name']} was reactivated",
 }

@@ -1,17 +1,22 @@
-"""An application, the versions of its plan, and who does what in it."""
+"""An application, and the versions of its plan. Who does what in it stands in ``releases.domain.membership``."""
 
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from django.db import IntegrityError, transaction
 
 from releases import permissions
 from releases.domain import ledger
-from releases.domain.approval import refresh
-from releases.enums import ReleaseState, Role
+from releases.domain.membership import add_member as add_member
+from releases.domain.membership import remove_member as remove_member
+from releases.enums import Role
 from releases.errors import DomainError, NotAllowed
-from releases.models import Application, Environment, Membership, PlanVersion, Release, User
+from releases.models import Application, Environment, Membership, PlanVersion, User
 
+#: What a slug may be: it stands in addresses and in the plan. "new" is the page that makes one.
+SLUG: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+TAKEN_BY_PAGES: Final = frozenset({"new"})
 PlanListener = Callable[[PlanVersion], None]
 _plan_listeners: list[PlanListener] = []
 
@@ -33,9 +38,20 @@ def create_application(
     """
     if actor is not None and not (actor.is_active and (actor.is_superuser or _administers(actor))):
         raise NotAllowed("This needs the role administrator in some application. Nothing was changed.")
-    if Application.objects.filter(slug=slug).exists():
-        raise DomainError(f"There is an application {slug!r} already. Nothing was changed.", field="slug")
-    application = Application.objects.create(slug=slug, name=name, description=description, plan_folder=plan_folder)
+    if not SLUG.fullmatch(slug) or slug in TAKEN_BY_PAGES:
+        raise DomainError(
+            "A slug begins with a small letter or digit and holds small letters, digits, - and _, 60 at most; “new” is "
+            "taken. Nothing was changed.",
+            field="slug",
+        )
+    _check_name(name)
+    try:
+        with transaction.atomic():
+            application = Application.objects.create(
+                slug=slug, name=name.strip(), description=description, plan_folder=plan_folder.strip()
+            )
+    except IntegrityError as error:
+        raise DomainError(f"There is an application {slug!r} already. Nothing was changed.", field="slug") from error
     if actor is not None:
         Membership.objects.create(application=application, user=actor, role=Role.ADMINISTRATOR)
     ledger.append(
@@ -45,6 +61,39 @@ def create_application(
         application=application,
         document={"slug": slug, "name": name, "administrator": str(actor) if actor else None},
     )
+    return application
+
+
+def _check_name(name: str) -> None:
+    if not name.strip():
+        raise DomainError("An application has a name that people read. Nothing was changed.", field="name")
+
+
+@transaction.atomic
+def change_application(
+    *, application: Application, name: str, description: str, plan_folder: str, actor: User
+) -> Application:
+    """Change what people read about an application, and where its plan's files stand. The slug stays for ever."""
+    permissions.require(actor, application, Role.ADMINISTRATOR)
+    _check_name(name)
+    locked = Application.objects.select_for_update(no_key=True).get(pk=application.pk)
+    wanted = {"name": name.strip(), "description": description.strip(), "plan_folder": plan_folder.strip()}
+    before = {field: getattr(locked, field) for field in wanted}
+    changed = {field for field in wanted if wanted[field] != before[field]}
+    if changed:
+        Application.objects.filter(pk=application.pk).update(**wanted)
+        ledger.append(
+            action="application.changed",
+            actor=actor,
+            subject=locked,
+            application=locked,
+            document={
+                "before": {field: before[field] for field in sorted(changed)},
+                "after": {field: wanted[field] for field in sorted(changed)},
+            },
+        )
+    for field, value in wanted.items():
+        setattr(application, field, value)
     return application
 
 
@@ -122,62 +171,3 @@ def _sync_environments(application: Application, declared: dict[str, dict[str, A
     for name, section in declared.items():
         values = {"tier": section["tier"], "url": section["url"], "queue": section["queue"]}
         Environment.objects.update_or_create(application=application, name=name, defaults=values)
-
-
-@transaction.atomic
-def add_member(
-    *, application: Application, user: User, role: Role, actor: User | None, station: str = ""
-) -> Membership:
-    """Give a person a role; an approver also needs a station. Nobody gives a role to themselves.
-
-    ``actor`` None: the program's own set-up.
-    """
-    if actor is not None:
-        permissions.require(actor, application, Role.ADMINISTRATOR)
-        if actor.pk == user.pk:
-            raise NotAllowed("Nobody gives a role to themselves; ask another administrator. Nothing was changed.")
-    if role == Role.APPROVER and not station:
-        raise DomainError("An approver speaks for a station; name it. Nothing was changed.", field="station")
-    if role != Role.APPROVER and station:
-        raise DomainError("Only an approver speaks for a station. Nothing was changed.", field="station")
-    try:
-        with transaction.atomic():
-            membership = Membership.objects.create(application=application, user=user, role=role, station=station)
-    except IntegrityError as error:
-        if "membership_once" not in str(error):
-            raise
-        raise DomainError(f"{user} has this role already. Nothing was changed.", field="user") from error
-    _tell("member.added", membership, actor)
-    return membership
-
-
-@transaction.atomic
-def remove_member(*, membership: Membership, actor: User | None) -> None:
-    """Take a role away. Votes of this person for this station no longer count. The last administrator stays."""
-    application = Application.objects.select_for_update(no_key=True).get(pk=membership.application_id)
-    if actor is not None:
-        permissions.require(actor, application, Role.ADMINISTRATOR)
-    administrators = Membership.objects.filter(application=application, role=Role.ADMINISTRATOR)
-    if membership.role == Role.ADMINISTRATOR and administrators.count() < 2:
-        raise DomainError(f"{application} needs an administrator; name another one first. Nothing was changed.")
-    _tell("member.removed", membership, actor)
-    if not Membership.objects.filter(pk=membership.pk).delete()[0]:
-        raise DomainError("This role was taken away already. Nothing was changed.")
-    approved = Release.objects.filter(application=application, state=ReleaseState.APPROVED)
-    for release in approved.order_by("pk"):
-        refresh(release=release)
-
-
-def _tell(action: str, membership: Membership, actor: User | None) -> None:
-    ledger.append(
-        action=action,
-        actor=actor,
-        subject=membership,
-        application=membership.application,
-        document={
-            "user": membership.user_id,
-            "name": str(membership.user),
-            "role": membership.role,
-            "station": membership.station,
-        },
-    )

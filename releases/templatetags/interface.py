@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from releases import request_id
+from releases import permissions, request_id
 from releases.templatetags import interface_charts as charts
 from releases.templatetags import interface_figures as figures
 from releases.templatetags import interface_format as write
@@ -375,6 +375,12 @@ def navigation(context: template.Context, current: str) -> dict[str, Any]:
         except NoReverseMatch:
             continue
     return {"links": links, "current": current}
+
+
+@register.simple_tag(takes_context=True)
+def manages_people(context: template.Context) -> bool:
+    """Whether the pages of people are for the person who looks."""
+    return permissions.manages_people(context["request"].user)
 
 
 @register.simple_tag

@@ -185,6 +185,15 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "broken": Look("Broken", "nogo", "alert"),
         "unchecked": Look("Not checked", "idle", "question"),
     },
+    "account": {
+        "active": Look("Active", "go", "check"),
+        "invited": Look("Invited", "live", "clock"),
+        "inactive": Look("Inactive", "idle", "stop"),
+    },
+    "factor": {
+        "set": Look("Set", "go", "lock"),
+        "missing": Look("Not set", "idle", "dash"),
+    },
     "mark": {
         "break_glass": Look("Break-glass", "hold", "bolt"),
         "freeze": Look("Change freeze", "hold", "pause"),

@@ -1,20 +1,64 @@
 """Pages of applications: what they are, where they run, who may do what, and the versions of their plans."""
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
 
+from releases.domain import application as applications
 from releases.enums import Role
+from releases.errors import DomainError
+from releases.forms.application import ApplicationForm, NewApplicationForm
 from releases.models import PlanVersion
-from releases.permissions import get_application_or_404, roles_in, visible_applications
+from releases.people import person
+from releases.people_queries import history_of_application
+from releases.permissions import get_application_or_404, manages_people, roles_in, visible_applications
+from releases.views.acting import refuse
+from releases.views.membership import administered
 
 
 @login_required
 @require_GET
 def application_list(request: HttpRequest) -> HttpResponse:
-    applications = visible_applications(request.user).prefetch_related("environments")
-    return render(request, "releases/application/list.html", {"applications": applications})
+    context = {
+        "applications": visible_applications(request.user).prefetch_related("environments"),
+        "may_create": manages_people(request.user),
+    }
+    return render(request, "releases/application/list.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    if not manages_people(request.user):
+        if not visible_applications(request.user).exists():
+            raise Http404("There is no such page, or you have no role in an application.")
+        raise PermissionDenied("Applications are made by the administrators of others, and by who keeps the program.")
+    form = NewApplicationForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = applications.create_application(actor=person(request), **form.cleaned_data)
+            return redirect("releases:application", made.slug)
+        except DomainError as error:
+            refuse(form, error)
+    return render(request, "releases/application/edit.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def edit(request: HttpRequest, slug: str) -> HttpResponse:
+    application = administered(request, slug)
+    now = {name: getattr(application, name) for name in ("name", "description", "plan_folder")}
+    form = ApplicationForm(request.POST or None, initial=now)
+    if request.method == "POST" and form.is_valid():
+        try:
+            applications.change_application(application=application, actor=person(request), **form.cleaned_data)
+            return redirect("releases:application", slug)
+        except DomainError as error:
+            refuse(form, error)
+    context = {"application": application, "form": form}
+    return render(request, "releases/application/edit.html", context, status=422 if form.errors else 200)
 
 
 @login_required
@@ -35,7 +79,8 @@ def detail(request: HttpRequest, slug: str) -> HttpResponse:
         "members": application.memberships.select_related("user").order_by("user__name", "role"),
         "is_administrator": Role.ADMINISTRATOR in roles,
         "may_adopt": bool({Role.RELEASE_MANAGER, Role.ADMINISTRATOR} & roles),
-        "may_publish": bool({Role.ENGINEER, Role.RELEASE_MANAGER, Role.ADMINISTRATOR} & roles),
+        "may_publish": bool({Role.RELEASE_MANAGER, Role.ADMINISTRATOR} & roles),
+        "history": history_of_application(person(request), application),
     }
     return render(request, "releases/application/detail.html", context)
 

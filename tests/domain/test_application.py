@@ -21,6 +21,49 @@ def test_its_maker_becomes_its_administrator(team: Team) -> None:
         applications.create_application(slug="shop", name="Shop", actor=team.administrator)
 
 
+@pytest.mark.parametrize("slug", ["", "new", "Shop", "-shop", "a b", "x" * 61])
+def test_a_slug_that_no_plan_or_page_can_name_is_refused(team: Team, slug: str) -> None:
+    with pytest.raises(DomainError, match="A slug begins with") as refusal:
+        applications.create_application(slug=slug, name="Shop", actor=team.administrator)
+    assert refusal.value.field == "slug"
+
+
+def test_a_name_is_asked_for(application: Application, team: Team) -> None:
+    with pytest.raises(DomainError, match="has a name") as refusal:
+        applications.create_application(slug="shop", name=" ", actor=team.administrator)
+    assert refusal.value.field == "name"
+    with pytest.raises(DomainError, match="has a name"):
+        applications.change_application(
+            application=application, name="", description="", plan_folder="", actor=team.administrator
+        )
+
+
+def test_its_administrator_changes_what_people_read_and_the_ledger_tells_what(
+    application: Application, team: Team
+) -> None:
+    facts = {"name": "Shop", "description": "Sells.", "plan_folder": "/srv/shop"}
+    before = application.name
+    applications.change_application(application=application, actor=team.administrator, **facts)
+    application.refresh_from_db()
+    assert (application.name, application.description, application.plan_folder) == ("Shop", "Sells.", "/srv/shop")
+    told = LedgerEntry.objects.filter(action="application.changed").get().document
+    assert (told["before"]["name"], told["after"]) == (before, facts)
+    applications.change_application(application=application, actor=team.administrator, **facts)
+    assert LedgerEntry.objects.filter(action="application.changed").count() == 1
+
+
+def test_nobody_else_changes_it(application: Application, team: Team) -> None:
+    elsewhere = applications.create_application(slug="other", name="Other", actor=team.administrator)
+    stranger = UserFactory()
+    applications.add_member(application=elsewhere, user=stranger, role=Role.ADMINISTRATOR, actor=team.administrator)
+    others = [person for person in team.everybody if person != team.administrator]
+    for person in (*others, stranger, UserFactory(is_superuser=True)):
+        with pytest.raises(NotAllowed, match="role administrator"):
+            applications.change_application(
+                application=application, name="Mine", description="", plan_folder="/", actor=person
+            )
+
+
 def test_only_an_administrator_or_the_keeper_of_the_installation_makes_one(team: Team) -> None:
     for person in (UserFactory(), team.manager, UserFactory(is_superuser=True, is_active=False)):
         with pytest.raises(NotAllowed, match="role administrator"):

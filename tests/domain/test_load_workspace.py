@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from checks.publishing import publish
+from releases.domain.membership import remove_member
 from releases.models import Application, Membership, PlanVersion, User
 from tests.factories import MINIMAL_PLAN
 
@@ -71,6 +72,26 @@ def test_a_plan_that_a_person_published_is_not_undone_by_the_next_start(tmp_path
     published = publish(application=Application.objects.get(slug="pretalx"), text=text, author=manager)
     assert load(tmp_path, examples) == ""
     assert Application.objects.get(slug="pretalx").current_plan == published
+
+
+def test_a_role_that_was_taken_away_is_not_given_again_by_the_next_start(tmp_path: Path, examples: Path) -> None:
+    load(tmp_path, examples)
+    administrator = User.objects.get(email="administrator@gonogo.example")
+    remove_member(membership=Membership.objects.get(user__email="viewer@gonogo.example"), actor=administrator)
+    load(tmp_path, examples)
+    assert not Membership.objects.filter(user__email="viewer@gonogo.example").exists()
+
+
+def test_a_plan_folder_that_a_person_chose_stays_until_it_is_gone(tmp_path: Path, examples: Path) -> None:
+    load(tmp_path, examples)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    Application.objects.update(plan_folder=str(elsewhere))
+    load(tmp_path, examples)
+    assert Application.objects.get().plan_folder == str(elsewhere)
+    elsewhere.rmdir()
+    load(tmp_path, examples)
+    assert Application.objects.get().plan_folder == str(examples / "pretalx")
 
 
 def test_a_password_that_a_person_changed_is_left_alone(tmp_path: Path, examples: Path) -> None:

@@ -30,6 +30,23 @@ ENDED = {"state": "passed", "summary": "Restored in 4 s.", "error": ""}
         ("environment.build_running", {"environment": "staging", "after": {"version": "1.1"}}, "Staging runs 1.1"),
         ("evidence.recorded", {"summary": "Looked at it."}, "Looked at it."),
         ("freeze.lifted", {}, "Freeze lifted"),
+        (
+            "member.added",
+            {"name": "Nia", "role": "approver", "station": "release-management"},
+            "Nia became approver for release management",
+        ),
+        ("member.removed", {"name": "Nia", "role": "viewer", "station": ""}, "Nia is no longer viewer"),
+        ("user.invited", {"name": "Nia", "email": "nia@example.org"}, "Nia was invited at nia@example.org"),
+        ("user.invited_again", {"name": "Nia"}, "Nia was invited again; older links ended"),
+        ("user.accepted", {"name": "Nia"}, "Nia accepted and chose a password"),
+        ("user.deactivated", {"name": "Nia", "reason": "Left."}, "Nia was deactivated: “Left.”"),
+        ("user.reactivated", {"name": "Nia"}, "Nia was reactivated"),
+        ("application.created", {"name": "Shop"}, "The application Shop was made"),
+        (
+            "application.changed",
+            {"before": {"plan_folder": "/a"}, "after": {"plan_folder": "/b"}},
+            "Changed plan folder from “/a” to “/b”",
+        ),
     ],
 )
 def test_an_entry_is_told_in_words(action: str, document: dict[str, Any], words: str) -> None:

@@ -17,7 +17,7 @@ from releases.domain import application as applications
 from releases.domain import ledger
 from releases.enums import Role
 from releases.errors import DomainError
-from releases.models import Application, Membership, User
+from releases.models import Application, LedgerEntry, Membership, User
 
 EXAMPLES = {"thinkincoin": "ThinkInCoin", "pretalx": "pretalx"}
 DOMAIN = "gonogo.example"
@@ -63,16 +63,24 @@ class Command(BaseCommand):
             if not application.plan_versions.exists():
                 raise CommandError(f"The plan of {slug} could not be published: {error.message}") from error
         for user, role, station in people:
-            present = Membership.objects.filter(application=application, user=user, role=role, station=station)
-            if not present.exists():
+            if user.is_active and not _was_given(application, user, role, station):
                 applications.add_member(application=application, user=user, role=role, station=station, actor=None)
+
+
+def _was_given(application: Application, user: User, role: Role, station: str) -> bool:
+    """Whether this person has the role, or had it: what an administrator took away is not given again."""
+    if Membership.objects.filter(application=application, user=user, role=role, station=station).exists():
+        return True
+    given = LedgerEntry.objects.filter(application_id=application.pk, action="member.added")
+    return given.filter(document__user=user.pk, document__role=role, document__station=station).exists()
 
 
 def _application(slug: str, name: str, folder: Path) -> Application:
     application = Application.objects.filter(slug=slug).first()
     if application is None:
         return applications.create_application(slug=slug, name=name, plan_folder=str(folder), actor=None)
-    if application.plan_folder != str(folder):
+    # Somebody may have put its files elsewhere; they are looked for here again only where they are gone from there.
+    if application.plan_folder != str(folder) and not Path(application.plan_folder or folder / "-").is_dir():
         applications.move_plan_folder(application=application, folder=str(folder), actor=None)
     return application
 
