@@ -9,8 +9,10 @@ from django.views.decorators.http import require_GET
 
 from checks import log_reading, streams
 from checks.models import Run
+from releases.doorbell import person_channel
+from releases.listening import while_allowed
 from releases.models import User
-from releases.permissions import visible_applications
+from releases.permissions import sees_still, visible_applications
 from releases.views.streaming import stream as streaming
 
 
@@ -30,9 +32,12 @@ async def stream(request: HttpRequest, number: int) -> HttpResponseBase:
         return HttpResponseForbidden("Log in to follow this log.")
     run = await sync_to_async(visible_run)(user, number)
     seen = streams.parse_place(request.headers.get("Last-Event-ID") or request.GET.get("after"))
-    response = StreamingHttpResponse(
-        streams.follow(run.id, run.log_channel, seen), content_type="text/event-stream; charset=utf-8"
+    frames = while_allowed(
+        streams.follow(run.id, run.log_channel, seen),
+        person_channel(user.pk),
+        lambda: sees_still(user, run.application_id),
     )
+    response = StreamingHttpResponse(frames, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-cache, no-transform"
     response["X-Accel-Buffering"] = "no"
     return response

@@ -8,7 +8,7 @@ Whatever the doorbell did not deliver (a gap, a lost ring, Redis away) is read f
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -239,7 +239,7 @@ class _Watcher:
         self.stream.leave(self.queue)
 
 
-async def follow(run_id: UUID, channel: str, seen: Place) -> AsyncIterator[bytes]:
+async def follow(run_id: UUID, channel: str, seen: Place) -> AsyncGenerator[bytes, None]:
     """All lines after ``seen``, in order, each once, until the log is sealed. Heartbeats keep the line open.
 
     A watcher that comes back after another attempt began gets that attempt from its first line.

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -124,7 +124,33 @@ def event(data: str, *, name: str = "", event_id: str = "") -> bytes:
     return (head + "".join(f"data: {line}\n" for line in data.split("\n")) + "\n").encode()
 
 
-async def topics(channel: str) -> AsyncIterator[bytes]:
+async def while_allowed(
+    frames: AsyncGenerator[bytes, None], channel: str, allowed: Callable[[], bool]
+) -> AsyncGenerator[bytes, None]:
+    """Pass on ``frames`` until ``allowed`` says no: asked after each ring of ``channel``, before anything more is sent.
+
+    ``channel`` is the person's: a role that was taken away or an account that ended silences what is open already.
+    """
+    rung = asyncio.Event()
+
+    def listener(_ring: dict[str, Any] | None) -> None:
+        rung.set()
+
+    bell = Bell.of_this_loop()
+    bell.listen(channel, listener)
+    try:
+        async for frame in frames:
+            if rung.is_set():
+                rung.clear()
+                if not await read_database(allowed):
+                    return
+            yield frame
+    finally:
+        bell.leave(channel, listener)
+        await frames.aclose()
+
+
+async def topics(channel: str) -> AsyncGenerator[bytes, None]:
     """Follow a release: one event for each topic rung, several rings of a moment folded into one."""
     rung: set[str] = set()
     wake = asyncio.Event()

@@ -22,18 +22,20 @@ from releases.domain import deploy as deploys
 from releases.domain import gate as gates
 from releases.domain import pack
 from releases.domain import release as releases
-from releases.doorbell import release_channel
+from releases.doorbell import person_channel, release_channel
 from releases.enums import ReleaseState, Role
 from releases.errors import DomainError
 from releases.forms.release import ReasonForm, ReleaseForm, WindowForm
-from releases.listening import topics
+from releases.listening import topics, while_allowed
 from releases.models import Release
 from releases.paging import page_of
 from releases.people import person
-from releases.permissions import get_release_or_404, roles_in, visible_applications
+from releases.permissions import get_release_or_404, roles_in, sees_still, visible_applications
 from releases.views import showing
 from releases.views.acting import act, refuse
 
+#: Where a launch is ahead: the first one, or another try after a deploy that stopped. People may vote here.
+_ASKING = (ReleaseState.DRAFT, ReleaseState.REHEARSING, ReleaseState.APPROVED, ReleaseState.FAILED)
 BOARD_TOPICS = "run evidence vote state risk window waiver poll plan changed"
 
 
@@ -127,6 +129,7 @@ def _board(request: HttpRequest, release: Release, gate: gates.Gate) -> dict[str
         "highest": max(gate.risks, key=lambda position: position.score, default=None),
         "facts": showing.facts(release, gate),
         "before_launch": release.state in (ReleaseState.DRAFT, ReleaseState.REHEARSING, ReleaseState.APPROVED),
+        "asks_the_gate": release.state in _ASKING,
         "newer_plan": queries.newer_plan(release),
         "history": queries.history(release),
         **_permitted(release, gate, roles),
@@ -136,7 +139,8 @@ def _board(request: HttpRequest, release: Release, gate: gates.Gate) -> dict[str
 def _permitted(release: Release, gate: gates.Gate, roles: frozenset[Role]) -> dict[str, bool]:
     """Which buttons stand on the board. Each verb asks again."""
     manager = Role.RELEASE_MANAGER in roles
-    preparing = release.state in (ReleaseState.REHEARSING, ReleaseState.APPROVED)
+    before = release.state in (ReleaseState.REHEARSING, ReleaseState.APPROVED)
+    preparing = before or release.state == ReleaseState.FAILED
     rescued = any(glasses.opens(glass, release, timezone.now()) for glass in gate.break_glass)
     return {
         "is_manager": manager,
@@ -149,8 +153,10 @@ def _permitted(release: Release, gate: gates.Gate, roles: frozenset[Role]) -> di
         "may_schedule": manager and (preparing or release.state == ReleaseState.DRAFT),
         "may_open_poll": manager and preparing and release.poll_opened_at is None,
         "may_vote": Role.APPROVER in roles and preparing and release.poll_opened_at is not None,
-        "may_deploy": manager and preparing and (gate.may_launch or rescued),
-        "shows_deploy": manager and preparing,
+        # After a deploy that stopped, the next try is started on the page of its run, where the step is chosen.
+        "may_deploy": manager and before and (gate.may_launch or rescued),
+        "shows_deploy": manager and before,
+        "may_use_plan": manager and (before or release.state == ReleaseState.DRAFT),
         "may_roll_back": manager and release.state in (
             ReleaseState.WATCHING, ReleaseState.LIVE, ReleaseState.FAILED, ReleaseState.UNKNOWN
         ),
@@ -169,9 +175,10 @@ async def events(request: HttpRequest, release_id: str) -> HttpResponseBase:
     if not user.is_authenticated:
         return HttpResponseForbidden("Log in to follow this release.")
     release = await sync_to_async(get_release_or_404)(user, release_id)
-    response = StreamingHttpResponse(
-        topics(release_channel(release.pk)), content_type="text/event-stream; charset=utf-8"
+    frames = while_allowed(
+        topics(release_channel(release.pk)), person_channel(user.pk), lambda: sees_still(user, release.application_id)
     )
+    response = StreamingHttpResponse(frames, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-cache, no-transform"
     response["X-Accel-Buffering"] = "no"
     return response

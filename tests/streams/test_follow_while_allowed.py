@@ -1,0 +1,83 @@
+"""What is open already goes silent when a role is taken away, or the account ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.test import AsyncClient
+from django.urls import reverse
+
+from releases.domain import user as users
+from releases.domain.membership import remove_member
+from releases.doorbell import ring_release
+from releases.enums import Role
+from releases.models import User
+from tests.factories import make_application, make_release, member
+from tests.streams.writer import Writer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def take_away(viewer: User, administrator: User) -> None:
+    remove_member(membership=viewer.memberships.get(), actor=administrator)
+
+
+def deactivate(viewer: User, administrator: User) -> None:
+    users.deactivate(user=viewer, actor=administrator, reason="Left.")
+
+
+async def opened(user: User, address: str) -> AsyncIterator[bytes]:
+    client = AsyncClient()
+    await client.aforce_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    answer: Any = await client.get(address)
+    assert answer.status_code == 200
+    frames: AsyncIterator[bytes] = answer.streaming_content
+    return frames
+
+
+async def until(frames: AsyncIterator[bytes], text: str) -> None:
+    async with asyncio.timeout(8):
+        async for frame in frames:
+            if text.encode() in frame:
+                return
+    raise AssertionError(f"The stream ended before {text!r}.")
+
+
+async def rest(frames: AsyncIterator[bytes]) -> bytes:
+    async with asyncio.timeout(20):
+        return b"".join([frame async for frame in frames])
+
+
+@pytest.mark.parametrize("deed", [take_away, deactivate])
+async def test_the_log_and_the_board_go_silent_for_this_person_only(deed: Callable[[User, User], None]) -> None:
+    writer = await sync_to_async(Writer.begin)()
+    application = await sync_to_async(lambda: writer.run.application)()
+    viewer = await sync_to_async(member)(application, Role.VIEWER)
+    other = await sync_to_async(member)(application, Role.AUDITOR)
+    administrator = await sync_to_async(member)(application, Role.ADMINISTRATOR)
+    address = reverse("checks:log_stream", args=[writer.run.number])
+    theirs, others = await opened(viewer, address), await opened(other, address)
+    await sync_to_async(writer.lines)("before")
+    await until(theirs, "before")
+    await until(others, "before")
+    await sync_to_async(deed)(viewer, administrator)
+    await asyncio.sleep(0.3)  # the ring is on its way to this process
+    await sync_to_async(writer.lines)("after")
+    await until(others, "after")
+    assert b"after" not in await rest(theirs)
+
+
+async def test_the_events_of_a_release_end_with_the_role() -> None:
+    release = await sync_to_async(lambda: make_release(application=make_application()))()
+    viewer = await sync_to_async(member)(release.application, Role.VIEWER)
+    administrator = await sync_to_async(member)(release.application, Role.ADMINISTRATOR)
+    frames = await opened(viewer, reverse("releases:events", args=[release.pk]))
+    await until(frames, "event: changed")  # it listens now
+    await sync_to_async(ring_release)(release.pk, "vote")
+    await until(frames, "event: vote")
+    await sync_to_async(take_away)(viewer, administrator)
+    await asyncio.sleep(0.3)
+    await sync_to_async(ring_release)(release.pk, "risk")
+    assert b"risk" not in await rest(frames)
