@@ -269,7 +269,7 @@ def _votes_to_cast(user: User, stations: set[tuple[int, str]]) -> list[Task]:
         visible_releases(user).filter(
             application__in=applications,
             poll_opened_at__isnull=False,
-            state__in=[ReleaseState.REHEARSING, ReleaseState.APPROVED],
+            state__in=[ReleaseState.REHEARSING, ReleaseState.APPROVED, ReleaseState.FAILED],
         ).exclude(requester=user)[:50]
     )  # fmt: skip
     tasks = []

@@ -213,7 +213,7 @@ def open_poll(*, release: Release, actor: User) -> Release:
     """Ask the stations to vote. Needs a window: people vote on evidence that holds to the window's end."""
     locked = lock(release)
     permissions.require(actor, locked.application, Role.RELEASE_MANAGER)
-    require_state(locked, ReleaseState.REHEARSING, ReleaseState.APPROVED)
+    require_state(locked, ReleaseState.REHEARSING, ReleaseState.APPROVED, ReleaseState.FAILED)
     if locked.poll_opened_at is not None:
         raise DomainError("Votes were asked for already. Nothing was changed.")
     if locked.window_closes is None or locked.window_closes <= timezone.now():

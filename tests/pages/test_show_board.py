@@ -1,11 +1,15 @@
 """The board: what blocks, each a link; a fixed number of queries."""
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from releases.domain import deploy as deploys
+from releases.domain.gate import evaluate
+from releases.enums import ReleaseState
+from releases.errors import GateClosed
 from releases.models import Release
 from tests.factories import Team, answer, go_green, make_application, make_approved, make_release, make_team
 from tests.pages.test_open_pages import CHECKS, browser
@@ -45,6 +49,63 @@ def test_a_vote_over_older_evidence_is_shown_as_not_counting(team_and_release: t
     release = make_approved(release, team)
     go_green(release)
     assert "does not count" in page(browser(team.manager), release)
+
+
+@pytest.fixture
+def failed(team_and_release: tuple[Team, Release]) -> Release:
+    """Approved, launched, and stopped in the middle."""
+    team, release = team_and_release
+    release = make_approved(release, team)
+    with transaction.atomic():
+        deploys.authorise_deploy(release=release, actor=team.manager)
+    return deploys.deploy_failed(release=release, reason="A step stopped.")
+
+
+def test_after_a_deploy_that_stopped_it_tells_what_stands_against_another_try(
+    team_and_release: tuple[Team, Release], failed: Release
+) -> None:
+    team, _ = team_and_release
+    assert "every station voted for it" in page(browser(team.manager), failed)
+    go_green(failed)
+    text = page(browser(team.manager), failed)
+    assert "the evidence changed since it was given" in text
+    assert reverse("releases:window", args=[failed.pk]) in text
+    assert reverse("checks:deploy", args=[failed.pk]) not in text
+
+
+def test_after_a_deploy_that_stopped_people_vote_anew_from_the_board_and_the_retry_goes_through(
+    team_and_release: tuple[Team, Release], failed: Release
+) -> None:
+    team, _ = team_and_release
+    go_green(failed)
+    with pytest.raises(GateClosed, match="the evidence changed"), transaction.atomic():
+        deploys.authorise_deploy(release=failed, actor=team.manager)
+    address = reverse("releases:vote", args=[failed.pk])
+    for station, approver in team.approvers.items():
+        client = browser(approver)
+        assert f'href="{address}"' in page(client, failed)
+        assert "1 waits for you" in client.get(reverse("releases:waiting")).content.decode()
+        facts = {"station": station, "choice": "go", "comment": "", "manifest_digest": evaluate(failed).digest}
+        assert client.post(address, facts).status_code == 302
+        assert client.get(reverse("releases:waiting")).content.decode().strip() == ""
+    assert "3 of 3" in page(browser(team.viewer), failed)
+    with transaction.atomic():
+        deploys.authorise_deploy(release=failed, actor=team.manager)
+    failed.refresh_from_db()
+    assert failed.state == ReleaseState.DEPLOYING
+
+
+def test_after_a_deploy_by_break_glass_that_stopped_votes_can_be_asked_for(
+    team_and_release: tuple[Team, Release], failed: Release
+) -> None:
+    team, _ = team_and_release
+    Release.objects.filter(pk=failed.pk).update(poll_opened_at=None)
+    client = browser(team.manager)
+    address = reverse("releases:open_poll", args=[failed.pk])
+    assert f'action="{address}"' in page(client, failed)
+    client.post(address)
+    failed.refresh_from_db()
+    assert failed.poll_opened_at is not None
 
 
 def test_it_takes_as_many_queries_with_much_evidence_as_with_little(team_and_release: tuple[Team, Release]) -> None:
