@@ -7,6 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from releases.domain import application as applications
+from releases.domain.foresight import warnings_of
 from releases.enums import Role
 from releases.errors import DomainError
 from releases.forms.application import ApplicationForm, NewApplicationForm
@@ -90,4 +91,5 @@ def detail(request: HttpRequest, slug: str) -> HttpResponse:
 def plan_version(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     application = get_application_or_404(request.user, slug)
     plan = get_object_or_404(PlanVersion.objects.select_related("author"), application=application, number=number)
-    return render(request, "releases/application/plan.html", {"application": application, "plan": plan})
+    context = {"application": application, "plan": plan, "foreseen": warnings_of(plan.document)}
+    return render(request, "releases/application/plan.html", context)
