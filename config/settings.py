@@ -56,6 +56,19 @@ def _ledger_key(value: str) -> str:
     return value
 
 
+def _trusted_key(value: str) -> str:
+    try:
+        length = len(b64decode(value, validate=True))
+    except ValueError:
+        length = 0
+    if length != 32:
+        raise ImproperlyConfigured(
+            f"LEDGER_TRUSTED_KEYS must be the base64 of 32-byte Ed25519 public keys, with commas between; {value!r} is "
+            "none. Take each from the ledger page or the statement of a checkpoint of that time."
+        )
+    return value
+
+
 SECRET_KEY = _kept("SECRET_KEY", lambda: token_urlsafe(50))
 # Fernet keys, newest first: the first one encrypts, all of them decrypt.
 FIELD_ENCRYPTION_KEYS = [
@@ -66,6 +79,8 @@ FIELD_ENCRYPTION_KEYS = [
 BACKUP_KEYS = _backup_keys(_kept("BACKUP_KEYS", lambda: "k1:" + b64encode(token_bytes(32)).decode()))
 # Any 32 random bytes are an Ed25519 private key.
 LEDGER_SIGNING_KEY = _ledger_key(_kept("LEDGER_SIGNING_KEY", lambda: b64encode(token_bytes(32)).decode()))
+# Public keys (base64 of 32 bytes) of signing keys that were used before: what they signed still counts.
+LEDGER_TRUSTED_KEYS = [_trusted_key(key) for key in env.words("LEDGER_TRUSTED_KEYS")]
 
 # --- where things stand ----------------------------------------------------------------------------------------------
 

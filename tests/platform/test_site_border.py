@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -77,14 +78,13 @@ def test_it_locks_out_after_five_wrong_passwords(client: Client, db: None) -> No
     assert codes[-1] == 429
 
 
-def settings_with(tmp_path: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+OVER_HTTPS = "print(s.SESSION_COOKIE_SECURE, s.SECURE_HSTS_SECONDS, s.SECURE_SSL_REDIRECT, s.DEBUG, s.ALLOWED_HOSTS)"
+
+
+def settings_with(tmp_path: Path, deed: str = OVER_HTTPS, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Load the settings in a process of its own and print what a deployment over https would use."""
-    program = (
-        "from django.conf import settings as s;"
-        "print(s.SESSION_COOKIE_SECURE, s.SECURE_HSTS_SECONDS, s.SECURE_SSL_REDIRECT, s.DEBUG, s.ALLOWED_HOSTS)"
-    )
     return subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", f"from django.conf import settings as s;{deed}"],
         cwd=BASE_DIR,
         env={**os.environ, "GONOGO_HOME": str(tmp_path), "DJANGO_SETTINGS_MODULE": "config.settings", **variables},
         capture_output=True,
@@ -105,6 +105,7 @@ def test_http_leaves_cookies_usable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [("PUBLIC_URL", "go.example.org"), ("BACKUP_KEYS", "k1:short"), ("LEDGER_SIGNING_KEY", "x"), ("DEBUG", "perhaps"),
+     ("LEDGER_TRUSTED_KEYS", "c2hvcnQ="),
      ("EMAIL_URL", "pigeon://roof"), ("LOG_FORMAT", "xml"), ("RUN_HEARTBEAT_SECONDS", "29")],
 )  # fmt: skip
 def test_a_wrong_setting_stops_the_boot_and_is_named(tmp_path: Path, name: str, value: str) -> None:
@@ -123,3 +124,10 @@ def test_the_icon_is_found_where_browsers_ask_for_it(client: Client) -> None:
     answer = client.get("/favicon.ico", follow=False)
     assert answer.status_code == 302
     assert answer["Location"].endswith(".svg")
+
+
+def test_keys_that_signed_before_are_read_from_their_variable(tmp_path: Path) -> None:
+    keys = [b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
+    done = settings_with(tmp_path, "print(s.LEDGER_TRUSTED_KEYS)", LEDGER_TRUSTED_KEYS=", ".join(keys))
+    assert done.stdout.splitlines() == [str(keys)], done.stderr
+    assert settings_with(tmp_path, "print(s.LEDGER_TRUSTED_KEYS)").stdout.splitlines() == ["[]"]

@@ -113,7 +113,7 @@ def public_key_text() -> str:
 
 def trusted_keys() -> dict[str, bytes]:
     """The public keys whose checkpoints count, by their fingerprint: today's and settings.LEDGER_TRUSTED_KEYS."""
-    keys = [public_key_text(), *getattr(settings, "LEDGER_TRUSTED_KEYS", [])]
+    keys = [public_key_text(), *settings.LEDGER_TRUSTED_KEYS]
     raw = [b64decode(key) for key in keys]
     return {key_fingerprint(key): key for key in raw}
 
