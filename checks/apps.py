@@ -11,9 +11,10 @@ class ChecksConfig(AppConfig):
         """Discover the kinds (a broken one stops the boot), and tell the domain what runs mean for its gate."""
         from checks import queries, system_checks
         from checks.kinds.base import discover
-        from releases.domain import gate
+        from releases.domain import environment, gate
 
         discover()
         system_checks.register()
         gate.register_source(queries.blockers, bulk=queries.blockers_of)
         gate.register_activity(queries.activities)
+        environment.register_occupant(queries.occupant)

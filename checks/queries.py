@@ -12,7 +12,7 @@ from checks.enums import ACTIVE_STATES, RunState
 from checks.models import Run
 from releases.domain.gate import Blocker
 from releases.enums import GateVerdict
-from releases.models import ChecklistItem, Release
+from releases.models import ChecklistItem, Environment, Release
 
 _HOLDING: Final = (*ACTIVE_STATES, RunState.UNKNOWN)
 
@@ -52,6 +52,12 @@ def activities(releases: Sequence[Release]) -> Mapping[UUID, Iterable[tuple[str,
         assert release_id is not None
         found[release_id].add((section, environment_id))
     return found
+
+
+def occupant(environment: Environment) -> str:
+    """The deploy or rollback that changes an environment now, for people; empty where there is none."""
+    run = Run.objects.filter(environment=environment, exclusive=True, state__in=ACTIVE_STATES).first()
+    return f"Run #{run.number} ({run.kind}) is under way" if run is not None else ""
 
 
 def _holder(run: Run) -> Blocker:

@@ -1,6 +1,7 @@
 """What runs where, and the secrets that it needs."""
 
 import re
+from collections.abc import Callable
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -9,11 +10,14 @@ from django.utils import timezone
 
 from releases import permissions
 from releases.domain import ledger
-from releases.enums import Role
-from releases.errors import DomainError
+from releases.enums import ReleaseState, Role
+from releases.errors import DomainError, StateChanged
 from releases.models import Application, Environment, Release, Secret, User
 
 SHORTEST_SECRET = 6
+#: Says what changes an environment now ("Run #12 (rollback) is under way"), or nothing.
+Occupant = Callable[[Environment], str]
+_occupants: list[Occupant] = []
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -70,7 +74,8 @@ def adopt_build(
 ) -> Environment:
     """A person attests what runs in an environment already, where the program did not put it there.
 
-    For production by a release manager; elsewhere by an engineer as well.
+    For production by a release manager; elsewhere by an engineer as well. Refused while a deploy or rollback is under
+    way there.
     """
     if actor is not None:
         engineers = () if environment.is_production else (Role.ENGINEER,)
@@ -83,10 +88,31 @@ def adopt_build(
         raise DomainError("Name the version that runs there. Nothing was changed.", field="version")
     if not reason.strip():
         raise DomainError("Say how you know what runs there. Nothing was changed.", field="reason")
+    _check_untouched(environment)
     known = Release.objects.filter(application=environment.application_id, build_digest=build_digest)
     release = known.order_by("-created_at").first()
     _set(environment, "environment.build_adopted", actor, release, version.strip(), build_digest, {"reason": reason})
     return environment
+
+
+def register_occupant(occupant: Occupant) -> None:
+    """Ask this as well before a person says what runs somewhere."""
+    if occupant not in _occupants:
+        _occupants.append(occupant)
+
+
+def _check_untouched(environment: Environment) -> None:
+    """Refuse while the program itself changes what runs there: it will say so, or that nobody knows."""
+    # Held until the end of the transaction, as each change of what runs there holds it.
+    Environment.objects.select_for_update(no_key=True).get(pk=environment.pk)
+    deploying = Release.objects.filter(target_environment=environment, state=ReleaseState.DEPLOYING).first()
+    found = [f"{deploying} is being deployed"] if deploying else []
+    found += [sentence for occupant in _occupants if (sentence := occupant(environment))]
+    if found:
+        raise StateChanged(
+            f"{found[0]} in {environment.name}, so nobody can say what runs there until that ends. Nothing was "
+            "changed; wait for it, and look at what it says."
+        )
 
 
 @transaction.atomic

@@ -2,11 +2,13 @@
 
 import pytest
 from cryptography.fernet import Fernet
+from django.db import transaction
 
+from releases.domain import deploy as deploys
 from releases.domain import environment as environments
-from releases.errors import DomainError, NotAllowed
+from releases.errors import DomainError, NotAllowed, StateChanged
 from releases.models import Application, LedgerEntry, Release, Secret
-from tests.factories import Team
+from tests.factories import Team, make_approved
 
 pytestmark = pytest.mark.django_db
 DIGEST = "ab" * 32
@@ -97,6 +99,23 @@ def test_it_refuses_an_attestation_that_says_nothing(
         environments.adopt_build(
             environment=application.environments.get(name="production"), actor=team.manager, **facts
         )
+
+
+def test_while_a_release_is_being_deployed_no_person_says_what_runs_there(
+    application: Application, team: Team, release: Release
+) -> None:
+    release = make_approved(release, team)
+    with transaction.atomic():
+        deploys.authorise_deploy(release=release, actor=team.manager)
+    facts = {"version": "1.0", "build_digest": DIGEST, "actor": team.manager, "reason": "Saw it."}
+    place = release.target_environment
+    with pytest.raises(StateChanged, match="is being deployed in production, so nobody can say"):
+        environments.adopt_build(environment=place, **facts)
+    place.refresh_from_db()
+    assert place.current_build_digest == ""
+    assert not LedgerEntry.objects.filter(action="environment.build_adopted").exists()
+    deploys.deploy_failed(release=release, reason="A step stopped.")
+    assert environments.adopt_build(environment=place, **facts).current_version == "1.0"
 
 
 def test_while_a_deploy_touches_it_nobody_can_say_what_runs_there(application: Application, release: Release) -> None:

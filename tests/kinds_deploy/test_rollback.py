@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from checks import services
 from checks.models import RunStep
 from releases.domain import deploy as deploys
+from releases.domain import environment as environments
+from releases.errors import StateChanged
 from releases.models import Environment
 from tests.kinds_deploy.local_server import LocalServer, Reply
-from tests.kinds_deploy.support import OLD, STEPS, Shop, make_shop, step
+from tests.kinds_deploy.support import OLD, STEPS, Shop, executed, make_shop, step
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -126,3 +129,13 @@ def test_it_can_be_deployed_again_after_it(shop: Shop) -> None:
     assert run.result["continues"] is None
     assert run.result["previous"]["version"] == "1.0"
     assert shop.roll_back(shop.staging).state == "passed"
+
+
+def test_while_it_is_under_way_no_person_says_what_runs_there(shop: Shop) -> None:
+    shop.deploy()
+    run = services.start_rollback(release=shop.fresh(), actor=shop.team.manager)
+    facts = {"version": "1.0", "build_digest": OLD, "actor": shop.team.manager, "reason": "Saw it."}
+    with pytest.raises(StateChanged, match=rf"Run #{run.number} \(rollback\) is under way in production"):
+        environments.adopt_build(environment=shop.production, **facts)
+    assert executed(run).state == "passed"
+    environments.adopt_build(environment=shop.production, **facts)
