@@ -1,8 +1,9 @@
 """Masks secrets in a stream of bytes, wherever the stream is cut, in every form in which programs print them.
 
-A form is the secret as it is, as base64 at any offset (standard and URL alphabet), URL-encoded, JSON-, XML- or
-Python-escaped, and each long line of a secret of many lines. What may be the beginning of a form is held back until
-more bytes decide it; so nothing that a form covers is ever let through, and everything else is passed on unchanged.
+A form is the secret as it is, as base64 at any offset (standard and URL alphabet), also in lines, URL-encoded, JSON-,
+XML- or Python-escaped, and each long line of a secret of many lines. What may be the beginning of a form is held back
+until more bytes decide it; so nothing that a form covers is ever let through, and everything else is passed on
+unchanged.
 """
 
 import base64
@@ -13,6 +14,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
+
+from checks.wrapping import WRAPPED_AFTER, Unwrapped
 
 MASK = b"***"
 #: Encoded forms of shorter secrets would be too short to mean anything.
@@ -36,6 +39,16 @@ def forms(secret: str) -> set[bytes]:
         if len(line.strip()) >= SHORTEST_LINE:
             found.add(line.strip().encode("utf-8", "surrogateescape"))
     found.discard(b"")
+    return found
+
+
+def base64_words(secret: str) -> set[bytes]:
+    """The forms that a program may divide into lines."""
+    found: set[bytes] = set()
+    for value in {secret, secret.strip(), secret.replace("\r\n", "\n"), secret.replace("\n", "\r\n")}:
+        raw = value.encode("utf-8", "surrogateescape")
+        if value.strip() and len(raw) >= SHORTEST_ENCODED:
+            found |= _base64_forms(raw)
     return found
 
 
@@ -73,14 +86,18 @@ class Vocabulary:
         self.generation = 0
         self.pattern: re.Pattern[bytes] | None = None
         self.ordered: tuple[bytes, ...] = ()
+        #: Those of them that may be divided into lines.
+        self.words: tuple[bytes, ...] = ()
 
     def add(self, secrets: Iterable[str]) -> None:
         """Mask these from now on."""
+        secrets = list(secrets)
         grown = self._forms.union(*(forms(secret) for secret in secrets))
         if grown != self._forms:
             self._forms = frozenset(grown)
             # The longest first: where two begin at the same place, the longer one is taken.
             self.ordered = tuple(sorted(grown, key=lambda form: (-len(form), form)))
+            self.words = tuple(sorted(set(self.words).union(*(base64_words(secret) for secret in secrets))))
             self.pattern = re.compile(b"|".join(re.escape(form) for form in self.ordered), re.DOTALL)
             self.generation += 1
 
@@ -111,6 +128,8 @@ class Masker:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._held = b""
+        #: The end of what was let through: it tells whether a break wraps base64.
+        self._context = b""
         #: So many bytes at the start of ``_held`` belong to a form whose mask was already put out.
         self._covered = 0
 
@@ -124,21 +143,27 @@ class Masker:
             return b""
         if self._vocabulary.pattern is None:
             self._held = b""
+            self._remember(buffer)
             return buffer
-        return self._pass(buffer, _first_possible(buffer, self._vocabulary.ordered))
+        decided = _first_possible(buffer, self._vocabulary.ordered)
+        unwrapped = Unwrapped(self._context, buffer)
+        if unwrapped.has_wraps:
+            possible = unwrapped.first_possible(self._vocabulary.words)
+            decided = decided if possible is None else min(decided, possible)
+        return self._pass(buffer, decided, unwrapped)
 
     def finish(self) -> bytes:
         """The stream is over: what was held back is no form any more."""
         buffer, self._held = self._held, b""
         if not buffer or self._vocabulary.pattern is None:
             return buffer
-        return self._pass(buffer, len(buffer))
+        return self._pass(buffer, len(buffer), Unwrapped(self._context, buffer))
 
-    def _pass(self, buffer: bytes, decided: int) -> bytes:
+    def _pass(self, buffer: bytes, decided: int, unwrapped: Unwrapped) -> bytes:
         """Put out ``buffer[:decided]`` masked, and hold the rest."""
         out: list[bytes] = []
         position = 0
-        for start, end, fresh in self._runs(buffer):
+        for start, end, fresh in self._runs(buffer, unwrapped):
             if start >= decided:
                 break
             out.append(buffer[position:start])
@@ -149,26 +174,40 @@ class Masker:
         if position < decided:
             out.append(buffer[position:decided])
         self._held = buffer[decided:]
+        self._remember(buffer[:decided])
         return b"".join(out)
 
-    def _runs(self, buffer: bytes) -> Iterable[tuple[int, int, bool]]:
+    def _remember(self, passed: bytes) -> None:
+        self._context = (self._context + passed[-WRAPPED_AFTER:])[-WRAPPED_AFTER:]
+
+    def _runs(self, buffer: bytes, unwrapped: Unwrapped) -> Iterable[tuple[int, int, bool]]:
         """The covered stretches: forms that overlap are one stretch. False where its mask is already out."""
+        start, end, fresh = (0, self._covered, False) if self._covered else (-1, -1, True)
+        for found, ends in self._spans(buffer, unwrapped):
+            if end > found:
+                end = max(end, ends)
+            else:
+                if start >= 0:
+                    yield start, end, fresh
+                start, end, fresh = found, ends, True
+        if start >= 0:
+            yield start, end, fresh
+
+    def _spans(self, buffer: bytes, unwrapped: Unwrapped) -> list[tuple[int, int]]:
+        """Where each form stands, by its beginning; several may overlap."""
         pattern = self._vocabulary.pattern
         assert pattern is not None
-        start, end, fresh = (0, self._covered, False) if self._covered else (-1, -1, True)
+        found = []
         # Looking for each form alone is several times faster than the pattern, and nearly always finds nothing.
         present = any(form in buffer for form in self._vocabulary.ordered)
         match = pattern.search(buffer, 0) if present else None
         while match is not None:
-            if end > match.start():
-                end = max(end, match.end())
-            else:
-                if start >= 0:
-                    yield start, end, fresh
-                start, end, fresh = match.start(), match.end(), True
+            found.append(match.span())
             match = pattern.search(buffer, match.start() + 1)
-        if start >= 0:
-            yield start, end, fresh
+        if unwrapped.has_wraps:
+            found += unwrapped.spans(self._vocabulary.words)
+            found.sort()
+        return found
 
 
 def _first_possible(buffer: bytes, ordered: tuple[bytes, ...]) -> int:

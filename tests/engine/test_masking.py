@@ -11,7 +11,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from checks.lines import LONGEST_LINE, LineCutter
-from checks.masking import Masker, Vocabulary, forms
+from checks.masking import Masker, Vocabulary, base64_words, forms
 
 SECRET = st.text(st.characters(codec="utf-8"), min_size=6, max_size=40).filter(lambda text: len(text.strip()) >= 6)
 PLAIN = st.binary(max_size=60)
@@ -102,6 +102,43 @@ def test_what_may_be_a_secret_is_held_until_it_is_decided() -> None:
     assert masker.feed(b"use") == b"correct house"
     assert masker.feed(b" correct horse") == b" ***"
     assert masker.finish() == b""
+
+
+@given(st.binary(min_size=0, max_size=120), SECRET, st.binary(max_size=120), st.sampled_from([64, 76]), st.data())
+@settings(max_examples=200, deadline=None)
+def test_base64_in_lines_does_not_come_through_wherever_it_is_wrapped_and_cut(
+    before: bytes, secret: str, after: bytes, columns: int, data: st.DataObject
+) -> None:
+    encoded = base64.b64encode(before + secret.encode() + after)
+    ends = data.draw(st.sampled_from([b"\n", b"\r\n"]))
+    lines = [encoded[place : place + columns] for place in range(0, len(encoded), columns)]
+    stream = b"key:\n" + ends.join(lines) + ends
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=8))
+    out = mask([secret], stream, cuts)
+    assert b"***" in out
+    joined = out.replace(b"\r", b"").replace(b"\n", b"")
+    assert not [word for word in base64_words(secret) if len(word) >= 8 and word in joined]
+    assert out == mask([secret], stream)
+
+
+def test_a_secret_alone_in_76_columns_is_one_mask_also_byte_by_byte() -> None:
+    secret = "".join(f"{number:03}" for number in range(80))
+    stream = b"<\n" + base64.encodebytes(secret.encode()) + b">\n"
+    assert stream.count(b"\n") > 4
+    assert mask([secret], stream).replace(b"\n", b"") == b"<***>"
+    assert mask([secret], stream, list(range(len(stream)))) == mask([secret], stream)
+
+
+def test_the_end_of_an_ordinary_line_is_not_held_until_the_next_begins() -> None:
+    vocabulary = Vocabulary()
+    vocabulary.add(["correct horse"])
+    word = base64.b64encode(b"correct horse")
+    masker = Masker(vocabulary)
+    line = b"ends like it: " + word[:5] + b"\n"
+    assert masker.feed(line) == line
+    assert not masker.holding
+    digest = b"sha256:" + b"0123456789abcde" * 4 + bytes(word[:1]).lower() + b"\n"
+    assert masker.feed(digest) == digest
 
 
 def test_overlapping_secrets_leave_no_rest() -> None:
