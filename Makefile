@@ -46,6 +46,8 @@ pytest:
 	@# Three on two cores, for some wait for a lease or a clock. What fails beside others is asked once more alone, since
 	@# many tests kill servers and watch clocks; what fails again has failed.
 	$(VENV)/pytest -n 3 || $(VENV)/pytest -n 0 --last-failed --last-failed-no-failures none
+	@# The host of the examples knows nothing of the program, so its tests run without it. They mostly wait: four at once.
+	$(VENV)/pytest -n 4 -q -c /dev/null --rootdir examples/hosting -p no:cacheprovider -p no:django -p no:asyncio examples/hosting/tests
 
 format: install-test ## Put the code into its one form
 	$(VENV)/ruff check --fix .

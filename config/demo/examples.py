@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from checks.examples import WrongPort, example_plan, plan_ports
 from config.demo.shell import child_environment, relative
 from config.services.home import BASE_DIR, Home
 
@@ -83,10 +85,15 @@ class Example:
         found: dict[str, dict[str, str]] = json.loads((root / "environments.json").read_text(encoding="utf-8"))
         return found
 
+    def plan_text(self) -> str:
+        """The plan as the program publishes it: at the ports that the variables of the environment name."""
+        try:
+            return example_plan(self.folder, os.environ)
+        except WrongPort as error:
+            raise NotReady(f"{error} Nothing was started.") from error
+
     def _ports(self) -> dict[str, int]:
-        text = (self.folder / "plan.yaml").read_text(encoding="utf-8")
-        ports = re.findall(r"(?m)^  (staging|production):(?:.|\n)*?url:\s*[\"']?http://127\.0\.0\.1:(\d+)", text)
-        return {name: int(port) for name, port in ports}
+        return plan_ports(self.plan_text())
 
     def running_version(self, facts: dict[str, str]) -> str:
         """The version that the environment's `current` points at."""

@@ -34,7 +34,7 @@ class Journey:
         self.example = example
         self.home = home
         self.address = address
-        self.plan: Plan = parse((example.folder / "plan.yaml").read_text(encoding="utf-8"))
+        self.plan: Plan = parse(example.plan_text())
         self.passwords: dict[str, str] = json.loads(home.passwords.read_text(encoding="utf-8"))
         self.people: dict[str, Person] = {}
         self.release: UUID | None = None

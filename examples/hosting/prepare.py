@@ -184,10 +184,15 @@ def step_file(example: Example, step: str) -> Path:
 
 def serve(home: Home, example: Example, variables: Mapping[str, str]) -> None:
     """Write what the server needs, and start the host where none runs yet."""
-    if not home.settings.exists():
-        refuse_taken_port(int(variables["PORT"]), home)
-    home.write_settings({**example.server(variables), "PORT": variables["PORT"], "WSGI_MODULE": example.wsgi_module})
     root = home.root.parent
+    if not host_runs(root):
+        refuse_taken_port(int(variables["PORT"]), example, home)
+    elif home.settings.exists() and (now := home.read_settings()["PORT"]) != variables["PORT"]:
+        raise OpsError(
+            f"{home.root.name} of {example.name} answers at port {now} and was asked for {variables['PORT']}. Nothing "
+            f"was changed. Stop its host first: python examples/hosting {root} --stop."
+        )
+    home.write_settings({**example.server(variables), "PORT": variables["PORT"], "WSGI_MODULE": example.wsgi_module})
     command = [sys.executable, str(HOSTING), str(root)]
     if os.environ.get("HOSTING_WITH_PID"):
         command += ["--with-pid", os.environ["HOSTING_WITH_PID"]]
@@ -202,11 +207,25 @@ def serve(home: Home, example: Example, variables: Mapping[str, str]) -> None:
         )
 
 
-def refuse_taken_port(port: int, home: Home) -> None:
+def host_runs(root: Path) -> bool:
+    """Whether a host looks after this folder: the process that its lock names lives."""
+    try:
+        pid = (root / "host.lock").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return False
+    return pid.isdecimal() and Path(f"/proc/{pid}").exists()
+
+
+def refuse_taken_port(port: int, example: Example, home: Home) -> None:
+    """Say which port somebody else has, for whom it was meant, and by which variable another is chosen."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        raise OpsError(f"Port {port} for {home.root.name} is taken. End what uses it, or choose another.") from error
+        place = home.root.name
+        raise OpsError(
+            f"Port {port}, at which {place} of {example.name} is to answer, is taken. Its server was not started. End "
+            f"what uses it, or choose another by {example.name.upper()}_{place.upper()}_PORT, for make up as well."
+        ) from error
 
 
 def run_step(command: list[str], environment: Mapping[str, str]) -> None:

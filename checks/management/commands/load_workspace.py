@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from checks.errors import PlanError
+from checks.examples import WrongPort, example_plan
 from checks.publishing import publish
 from releases.domain import application as applications
 from releases.domain import ledger
@@ -51,7 +52,10 @@ class Command(BaseCommand):
 
     def _load(self, slug: str, name: str, folder: Path, people: list[tuple[User, Role, str]]) -> None:
         application = _application(slug, name, folder)
-        text = (folder / "plan.yaml").read_text(encoding="utf-8")
+        try:
+            text = example_plan(folder, os.environ)
+        except WrongPort as error:
+            raise CommandError(f"{error} The plan of {slug} was not published.") from error
         digest = hashlib.sha256(text.encode()).hexdigest()
         try:
             # A file that was published once stays behind a version that a person published since.
