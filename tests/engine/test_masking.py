@@ -131,14 +131,15 @@ def test_a_secret_alone_in_76_columns_is_one_mask_also_byte_by_byte() -> None:
 
 def test_the_end_of_an_ordinary_line_is_not_held_until_the_next_begins() -> None:
     vocabulary = Vocabulary()
-    vocabulary.add(["correct horse"])
-    word = base64.b64encode(b"correct horse")
+    vocabulary.add(["secret phrase"])
+    word = base64.b64encode(b"secret phrase")
     masker = Masker(vocabulary)
     line = b"ends like it: " + word[:5] + b"\n"
     assert masker.feed(line) == line
     assert not masker.holding
-    digest = b"sha256:" + b"0123456789abcde" * 4 + bytes(word[:1]).lower() + b"\n"
+    digest = b"sha256:" + b"0123456789abcdef" * 3 + b"0123456789ab" + word[:1] + b"\n"
     assert masker.feed(digest) == digest
+    assert not masker.holding
 
 
 def test_overlapping_secrets_leave_no_rest() -> None:
