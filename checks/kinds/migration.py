@@ -1,26 +1,38 @@
 """Rehearse the database migration of a release on a clone of the real database."""
 
+import secrets
 from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from checks.enums import StepCategory
 from checks.errors import CheckError
-from checks.kinds.base import Completed, Kind, KindParams, Outcome, RunContext, Step, register
-from checks.models import LogChunk
+from checks.kinds.base import Completed, Kind, KindParams, Outcome, RunContext, Step, StepHandle, register
 from checks.plan import Command, Duration, Plan
-from checks.tools import cloning, locks, rehearsal, schema
+from checks.tools import (
+    attribution,
+    cloning,
+    hypotheses,
+    limits,
+    migration_report,
+    mishaps,
+    predicting,
+    rehearsal,
+    schema,
+    tracing,
+    watching,
+    way_back,
+)
+from checks.tools.attribution import Account
 from checks.tools.background import patiently
-from checks.tools.postgres import Address, connected
+from checks.tools.postgres import Address, connected, version_name
 from checks.tools.rehearsal import Change, State
-from releases.templatetags.interface_format import duration
 
-MAX_LOCKS = 200
-MAX_DRAWN = 30
-MAX_OBJECTS = 500
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class MigrationParams(KindParams):
@@ -31,26 +43,56 @@ class MigrationParams(KindParams):
         description="Environment whose variables the command gets besides, such as the folder of its tools.",
     )
     clone: cloning.Method = Field(
-        default="auto", description="auto: as a template where nobody is connected, else by dump and restore."
+        default="auto", description="auto: file by file where nobody is connected, else by dump and restore."
     )
     clone_on: str = Field(
         default="",
         max_length=60,
         description="Environment on whose database server the clone is made; empty for the same server.",
     )
+    visitors_wait: Duration = Field(
+        default=timedelta(milliseconds=500),
+        description="How long a copy of files may keep new sessions of the original waiting; 0s for never.",
+    )
     reversible_check: Command | None = Field(
         default=None, description="Prints each migration that cannot be reversed, one a line; nothing when all can."
     )
-    longest_lock: Duration = Field(
-        default=timedelta(seconds=10), description="How long a lock may keep others from a table."
+    reverse: Command | None = Field(
+        default=None, description="Takes back on the clone what the migrate command applied; GONOGO_APPLIED lists it."
+    )
+    sql: Command | None = Field(
+        default=None, description="Prints the SQL of the migration for squawk; Django's own is found without it."
+    )
+    longest_stall: Duration = Field(
+        default=timedelta(seconds=10), description="How long a user may have to wait for a table."
     )
     longest: Duration = Field(default=timedelta(minutes=30), description="How long all migrations together may take.")
     rewrite_rows: int = Field(default=1_000_000, ge=0, description="A table with more rows may not be rewritten.")
-    refuse_irreversible: bool = Field(default=False, description="Fail when a migration cannot be reversed.")
-    sample_every: Duration = Field(default=timedelta(milliseconds=15), description="How often locks are looked at.")
+    refuse_irreversible: bool = Field(
+        default=True, description="Fail when a migration cannot be reversed and the plan does not waive it."
+    )
+    irreversible: dict[str, Reason] = Field(
+        default={}, description="What need not be reversible, with the reason: migration, table or object -> reason."
+    )
+    compare_data: bool = Field(default=True, description="Prove that what no migration touched is the same afterwards.")
+    scale_to: str = Field(
+        default="",
+        max_length=60,
+        description="Environment whose table sizes the times are scaled to; empty for the one that is cloned.",
+    )
+    sample_every: Duration = Field(default=timedelta(milliseconds=10), description="How often locks are looked at.")
     lock_timeout: Duration = Field(
         default=timedelta(seconds=30), description="How long cloning waits for a table that somebody holds locked."
     )
+
+    def limits(self) -> limits.Limits:
+        return limits.Limits(
+            self.longest_stall.total_seconds(),
+            self.longest.total_seconds(),
+            self.rewrite_rows,
+            self.refuse_irreversible,
+            self.irreversible,
+        )
 
 
 @register
@@ -61,7 +103,7 @@ class Migration(Kind):
     title: ClassVar[str] = "Migration rehearsal"
     description: ClassVar[str] = (
         "Clones the environment's database, runs the release's migrate command on the clone, and reports durations,"
-        " locks, rewritten tables, changed rows and schema, and what cannot be reversed."
+        " locks, how long users would wait, rewritten tables, changed rows and schema, and what cannot be reversed."
     )
     Params: ClassVar[type[MigrationParams]] = MigrationParams
     needs_release: ClassVar[bool] = True
@@ -73,7 +115,9 @@ class Migration(Kind):
             Step("before", "Note what is in it", StepCategory.DATABASE),
             Step("migrate", "Run the migrations on the clone", StepCategory.DATABASE),
             Step("after", "Note what changed", StepCategory.DATABASE),
+            Step("hypotheses", "Compare with what a linter fears"),
             Step("reversible", "Ask what can be reversed", StepCategory.DATABASE),
+            Step("back", "Go back and compare", StepCategory.DATABASE),
             Step("judge", "Judge against the plan's limits"),
         ]
 
@@ -82,7 +126,7 @@ class Migration(Kind):
 
 
 class _Rehearsal:
-    """One rehearsal. ``told`` collects a sentence for each reason to say no."""
+    """One rehearsal, from the clone to the verdict."""
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
@@ -91,30 +135,43 @@ class _Rehearsal:
         self.source = Address.parse(context.database_url(), what=f"The database address of {self.environment}")
         server = context.database_url(self.params.clone_on) if self.params.clone_on else self.source.url()
         self.server = Address.parse(server, what=f"The database address of {self.params.clone_on}")
-        self.told: list[str] = []
+        self.seed = secrets.randbits(62)
         self.result: dict[str, Any] = {}
-        self.took = 0.0
+        self.trace = tracing.Trace()
 
     def run(self) -> Outcome:
         with ExitStack() as stack:
             clone = self._clone(stack)
-            with self.context.step("before"):
-                before = self._observe(clone.address)
+            with self.context.step("before") as step:
+                before = self._observe(clone.address, step)
                 original = self._original()
-            done, trace = self._migrate(clone.address)
-            with self.context.step("after"):
-                after = self._observe(clone.address)
+                production = self._production()
+            watched = self._migrate(clone.address, before)
+            done = watched.done
+            with self.context.step("after") as step:
+                after = self._observe(clone.address, step, before)
                 self._refuse_touched_original(original)
             change = rehearsal.change(before, after)
-            if not trace.visited and not change.anything:
+            if not watched.trace.visited and not change.anything:
                 raise CheckError(
                     "The migrate command never connected to the clone, so nothing was rehearsed.",
                     remedy=f"Let it take its database from the variable"
                     f" {self.context.plan.environment(self.environment).database}.",
                 )
-            self._reversible(clone.address)
-            self._judge(clone, before, change, done, trace)
-        return self._outcome(change, done)
+            mishap = self._mishap(done, change)
+            account = attribution.account(self.trace, watched.observed(self.context), before, after, change)
+            factors = predicting.factors(production, before)
+            largest = predicting.predict(account.migrations, account.stalls, factors)
+            self._hypotheses(clone.address, account, before, change)
+            known = self._reversible(clone.address)
+            back = self._go_back(clone.address, before, change, known, done)
+        report = migration_report.Report(
+            clone, before, after, change, account, watched, self.trace, back, mishap, factors, largest,
+            production.environment, self.params.compare_data, self.params.reverse is not None,
+        )  # fmt: skip
+        return self._judge(report, known)
+
+    # --- before -------------------------------------------------------------------------------------------------------
 
     def _clone(self, stack: ExitStack) -> cloning.Clone:
         params = self.params
@@ -122,22 +179,46 @@ class _Rehearsal:
             step.doing(f"Cloning {self.source.database}")
             clone = stack.enter_context(
                 cloning.clone(
-                    self.context, self.source, server=self.server, method=params.clone, lock_timeout=params.lock_timeout
+                    self.context,
+                    self.source,
+                    server=self.server,
+                    method=params.clone,
+                    lock_timeout=params.lock_timeout,
+                    visitors_wait=params.visitors_wait,
                 )
             )
             step.figure("method", clone.method)
             step.figure("seconds", clone.seconds)
         return clone
 
-    def _observe(self, address: Address) -> State:
+    def _observe(self, address: Address, step: StepHandle, before: State | None = None) -> State:
+        keys = {name: content.key for name, content in before.content.items()} if before is not None else None
+
+        def note(name: str, done: int, tables: int) -> None:
+            step.doing(name)
+            step.progress(done, tables, "tables")
+
         with connected(address, what="the clone") as connection:
-            return patiently(self.context, connection, lambda: rehearsal.observe(connection))
+            return patiently(
+                self.context,
+                connection,
+                lambda: rehearsal.observe(
+                    connection, seed=self.seed, values=self.params.compare_data, keys=keys, note=note
+                ),
+            )
 
     def _original(self) -> tuple[Mapping[str, str], list[str]]:
         """Schema and migrations of the database that must stay as it is."""
         with connected(self.source, what="the original database") as connection:
             objects = patiently(self.context, connection, lambda: schema.schema_objects(connection))
             return objects, [migration.name for migration in rehearsal.applied(connection)]
+
+    def _production(self) -> predicting.Sizes:
+        """How large the tables are where the migration will run for real."""
+        name = self.params.scale_to or self.environment
+        address = Address.parse(self.context.database_url(name), what=f"The database address of {name}")
+        with connected(address, what=f"the database of {name}") as connection:
+            return predicting.sizes(connection, name)
 
     def _refuse_touched_original(self, before: tuple[Mapping[str, str], list[str]]) -> None:
         if self._original() != before:
@@ -146,6 +227,8 @@ class _Rehearsal:
                 remedy="Either the migrate command ran on it instead of the clone, or somebody migrated it meanwhile."
                 " Find out which before anything else.",
             )
+
+    # --- the command --------------------------------------------------------------------------------------------------
 
     def _variables(self, address: Address, command: Command) -> dict[str, str]:
         """The command's variables. Whatever named the original's database names the clone, in every variable."""
@@ -160,163 +243,135 @@ class _Rehearsal:
         variables |= {plan.environment(place).database: url for place in places}
         return variables | command.variables
 
-    def _migrate(self, address: Address) -> tuple[Completed, locks.LockTrace]:
-        context, command = self.context, self.params.command
-        with context.step("migrate") as step:
+    def _run_traced(self, address: Address, command: Command, file: Path) -> Completed:
+        variables = self._variables(address, command)
+        return self.context.command(
+            command.arguments,
+            timeout=command.timeout.total_seconds(),
+            variables=variables | tracing.variables(file, variables),
+            check=False,
+        )
+
+    def _migrate(self, address: Address, before: State) -> watching.Watched:
+        file = self.context.scratch / "trace.jsonl"
+        with self.context.step("migrate") as step:
             step.doing("Running the migrate command on the clone")
-            with locks.LockTrace(address, self.params.sample_every.total_seconds()) as trace:
-                done = context.command(
+            watched = watching.watch(
+                self.context,
+                address,
+                before,
+                self.params.sample_every.total_seconds(),
+                lambda: self._run_traced(address, self.params.command, file),
+            )
+            self.trace = tracing.read(file)
+            step.figure("seconds", round(watched.done.seconds, 1))
+            if watched.done.returncode != 0:
+                step.fail(f"exit status {watched.done.returncode}")
+        return watched
+
+    def _mishap(self, done: Completed, change: Change) -> mishaps.Mishap | None:
+        """Why the command broke off; CheckError where its surroundings did."""
+        if done.returncode == 0 or done.timed_out:
+            return None
+        mishap = mishaps.explain(self.trace, done.returncode, watching.last_lines(self.context), change)
+        if mishap.is_the_server_s:
+            raise CheckError(
+                f"{mishap.sentence} The clone was dropped.",
+                remedy="Give the clone's server more space, or clone elsewhere (clone_on); then run it again."
+                if mishap.cause == mishaps.DISK_FULL
+                else "See the log of that server, then run it again.",
+            )
+        return mishap
+
+    # --- afterwards ---------------------------------------------------------------------------------------------------
+
+    def _hypotheses(self, address: Address, account: Account, before: State, change: Change) -> None:
+        """What squawk fears, beside what happened. A missing squawk is told, never taken for silence."""
+        scripts = {each.name: each.sql for each in self.trace.forwards if each.sql}
+        command = self.params.sql
+        with self.context.step("hypotheses") as step:
+            if command is not None:
+                variables = self._variables(address, command)
+                done = self.context.capture(
+                    command.arguments, timeout=command.timeout.total_seconds(), variables=variables
+                )
+                scripts = {"": done.output}
+            with connected(address, what="the clone") as connection:
+                version = version_name(connection.info.server_version)
+            found = hypotheses.ask(self.context, scripts, version)
+            self.result["linted"] = len(scripts)
+            self.result["not_linted"] = {each.name: each.sql_failure for each in self.trace.forwards if not each.sql}
+            if found is None:
+                self.result["hypotheses"] = None
+                self.context.warn("squawk is not installed on this worker: nobody looked at the SQL itself.")
+                step.skip("squawk is not installed on this worker")
+                return
+            self.result["hypotheses"] = hypotheses.judge(found, account, before, change, self.trace)
+            step.figure("warnings", len(found))
+            if not scripts:
+                step.skip("there was no SQL to look at")
+
+    def _reversible(self, address: Address) -> list[str] | None:
+        """What Django and the plan's own check say; None when nobody was asked, so nothing is called reversible."""
+        command = self.params.reversible_check
+        names = [each.name for each in self.trace.forwards if each.irreversible]
+        with self.context.step("reversible") as step:
+            if command is not None:
+                done = self.context.capture(
                     command.arguments,
                     timeout=command.timeout.total_seconds(),
                     variables=self._variables(address, command),
-                    check=False,
                 )
-            if trace.failure is not None:
-                raise CheckError(
-                    f"The locks could not be watched to the end: {trace.failure}",
-                    remedy="Nothing is said of locks by half. Run it again.",
-                )
-            step.figure("seconds", round(done.seconds, 1))
-            if done.returncode in (126, 127):
-                raise CheckError(
-                    f"The migrate command could not be executed (exit status {done.returncode}); the log says why.",
-                    remedy="Correct the command in the plan, or install what it needs on the worker.",
-                )
-            if done.returncode != 0:
-                step.fail(f"exit status {done.returncode}")
-        return done, trace
+                if done.returncode != 0:
+                    raise CheckError(f"The reversible_check ended with exit status {done.returncode}.")
+                said = [line.strip() for line in done.output.splitlines() if line.strip()]
+                names += [name for name in said if name not in names]
+            elif not self.trace.forwards:
+                step.skip("the plan names no reversible_check, and no Django migration was seen")
+                return None
+            for problem in limits.of_irreversible(names, self.params.limits()):
+                step.fail(problem)
+        return names
 
-    def _reversible(self, address: Address) -> None:
-        """What the plan's own check says; nothing is called reversible that nobody checked."""
-        command = self.params.reversible_check
-        with self.context.step("reversible") as step:
+    def _go_back(
+        self, address: Address, before: State, change: Change, known: list[str] | None, done: Completed
+    ) -> dict[str, Any] | None:
+        command = self.params.reverse
+        with self.context.step("back") as step:
             if command is None:
-                self.result |= {"reversible_checked": False, "irreversible": []}
-                step.skip("the plan names no reversible_check")
-                return
-            done = self.context.capture(
-                command.arguments,
-                timeout=command.timeout.total_seconds(),
-                variables=self._variables(address, command),
-            )
-            if done.returncode != 0:
-                raise CheckError(f"The reversible_check ended with exit status {done.returncode}.")
-            names = [line.strip() for line in done.output.splitlines() if line.strip()]
-            self.result |= {"reversible_checked": True, "irreversible": names}
-            if names and self.params.refuse_irreversible:
-                self.told.append(f"{len(names)} migration(s) cannot be reversed: {', '.join(names[:5])}.")
-                step.fail(self.told[-1])
+                step.skip("the plan names no command that goes back")
+                return None
+            if done.returncode != 0 or not change.anything:
+                step.skip("the migrations did not run to their end" if done.returncode else "there is nothing to undo")
+                return None
+            applied = self.context.scratch / "applied.txt"
+            applied.write_text("".join(f"{migration.name}\n" for migration in change.migrations), encoding="utf-8")
+            command = command.model_copy(update={"variables": {**command.variables, "GONOGO_APPLIED": str(applied)}})
+            step.doing("Going back")
+            file = self.context.scratch / "trace-back.jsonl"
+            gone = self._run_traced(address, command, file)
+            now = self._observe(address, step, before)
+            back = way_back.result(gone, tracing.read(file), before, now, change, known or [])
+            for problem in limits.of_way_back(back, self.params.limits()):
+                step.fail(problem)
+        return back
 
-    def _judge(
-        self, clone: cloning.Clone, before: State, change: Change, done: Completed, trace: locks.LockTrace
-    ) -> None:
+    def _judge(self, report: migration_report.Report, known: list[str] | None) -> Outcome:
+        bounds = self.params.limits()
         with self.context.step("judge") as step:
-            migrations = rehearsal.durations(change.migrations, self._began(trace))
-            held = locks.by_table(trace.held, before.owners | before.tables, trace.interval)
-            for row in held:
-                row["migration"] = rehearsal.under_way(migrations, row["began"], row["seconds"])
-            # The command may install and load things first; where Django tells the times, only migrating counts.
-            known = bool(migrations) and migrations[0]["began"] is not None
-            self.took = migrations[-1]["ended"] - migrations[0]["began"] if known else done.seconds
-            step.figure("seconds", round(self.took, 2))
-            self._keep(clone, change, done, trace, migrations, held)
-            self._say(change, done, held)
-            if self.told:
-                step.fail(self.told[0])
-
-    def _keep(
-        self,
-        clone: cloning.Clone,
-        change: Change,
-        done: Completed,
-        trace: locks.LockTrace,
-        migrations: list[dict[str, Any]],
-        held: list[dict[str, Any]],
-    ) -> None:
-        self.result |= {
-            "clone": {"method": clone.method, "why": clone.why, "seconds": clone.seconds},
-            "exit_status": done.returncode,
-            "timed_out": done.timed_out,
-            "migrations": migrations,
-            "locks": held[:MAX_LOCKS],
-            "timeline": rehearsal.timeline(migrations, held[:MAX_DRAWN]),
-            "locks_left_out": max(0, len(held) - MAX_LOCKS),
-            "samples": trace.samples,
-            "sample_seconds": trace.interval,
-            "longest_gap_seconds": round(trace.longest_gap, 3),
-            "rewrites": change.rewrites,
-            "rebuilt_indexes": change.rebuilt_indexes,
-            "rows": change.rows,
-            "schema": change.schema[:MAX_OBJECTS],
-            "schema_left_out": max(0, len(change.schema) - MAX_OBJECTS),
-            "invalid_indexes": change.invalid,
-            "unapplied": change.unapplied,
-            "size_before": change.size_before,
-            "size_after": change.size_after,
-            "limits": {
-                "longest_lock": self.params.longest_lock.total_seconds(),
-                "longest": self.params.longest.total_seconds(),
-                "rewrite_rows": self.params.rewrite_rows,
-            },
-        }
-
-    def _began(self, trace: locks.LockTrace) -> datetime | None:
-        """When Django says "Running migrations"; where it does not, when the first session on the clone was seen."""
-        run = self.context.run
-        chunks = LogChunk.objects.filter(run_id=run.pk, attempt=run.attempt).order_by("first_line")
-        for chunk in chunks.iterator():
-            for line, stamp in zip(chunk.body.split("\n"), chunk.stamps, strict=True):
-                if line.strip() == "Running migrations:":
-                    return datetime.fromtimestamp(stamp / 1000, UTC)
-        return datetime.fromtimestamp(trace.visited_at, UTC) if trace.visited_at is not None else None
-
-    def _say(self, change: Change, done: Completed, held: list[dict[str, Any]]) -> None:
-        params, told = self.params, self.told
-        if done.timed_out:
-            told.append(f"The migrate command was ended after {duration(done.seconds)}, the time that it is given.")
-        elif done.returncode != 0:
-            last = change.migrations[-1].name if change.migrations else "none"
-            told.append(
-                f"The migrate command ended with exit status {done.returncode} after"
-                f" {len(change.migrations)} migration(s); the last one applied is {last}."
-            )
-        if held and held[0]["seconds"] > params.longest_lock.total_seconds():
-            worst = held[0]
-            by = f" by {worst['migration']}" if worst["migration"] else ""
-            told.append(
-                f"{worst['table']} was closed for {worst['blocks']} for {duration(worst['seconds'])}{by};"
-                f" the limit is {duration(params.longest_lock.total_seconds())}."
-            )
-        if self.took > params.longest.total_seconds():
-            told.append(f"It took {duration(self.took)}; the limit is {duration(params.longest.total_seconds())}.")
-        for row in change.rewrites:
-            if row["rows"] > params.rewrite_rows:
-                told.append(f"{row['table']} with {row['rows']:,} rows was rewritten; {params.rewrite_rows:,} may be.")
-        for name in change.invalid:
-            told.append(f"The index {name} is left invalid: it costs writes and serves no reads.")
-
-    def _outcome(self, change: Change, done: Completed) -> Outcome:
-        held = self.result["locks"]
-        longest = float(held[0]["seconds"]) if held else 0.0
-        figures = {
-            "migrations": len(change.migrations),
-            "seconds": round(self.took, 2),
-            "command_seconds": round(done.seconds, 2),
-            "longest_lock_seconds": longest,
-            "rewrites": len(change.rewrites),
-            "size_change_bytes": change.size_after - change.size_before,
-            "wal_bytes": change.wal_bytes,
-            "irreversible": len(self.result["irreversible"]) if self.result["reversible_checked"] else None,
-        }
-        self.result["problems"] = self.told
-        if self.told:
-            more = f" (and {len(self.told) - 1} more)" if len(self.told) > 1 else ""
-            return Outcome(False, (self.told[0] + more)[:500], figures=figures, result=self.result)
-        if not change.anything:
-            summary = f"The command ran for {duration(done.seconds)} and changed nothing: no migration was left."
-        else:
-            summary = (
-                f"{len(change.migrations)} migration(s) in {duration(self.took)},"
-                f" longest lock {duration(longest)}, {len(change.rewrites)} table(s) rewritten."
-            )
-        return Outcome(True, summary, figures=figures, result=self.result)
+            told = [
+                *report.broke_off(),
+                *limits.of_times(report.account, report.seconds, report.predicted, bounds),
+                *limits.of_rewrites(report.change, report.factors, bounds),
+                *limits.of_indexes(report.change),
+                *limits.of_irreversible(known or [], bounds),
+                *limits.of_way_back(report.back, bounds),
+                *limits.of_data(report.unexplained),
+            ]
+            step.figure("seconds", round(report.seconds, 2))
+            if told:
+                step.fail(told[0][:500])
+            self.result |= report.result(known, bounds) | {"problems": told}
+            artifacts = report.files(self.context, self.result, known)
+        kept = migration_report.shortened(self.result)
+        return Outcome(not told, report.summary(told), report.figures(known), kept, artifacts)

@@ -1,90 +1,185 @@
-"""A copy of a database to rehearse on: file by file where nobody is connected, else dumped and restored."""
+"""A copy of a database to rehearse on, made in the fastest way that lets nobody of the original wait."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
 import psycopg
+from psycopg import errors, sql
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
 from checks.tools import dumping, facts, scratch
 from checks.tools.background import patiently
-from checks.tools.postgres import Address, connected, drop_database, maintenance, one
+from checks.tools.postgres import Address, Connection, connected, drop_database, explain, maintenance, one
 
 Method = Literal["auto", "template", "dump"]
+#: How PostgreSQL 18 copies the files of a database: 'clone' shares blocks until one side changes them.
+COPY_METHODS = ("clone", "copy")
+#: The word for each way, as reports say it.
+WAYS = {"clone": "reflink", "copy": "file_copy", "dump": "dump"}
 
 
 @dataclass(frozen=True)
 class Clone:
-    """``method``: 'template' or 'dump'. ``why``: why not the faster one; "" where it was taken."""
+    """``method``: 'reflink', 'file_copy' or 'dump'. ``passed_over``: (faster way, why not it).
+
+    ``seconds``: what the whole clone cost. ``visitors_seconds``: how long, at most, a new session of the original had
+    to wait meanwhile; 0 for a dump. ``size``: bytes that the clone takes when nothing is shared.
+    """
 
     address: Address
     method: str
-    why: str
+    passed_over: list[tuple[str, str]]
     seconds: float
+    visitors_seconds: float
+    size: int
+
+
+@dataclass
+class _Attempt:
+    """Where the copy goes, and what was tried so far."""
+
+    context: RunContext
+    source: Address
+    server: Address
+    orders: Address
+    name: str
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    visitors_seconds: float = 0.0
+
+    def pass_over(self, way: str, why: str) -> None:
+        self.passed_over.append((way, why))
 
 
 @contextmanager
 def clone(
-    context: RunContext, source: Address, *, server: Address, method: Method, lock_timeout: timedelta
+    context: RunContext,
+    source: Address,
+    *,
+    server: Address,
+    method: Method,
+    lock_timeout: timedelta,
+    visitors_wait: timedelta,
 ) -> Iterator[Clone]:
-    """A copy of ``source`` on the server of ``server``, dropped at the end, however the end comes."""
+    """A copy of ``source`` on the server of ``server``, dropped at the end, however the end comes.
+
+    ``visitors_wait``: a copy of files keeps new sessions out of the original while it lasts; after so long it is given
+    up for a dump. Not observed when the method is 'template', which is a person's own choice.
+    """
     name = scratch.name_of(context, "clone")
     orders = maintenance(server)
-    _tell_size(context, source)
+    size = _tell_size(context, source)
     with connected(orders, what="the server") as connection:
         scratch.sweep(context, connection)
         drop_database(connection, name)
     began = time.monotonic()
+    attempt = _Attempt(context, source, server, orders, name)
     try:
-        why = _copy(context, source, server, orders, name, method, lock_timeout)
-        taken = "template" if not why else "dump"
-        context.note(f"Cloned {source.database} as {name} ({taken}{': ' + why if why else ''})")
-        yield Clone(server.named(name), taken, why, round(time.monotonic() - began, 3))
+        way = _copy(attempt, method, lock_timeout, visitors_wait)
+        taken = round(time.monotonic() - began, 3)
+        context.note(f"Cloned {source.database} as {name} ({way}, {taken:.2f} s)")
+        for other, why in attempt.passed_over:
+            context.note(f"Not by {other}: {why}")
+        yield Clone(server.named(name), way, attempt.passed_over, taken, round(attempt.visitors_seconds, 3), size)
     finally:
         scratch.drop_at_the_end(context, orders, name)
 
 
-def _copy(
-    context: RunContext,
-    source: Address,
-    server: Address,
-    orders: Address,
-    name: str,
-    method: Method,
-    lock_timeout: timedelta,
-) -> str:
-    """Copy in the first way that is possible; returns why it was not the template, or ""."""
-    why = _why_no_template(source, server, method)
-    if not why:
-        if scratch.copy_by_template(context, orders, source.database, name):
-            return ""
-        why = "somebody is connected to it, or the role may not copy it as a template"
-        if method == "template":
-            raise CheckError(
-                f"The database {source.database} cannot be copied as a template: {why}.",
-                remedy="Stop the application, or let the check clone by dump.",
-            )
-    _copy_by_dump(context, source, server, orders, name, lock_timeout)
-    return why
+def _copy(attempt: _Attempt, method: Method, lock_timeout: timedelta, visitors_wait: timedelta) -> str:
+    """Copy in the first way that is possible; returns its word."""
+    why = _why_no_files(attempt, method, visitors_wait)
+    if why:
+        for way in COPY_METHODS:
+            attempt.pass_over(WAYS[way], why)
+    else:
+        wait = None if method == "template" else visitors_wait
+        way = _copy_files(attempt, wait)
+        if way:
+            return way
+    if method == "template":
+        _, why = attempt.passed_over[-1]
+        raise CheckError(
+            f"The database {attempt.source.database} cannot be copied as a template: {why}.",
+            remedy="Stop the application, or let the check clone by dump.",
+        )
+    _copy_by_dump(attempt, lock_timeout)
+    return WAYS["dump"]
 
 
-def _why_no_template(source: Address, server: Address, method: Method) -> str:
+def _why_no_files(attempt: _Attempt, method: Method, visitors_wait: timedelta) -> str:
     if method == "dump":
         return "the plan asks for a dump"
-    if _same_server(source, server):
-        return ""
-    if method == "template":
-        raise CheckError(
-            f"{source.database} stands at {source.server} and the clone is wanted at {server.server}:"
-            " a template cannot be copied between servers.",
-            remedy="Clone by dump, or on the same server.",
-        )
-    return "the clone stands on another server"
+    if not _same_server(attempt.source, attempt.server):
+        return f"the clone stands at {attempt.server.server}, another server"
+    if method == "auto" and not visitors_wait:
+        return "it would let new sessions of the original wait, and the plan allows no waiting"
+    return ""
+
+
+def _copy_files(attempt: _Attempt, visitors_wait: timedelta | None) -> str:
+    """Copy file by file, blocks shared where the file system can; returns the way, or "" when none went.
+
+    Both tries together keep new sessions waiting for at most ``visitors_wait``; None: for as long as it takes.
+    """
+    with connected(attempt.orders, what="the server") as connection:
+        for index, method in enumerate(COPY_METHODS):
+            if not scratch.nobody_there(connection, attempt.source.database):
+                count = scratch.sessions(connection, attempt.source.database)
+                for way in COPY_METHODS[index:]:
+                    attempt.pass_over(WAYS[way], f"{count} session(s) are connected to {attempt.source.database}")
+                return ""
+            left = visitors_wait and visitors_wait - timedelta(seconds=attempt.visitors_seconds)
+            why = _set_method(connection, method) or _create(attempt, connection, method, left)
+            if not why:
+                return WAYS[method]
+            attempt.pass_over(WAYS[method], why)
+    return ""
+
+
+def _set_method(connection: Connection, method: str) -> str:
+    """Choose how files are copied; returns why that cannot be."""
+    if connection.info.server_version < 180000:
+        return "the server is older than PostgreSQL 18" if method == "clone" else ""
+    try:
+        connection.execute(sql.SQL("SET file_copy_method = {}").format(sql.Literal(method)))
+    except errors.InvalidParameterValue:
+        return "this build of PostgreSQL cannot share blocks of files"
+    return ""
+
+
+def _create(attempt: _Attempt, connection: Connection, method: str, wait: timedelta | None) -> str:
+    """CREATE DATABASE from the original; returns why it did not go, "" when it went."""
+    if wait is not None and wait <= timedelta(0):
+        return "new sessions of the original had waited as long as the plan allows"
+    connection.execute(f"SET statement_timeout = {int(wait.total_seconds() * 1000) if wait else 0}")
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+        sql.Identifier(attempt.name), sql.Identifier(attempt.source.database)
+    )
+    began = time.monotonic()
+    try:
+        patiently(attempt.context, connection, lambda: connection.execute(statement))
+    except errors.ObjectInUse:
+        return "somebody connected to it meanwhile"
+    except errors.QueryCanceled:
+        limit = wait.total_seconds() if wait else 0
+        return f"it was given up after {limit:g} s, so that new sessions of the original need not wait longer"
+    except errors.InsufficientPrivilege:
+        return f"the role {attempt.source.role} may not copy this database"
+    except errors.DiskFull as error:
+        raise explain(error, attempt.orders, what="the clone") from error
+    except psycopg.Error as error:
+        if method == "clone":
+            return f"the file system shares no blocks ({' '.join(str(error).split())[:200]})"
+        raise explain(error, attempt.orders, what="the clone") from error
+    finally:
+        attempt.visitors_seconds += time.monotonic() - began
+        if not connection.broken:
+            connection.execute("SET statement_timeout = 0")
+    return ""
 
 
 def _same_server(one_address: Address, other: Address) -> bool:
@@ -97,26 +192,27 @@ def _same_server(one_address: Address, other: Address) -> bool:
             return one_address.server == other.server
 
 
-def _copy_by_dump(
-    context: RunContext, source: Address, server: Address, orders: Address, name: str, lock_timeout: timedelta
-) -> None:
+def _copy_by_dump(attempt: _Attempt, lock_timeout: timedelta) -> None:
+    context, source, server = attempt.context, attempt.source, attempt.server
     with connected(source, what="the database to clone") as connection:
         shape = facts.database_facts(connection)["database"]
-    with connected(orders, what="the server of the clone") as connection:
-        patiently(context, connection, lambda: scratch.create_empty(connection, name, shape))
+    with connected(attempt.orders, what="the server of the clone") as connection:
+        drop_database(connection, attempt.name)
+        patiently(context, connection, lambda: scratch.create_empty(connection, attempt.name, shape))
     # Another role owns everything on another server, where those of production may not exist.
     strange = ["--no-owner", "--no-acl"] if source.role != server.role or source.server != server.server else []
     pieces = dumping.dump(context, source, lock_timeout=lock_timeout)
     try:
-        dumping.load(context, server.named(name), pieces, arguments=["--single-transaction", *strange])
+        dumping.load(context, server.named(attempt.name), pieces, arguments=["--single-transaction", *strange])
     finally:
         pieces.close()
-    with connected(server.named(name), what="the clone") as connection:
+    with connected(server.named(attempt.name), what="the clone") as connection:
         patiently(context, connection, lambda: connection.execute("ANALYZE"))
 
 
-def _tell_size(context: RunContext, source: Address) -> None:
+def _tell_size(context: RunContext, source: Address) -> int:
     """A clone needs as much space again. The server says how much the database takes; its disk it does not tell."""
     with connected(source, what="the database to clone") as connection:
         size = int(one(connection, "SELECT pg_database_size(current_database())"))
     context.note(f"{source.database} at {source.server} takes {size / 1e6:,.1f} MB; the clone takes as much again.")
+    return size

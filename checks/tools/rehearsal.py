@@ -1,25 +1,33 @@
 """A database before and after its migration: tables, rows, files on disk, schema, and Django's own list."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, LiteralString
 
 from psycopg import sql
 
-from checks.tools import digest, schema
+from checks.tools import columns, schema
+from checks.tools.columns import Content
 from checks.tools.postgres import Connection, one
 
 _FILES: LiteralString = """
-    SELECT c.oid::bigint, c.relkind::text, format('%I.%I', n.nspname, c.relname), pg_relation_filenode(c.oid)::bigint,
-           COALESCE(i.indrelid, c.oid)::bigint
+    SELECT c.oid::bigint, c.relkind::text, format('%I.%I', n.nspname, c.relname),
+           n.nspname || '.' || c.relname, pg_relation_filenode(c.oid)::bigint,
+           COALESCE(i.indrelid, c.oid)::bigint, COALESCE(NULLIF(c.reltoastrelid, 0), 0)::bigint,
+           CASE WHEN c.relkind IN ('r', 'm') THEN pg_total_relation_size(c.oid) ELSE 0 END,
+           COALESCE(pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid), 0),
+           COALESCE(pg_stat_get_tuples_inserted(c.oid), 0)
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
-    WHERE c.relkind IN ('r', 'p', 'm', 'i', 'I') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    WHERE c.relkind IN ('r', 'p', 'm', 'i', 'I') AND c.relpersistence <> 't'
+      AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
 _TOAST: LiteralString = """
-    SELECT t.oid::bigint, c.oid::bigint FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid WHERE c.reltoastrelid <> 0
+    SELECT t.oid::bigint, c.oid::bigint, pg_relation_filenode(t.oid)::bigint FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
+    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
 _INVALID: LiteralString = """
     SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i
@@ -29,6 +37,10 @@ _INVALID: LiteralString = """
 _DJANGO: LiteralString = """
     SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relname = 'django_migrations' AND c.relkind = 'r' AND n.nspname !~ '^pg_' ORDER BY 1 LIMIT 1
+"""
+_OTHERS: LiteralString = """
+    SELECT COALESCE(sum(tup_inserted + tup_updated + tup_deleted), 0)::bigint FROM pg_catalog.pg_stat_database
+    WHERE datname <> current_database()
 """
 
 
@@ -41,45 +53,91 @@ class Applied:
 
 
 @dataclass(frozen=True)
+class Relation:
+    """A table or index. ``node``: its file on disk; None where it has none (a partitioned one).
+
+    ``owner``: number of the table it belongs to. ``quoted`` and ``label``: its name for the server, and for people.
+    ``changed``, ``inserted``: rows since its statistics began.
+    """
+
+    kind: str
+    quoted: str
+    label: str
+    node: int | None
+    owner: int
+    size: int = 0
+    changed: int = 0
+    inserted: int = 0
+
+    @property
+    def is_table(self) -> bool:
+        return self.kind in "rpm"
+
+
+@dataclass(frozen=True)
 class State:
-    """``files``: relation number -> (name, file on disk). ``owners``: relation number -> the table it belongs to."""
+    """``relations``: number -> relation, TOAST tables not among them. ``toast``: number -> (table, file on disk)."""
 
     size: int
-    rows: dict[str, int]
-    files: dict[int, tuple[str, int | None]]
-    tables: dict[int, str]
-    owners: dict[int, str]
+    content: dict[str, Content]
+    relations: dict[int, Relation]
+    toast: dict[int, tuple[int, int | None]]
     objects: dict[str, str]
     invalid: list[str]
     migrations: list[Applied] = field(default_factory=list)
     wal: int = 0
+    written_elsewhere: int = 0
+
+    @property
+    def owners(self) -> dict[int, str]:
+        """Number of a table, index or TOAST table -> the table that people know."""
+        names = {
+            oid: self.relations[relation.owner].label
+            for oid, relation in self.relations.items()
+            if relation.owner in self.relations
+        }
+        return names | {oid: self.relations[owner].label for oid, (owner, _) in self.toast.items()}
+
+    @property
+    def tables_of(self) -> dict[int, int]:
+        """Number of a table, index or TOAST table -> number of its table."""
+        return {oid: relation.owner for oid, relation in self.relations.items()} | {
+            oid: owner for oid, (owner, _) in self.toast.items()
+        }
+
+    def rows(self, label: str) -> int:
+        """Rows of a table; of a partitioned one and of a view, which hold none themselves, 0."""
+        found = self.content.get(label)
+        return found.rows if found is not None else 0
 
 
-def observe(connection: Connection) -> State:
+def observe(
+    connection: Connection,
+    *,
+    seed: int,
+    values: bool,
+    keys: Mapping[str, tuple[str, ...]] | None = None,
+    note: Callable[[str, int, int], None] = lambda _name, _done, _all: None,
+) -> State:
     """Everything about the connected database that a migration may change. Counts every row exactly."""
-    rows = {table.label: _count(connection, table) for table in digest.tables(connection)}
+    content = columns.read(connection, seed=seed, keys=keys, values=values, note=note)
     found = connection.execute(_FILES).fetchall()
-    tables = {oid: name for oid, kind, name, _, _ in found if kind in "rpm"}
-    owners = {oid: tables[owner] for oid, _, _, _, owner in found if owner in tables}
-    owners |= {toast: tables[owner] for toast, owner in connection.execute(_TOAST).fetchall() if owner in tables}
+    relations = {
+        oid: Relation(kind, quoted, label, node, owner, size, changed, inserted)
+        for oid, kind, quoted, label, node, owner, _, size, changed, inserted in found
+    }
+    toast = {oid: (owner, node) for oid, owner, node in connection.execute(_TOAST).fetchall() if owner in relations}
     return State(
         size=int(one(connection, "SELECT pg_database_size(current_database())")),
-        rows=rows,
-        files={oid: (name, node) for oid, _, name, node, _ in found},
-        tables=tables,
-        owners=owners,
+        content=content,
+        relations=relations,
+        toast=toast,
         objects=schema.schema_objects(connection),
         invalid=[name for (name,) in connection.execute(_INVALID).fetchall()],
         migrations=applied(connection),
         wal=int(one(connection, "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")),
+        written_elsewhere=int(one(connection, _OTHERS)),
     )
-
-
-def _count(connection: Connection, table: digest.Table) -> int:
-    query = sql.SQL("SELECT count(*) FROM ONLY {}").format(sql.Identifier(table.schema, table.name))
-    row = connection.execute(query).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def applied(connection: Connection) -> list[Applied]:
@@ -93,7 +151,10 @@ def applied(connection: Connection) -> list[Applied]:
 
 @dataclass(frozen=True)
 class Change:
-    """What a migration did to a database."""
+    """What a migration did to a database.
+
+    ``rewrites``: table, rows, bytes, how ('rewritten', 'emptied', 'replaced', 'toast').
+    """
 
     rewrites: list[dict[str, Any]]
     rebuilt_indexes: list[str]
@@ -102,9 +163,11 @@ class Change:
     invalid: list[str]
     migrations: list[Applied]
     unapplied: list[str]
+    data: list[dict[str, Any]]
     size_before: int
     size_after: int
     wal_bytes: int
+    wal_shared: bool
 
     @property
     def anything(self) -> bool:
@@ -113,95 +176,89 @@ class Change:
 
 def change(before: State, after: State) -> Change:
     """Compare two states of one database."""
-    swapped = [oid for oid, (_, node) in after.files.items() if oid in before.files and before.files[oid][1] != node]
-    rewritten = {oid for oid in swapped if oid in before.tables}
     names = {migration.name for migration in before.migrations}
     missing, surplus, changed = schema.differences(before.objects, after.objects)
     said = [(missing, "removed"), (surplus, "added"), (changed, "changed")]
+    rewritten = _rewritten(before, after)
     return Change(
         rewrites=sorted(
-            (_rewrite(before, after, oid) for oid in rewritten), key=lambda row: (-row["rows"], row["table"])
+            [*rewritten.values(), *_replaced(before, after), *_toast_alone(before, after, rewritten)],
+            key=lambda row: (-row["rows"], row["table"]),
         ),
-        rebuilt_indexes=sorted(
-            after.files[oid][0]
-            for oid in swapped
-            if oid not in before.tables and before.owners.get(oid) not in {before.tables[table] for table in rewritten}
-        ),
-        rows=_row_changes(before.rows, after.rows),
+        rebuilt_indexes=_rebuilt(before, after, rewritten),
+        rows=_row_changes(before, after),
         schema=[{"object": name, "change": word} for names_, word in said for name in names_],
         invalid=[name for name in after.invalid if name not in before.invalid],
         migrations=[migration for migration in after.migrations if migration.name not in names],
         unapplied=sorted(names - {migration.name for migration in after.migrations}),
+        data=columns.compare(before.content, after.content),
         size_before=before.size,
         size_after=after.size,
         wal_bytes=after.wal - before.wal,
+        wal_shared=after.written_elsewhere != before.written_elsewhere,
     )
 
 
-def _rewrite(before: State, after: State, oid: int) -> dict[str, Any]:
-    name = before.tables[oid]
-    label = name.replace('"', "")
-    rows = before.rows.get(label, 0)
-    return {"table": name, "rows": rows, "emptied": bool(rows) and not after.rows.get(label, rows)}
+def _rewritten(before: State, after: State) -> dict[int, dict[str, Any]]:
+    """Tables, partitions and materialized views that are the same ones and have another file now."""
+    rows = {}
+    for oid, was in before.relations.items():
+        now = after.relations.get(oid)
+        if now is None or not was.is_table or was.node is None or now.node is None or was.node == now.node:
+            continue
+        emptied = bool(before.rows(was.label)) and not after.rows(now.label)
+        rows[oid] = _rewrite(before, was, "emptied" if emptied else "rewritten")
+    return rows
 
 
-def _row_changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[dict[str, Any]]:
+def _rewrite(before: State, relation: Relation, how: str) -> dict[str, Any]:
+    return {
+        "table": relation.label,
+        "rows": before.rows(relation.label),
+        "bytes": relation.size,
+        "how": how,
+        "emptied": how == "emptied",
+    }
+
+
+def _replaced(before: State, after: State) -> list[dict[str, Any]]:
+    """Tables that were dropped and stand there again under the same name, with rows: a rewrite by hand."""
+    now_by_name = {now.label: oid for oid, now in after.relations.items() if now.is_table and now.kind != "p"}
+    return [
+        _rewrite(before, was, "replaced")
+        for oid, was in before.relations.items()
+        if was.is_table and was.kind != "p" and oid not in after.relations
+        and was.label in now_by_name and after.rows(was.label)
+    ]  # fmt: skip
+
+
+def _toast_alone(before: State, after: State, rewritten: Mapping[int, Any]) -> list[dict[str, Any]]:
+    """TOAST tables that were written anew although their tables were not."""
+    return [
+        _rewrite(before, before.relations[owner], "toast")
+        for oid, (owner, node) in before.toast.items()
+        if oid in after.toast and after.toast[oid][1] != node and owner not in rewritten
+    ]
+
+
+def _rebuilt(before: State, after: State, rewritten: Mapping[int, Any]) -> list[str]:
+    """Indexes that were built again apart from their tables. One that only got a new number keeps its file."""
+    by_name = {(was.label, was.owner): was for was in before.relations.values() if not was.is_table}
+    names = []
+    for oid, now in after.relations.items():
+        was = before.relations.get(oid) or by_name.get((now.label, now.owner))
+        if was is None or was.is_table or now.is_table or now.node is None or now.owner in rewritten:
+            continue
+        if was.node is not None and was.node != now.node:
+            names.append(now.label)
+    return sorted(names)
+
+
+def _row_changes(before: State, after: State) -> list[dict[str, Any]]:
     rows = []
-    for name in sorted(before.keys() | after.keys()):
-        was, now = before.get(name), after.get(name)
+    for name in sorted(before.content.keys() | after.content.keys()):
+        was = before.content[name].rows if name in before.content else None
+        now = after.content[name].rows if name in after.content else None
         if was != now:
             rows.append({"table": name, "before": was, "after": now})
     return rows
-
-
-def durations(migrations: list[Applied], began: datetime | None) -> list[dict[str, Any]]:
-    """Each migration with its seconds: from the end of the one before (the first one: from ``began``) to its own end.
-
-    ``ended`` is in seconds of the epoch. ``seconds`` is None where nothing says when the first one began.
-    """
-    rows: list[dict[str, Any]] = []
-    for migration in migrations:
-        start = min(began, migration.at) if began is not None else None
-        rows.append(
-            {
-                "migration": migration.name,
-                "seconds": round((migration.at - start).total_seconds(), 3) if start is not None else None,
-                "began": start.timestamp() if start is not None else None,
-                "ended": migration.at.timestamp(),
-            }
-        )
-        began = migration.at
-    return rows
-
-
-def under_way(rows: list[dict[str, Any]], began: float, seconds: float) -> str:
-    """The migration that shares most of a span of time; "" when none shares any. ``began``: seconds of the epoch."""
-
-    def shared(row: dict[str, Any]) -> float:
-        if row["began"] is None:
-            return 0.0
-        return float(min(row["ended"], began + seconds) - max(row["began"], began))
-
-    best = max(rows, key=shared, default=None)
-    return str(best["migration"]) if best is not None and shared(best) > 0 else ""
-
-
-def timeline(migrations: list[dict[str, Any]], held: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Migrations and locks as bars on one axis: ``x`` and ``width`` in thousandths of it. In order of their begin."""
-    spans = [(row["migration"], "", row["began"], row["seconds"]) for row in migrations if row["began"] is not None]
-    spans += [(row["table"], row["blocks"], row["began"], row["seconds"]) for row in held]
-    if not spans:
-        return []
-    first = min(began for _, _, began, _ in spans)
-    whole = max(began + seconds for _, _, began, seconds in spans) - first or 1.0
-    return [
-        {
-            "label": label,
-            "blocks": blocks,
-            "x": round((began - first) / whole * 1000, 1),
-            "width": max(2.0, round(seconds / whole * 1000, 1)),
-            "offset": round(began - first, 3),
-            "seconds": seconds,
-        }
-        for label, blocks, began, seconds in sorted(spans, key=lambda span: (span[2], span[1] != ""))
-    ]

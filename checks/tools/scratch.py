@@ -144,26 +144,6 @@ def create_empty(connection: Connection, name: str, shape: Mapping[str, Any]) ->
         ) from error
 
 
-def copy_by_template(context: RunContext, orders: Address, source: str, name: str) -> bool:
-    """Copy a database file by file; False when somebody is connected to it. Visitors that come meanwhile wait."""
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
-        sql.Identifier(name), sql.Identifier(source)
-    )
-    with connected(orders, what="the server") as connection:
-        if not _nobody_there(connection, source):
-            return False
-        try:
-            patiently(context, connection, lambda: connection.execute(statement))
-        except errors.ObjectInUse:
-            return False
-        except errors.InsufficientPrivilege:
-            context.note("The role may not copy this database as a template.")
-            return False
-        except psycopg.Error as error:
-            raise explain(error, orders, what="the clone") from error
-    return True
-
-
 def swap(context: RunContext, orders: Address, *, fresh: str, target: str, aside: str) -> None:
     """Give ``fresh`` the name ``target``, and ``target`` the name ``aside``, in one transaction.
 
@@ -199,7 +179,7 @@ def sessions(connection: Connection, database: str) -> int:
     return int(one(connection, query, [database]))
 
 
-def _nobody_there(connection: Connection, database: str) -> bool:
+def nobody_there(connection: Connection, database: str) -> bool:
     """Wait a moment for sessions that are just ending, such as our own."""
     for _ in range(20):
         if not sessions(connection, database):

@@ -141,6 +141,11 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "changed": Look("Changed", "hold", "equal"),
         "same": Look("Same", "idle", "equal"),
     },
+    "hypothesis": {
+        "confirmed": Look("Confirmed", "nogo", "alert"),
+        "refuted": Look("Refuted", "go", "check"),
+        "untestable": Look("Not testable", "idle", "question"),
+    },
     "probe": {
         "up": Look("Up", "go", "check"),
         "down": Look("Down", "nogo", "cross"),

@@ -1,0 +1,94 @@
+"""What of a rehearsal breaks a limit of the plan: one sentence for each reason to say no."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from checks.tools.attribution import Account
+from checks.tools.rehearsal import Change
+from releases.templatetags.interface_format import duration
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds, rows, and ``waived``: migration, table or object -> why it need not be reversible."""
+
+    longest_stall: float
+    longest: float
+    rewrite_rows: int
+    refuse_irreversible: bool
+    waived: Mapping[str, str] = field(default_factory=dict)
+
+
+def of_times(account: Account, seconds: float, predicted: float, limits: Limits) -> list[str]:
+    """Stalls and the whole time, as they are predicted for production."""
+    told = []
+    worst = max(account.stalls, key=lambda row: row["predicted"], default=None)
+    if worst is not None and worst["predicted"] > limits.longest_stall:
+        by = f" by {worst['migration']}" if worst["migration"] else ""
+        told.append(
+            f"A {worst['who']} of {worst['table']} would wait for {_scaled(worst['seconds'], worst['predicted'])}{by};"
+            f" the limit is {duration(limits.longest_stall)}."
+        )
+    if predicted > limits.longest:
+        told.append(f"It took {_scaled(seconds, predicted)}; the limit is {duration(limits.longest)}.")
+    return told
+
+
+def _scaled(seconds: float, predicted: float) -> str:
+    if predicted < seconds * 1.05:
+        return duration(predicted)
+    return f"{duration(predicted)} in production ({duration(seconds)} on the clone)"
+
+
+def of_rewrites(change: Change, factors: Mapping[str, float], limits: Limits) -> list[str]:
+    told = []
+    for row in change.rewrites:
+        rows = int(row["rows"] * factors.get(row["table"], 1.0))
+        if rows > limits.rewrite_rows and row["how"] != "emptied":
+            told.append(f"{row['table']} with {rows:,} rows was rewritten; {limits.rewrite_rows:,} may be.")
+    return told
+
+
+def of_indexes(change: Change) -> list[str]:
+    return [f"The index {name} is left invalid: it costs writes and serves no reads." for name in change.invalid]
+
+
+def of_irreversible(names: Sequence[str], limits: Limits) -> list[str]:
+    """Migrations that cannot be taken back and that the plan does not waive."""
+    open_ones = [name for name in names if name not in limits.waived]
+    if not open_ones or not limits.refuse_irreversible:
+        return []
+    more = f" and {len(open_ones) - 5} more" if len(open_ones) > 5 else ""
+    listed = f"{', '.join(open_ones[:5])}{more}"
+    return [f"{len(open_ones)} migration(s) cannot be reversed, and the plan does not waive them: {listed}."]
+
+
+def of_way_back(back: Mapping[str, Any] | None, limits: Limits) -> list[str]:
+    """Going back was tried and did not bring the database back."""
+    if back is None or not limits.refuse_irreversible:
+        return []
+    told = []
+    stopped = back["stopped_at"]
+    if back["exit_status"] != 0 and stopped not in limits.waived and stopped not in back["known"]:
+        at = f" at {stopped}" if stopped else ""
+        told.append(f"Going back broke off{at} with exit status {back['exit_status']}.")
+    if back["compared"]:
+        objects = [row["object"] for row in back["schema"] if row["object"] not in limits.waived]
+        tables = [row["table"] for row in back["data"] if row["table"] not in limits.waived]
+        if objects:
+            told.append(f"Going back leaves {len(objects)} object(s) of the schema different: {_some(objects)}.")
+        if tables:
+            told.append(f"Going back does not bring back what {len(tables)} table(s) held: {_some(tables)}.")
+    return told
+
+
+def of_data(unexplained: Sequence[str]) -> list[str]:
+    if not unexplained:
+        return []
+    return [f"{_some(unexplained)} holds something else now, although nothing of the command was seen to write there."]
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")

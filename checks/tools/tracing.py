@@ -1,0 +1,167 @@
+"""What the wrapper in the child told of each Django migration; its other half is ``django_trace/sitecustomize.py``.
+
+The wrapper is put in front of PYTHONPATH, so it reaches every Python that the command starts, and nothing has to be
+installed. Where it is not loaded (``python -I`` or ``-E``, another language, a command that clears its environment),
+the trace is empty and says so; the migration runs as it would have anyway.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).with_name("django_trace")
+MAX_LINE = 1_000_000
+
+
+@dataclass
+class Failure:
+    """An error as the child saw it. ``sqlstate``: PostgreSQL's five characters, "" when it was not the server's."""
+
+    kind: str
+    text: str
+    sqlstate: str
+
+
+@dataclass
+class Statement:
+    """One statement, or many equal ones that followed each other. ``wal``: bytes, None where it was not measured.
+
+    ``rewrites``: numbers of relations that got another file. ``locks``: (number of relation, mode) newly held.
+    """
+
+    number: int
+    sql: str
+    word: str
+    began: float
+    count: int = 0
+    seconds: float = 0.0
+    ended: float | None = None
+    wal: int | None = None
+    rewrites: list[int] = field(default_factory=list)
+    locks: list[tuple[int, str]] = field(default_factory=list)
+    failure: Failure | None = None
+
+
+@dataclass
+class Migration:
+    """One migration of Django, as it ran. ``seconds`` is without the wrapper's own time, which is ``own``.
+
+    ``wal`` and ``size``: bytes of WAL, and by how many the database grew; None where it could not be asked.
+    """
+
+    name: str
+    forwards: bool
+    atomic: bool
+    backend: int
+    began: float
+    irreversible: list[str]
+    statements: list[Statement] = field(default_factory=list)
+    ended: float | None = None
+    seconds: float | None = None
+    own: float = 0.0
+    wal: int | None = None
+    size: int | None = None
+    failure: Failure | None = None
+    sql: str | None = None
+    sql_failure: str = ""
+
+    def at(self, moment: float) -> Statement | None:
+        """The statement that was under way at a moment, or the last one before it."""
+        return next((each for each in reversed(self.statements) if each.began <= moment), None)
+
+
+@dataclass
+class Trace:
+    """``loaded``: the versions of Django that were watched. ``troubles``: sentences on what could not be traced."""
+
+    loaded: list[str] = field(default_factory=list)
+    migrations: list[Migration] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+    @property
+    def forwards(self) -> list[Migration]:
+        return [each for each in self.migrations if each.forwards]
+
+    @property
+    def under_way(self) -> Migration | None:
+        """The migration that began and never ended."""
+        return next((each for each in reversed(self.migrations) if each.ended is None), None)
+
+
+def variables(file: Path, others: Mapping[str, str]) -> dict[str, str]:
+    """What the child's environment needs so that the wrapper is loaded and writes into ``file``."""
+    path = others.get("PYTHONPATH", "")
+    return {"PYTHONPATH": f"{FOLDER}{os.pathsep + path if path else ''}", "GONOGO_TRACE_FILE": str(file)}
+
+
+def read(file: Path) -> Trace:
+    """Everything that was told, also by a child that died in the middle of a line."""
+    trace = Trace()
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return trace
+    under_way: dict[int, Migration] = {}
+    for line in lines:
+        if not line or len(line) > MAX_LINE:
+            continue
+        try:
+            told = json.loads(line)
+        except ValueError:
+            trace.troubles.append("The wrapper's last line is broken off; the child died while it wrote.")
+            continue
+        _take(trace, under_way, told)
+    return trace
+
+
+def _take(trace: Trace, under_way: dict[int, Migration], told: Mapping[str, Any]) -> None:
+    """Sort one line in. Lines of different processes do not touch each other's migrations."""
+    event, pid = told["event"], told["pid"]
+    if event == "loaded":
+        trace.loaded.append(f"Django {told['django']} on Python {told['python']}")
+    elif event == "refused":
+        trace.troubles.append(f"The wrapper could not be put around Django's executor: {told['text']}")
+    elif event == "broken":
+        trace.troubles.append(f"During {told['migration']} the wrapper could not measure: {told['text']}")
+    elif event == "migration":
+        migration = Migration(
+            told["migration"], told["forwards"], told["atomic"], told["backend"], told["at"], told["irreversible"]
+        )
+        under_way[pid] = migration
+        trace.migrations.append(migration)
+    elif pid in under_way:
+        _take_detail(under_way[pid], event, told)
+        if event == "ended":
+            del under_way[pid]
+
+
+def _take_detail(migration: Migration, event: str, told: Mapping[str, Any]) -> None:
+    if event == "sqlmigrate":
+        migration.sql = told.get("sql")
+        migration.sql_failure = (told.get("failure") or {}).get("text", "")
+        migration.began = told["at"]  # making it was the wrapper's work, not the migration's
+    elif event == "statement":
+        migration.statements.append(Statement(told["number"], told["sql"], told["word"], told["at"]))
+    elif event == "done":
+        _take_done(migration, told)
+    elif event == "ended":
+        migration.ended, migration.seconds, migration.own = told["at"], told["seconds"], told["own"]
+        migration.wal, migration.size, migration.failure = told["wal"], told["size"], _failure(told["failure"])
+
+
+def _take_done(migration: Migration, told: Mapping[str, Any]) -> None:
+    statement = next((each for each in reversed(migration.statements) if each.number == told["number"]), None)
+    if statement is None:  # one of too many, told because it rewrote something
+        statement = Statement(told["number"], "", "", told["at"])
+        migration.statements.append(statement)
+    statement.count, statement.seconds, statement.ended = told["count"], told["seconds"], told["at"]
+    statement.wal, statement.rewrites = told["wal"], told["rewrites"]
+    statement.locks = [(int(oid), mode) for oid, mode in (each.split(" ") for each in told["locks"])]
+    statement.failure = _failure(told["failure"])
+
+
+def _failure(told: Mapping[str, Any] | None) -> Failure | None:
+    return Failure(told["kind"], told["text"], told["sqlstate"]) if told else None

@@ -1,0 +1,124 @@
+"""What goes wrong in a migration is told as what it is, with the state in which it left the clone."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from checks.enums import RunState
+from checks.models import Run
+from tests.kinds_data import django_library
+from tests.kinds_data.support import Shop, administration, databases, log_of
+
+#: Two sessions on the clone; the second one gives up waiting for what the first one holds.
+TWO_SESSIONS = """
+import os, psycopg
+first, second = (psycopg.connect(os.environ["DATABASE_URL"]) for _ in range(2))
+first.execute("SELECT FROM customer LIMIT 1")
+second.execute("SET lock_timeout = 300")
+second.execute("ALTER TABLE customer ADD COLUMN nick text")
+"""
+#: The new table's file becomes a device that is always full, so PostgreSQL's own write answers ENOSPC.
+FULL_DISK = """
+import os, pathlib, sys, psycopg
+url = os.environ["DATABASE_URL"]
+with psycopg.connect(url) as database:
+    database.execute("CREATE TABLE filled (n text)")
+    (path,) = database.execute("SELECT pg_relation_filepath('filled')").fetchone()
+file = pathlib.Path(sys.argv[1]) / path
+file.unlink()
+file.symlink_to("/dev/full")
+with psycopg.connect(url) as database:
+    database.execute("INSERT INTO filled SELECT n FROM generate_series(1, 10000) n")
+"""
+TWICE = """migrations.RunSQL("CREATE TABLE beside ()"),
+    migrations.RunSQL("CREATE UNIQUE INDEX CONCURRENTLY twice ON library_book (note)")"""
+KILLED = """
+def die(apps, editor):
+    import os, signal
+    editor.execute("UPDATE library_book SET pages = 0")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+NO_WAY_BACK = """
+def forget(apps, editor):
+    editor.execute("UPDATE library_book SET note = ''")
+"""
+
+
+def command(shop: Shop, script: str, *arguments: str) -> Run:
+    argv = [sys.executable, "-c", script, *arguments]
+    return shop.run("migration", release=shop.release(), command={"argv": argv}, visitors_wait="1m")
+
+
+def test_a_lock_timeout_is_told_as_one(plain_shop: Shop) -> None:
+    run = command(plain_shop, TWO_SESSIONS)
+    assert run.state == RunState.FAILED, run.error
+    assert run.result["mishap"]["cause"] == "lock_timeout"
+    assert "It gave up waiting for a lock: " in run.summary
+    assert run.summary.endswith("No migration had been applied; the clone is as it was before.")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_breaks_the_check_and_says_nothing_of_the_migration(plain_shop: Shop) -> None:
+    with administration() as server:
+        (folder,) = server.execute("SHOW data_directory").fetchone() or ("",)
+    if not Path(folder).is_dir():
+        pytest.skip("the files of this server cannot be reached from here")
+    run = command(plain_shop, FULL_DISK, folder)
+    assert run.state == RunState.ERRORED, (run.summary, log_of(run))
+    assert run.error.startswith("The disk of the clone's server was full: ")
+    assert "No space left on device" in run.error
+    assert "The clone was dropped." in run.error
+    assert "more space" in run.remedy
+    assert not [name for name in databases() if name.startswith("gonogo_clone")]
+
+
+@pytest.mark.usefixtures("transactional_db", "storage_folder")
+def test_a_migration_that_is_not_atomic_leaves_an_invalid_index_and_says_what_stays(tmp_path: Path) -> None:
+    broken = django_library.migration("0003_unique", "0002_more", TWICE, atomic=False)
+    more = 'migrations.AddField("book", "more", models.TextField(null=True))'
+    with django_library.library(tmp_path, {"0002_more": more, "0003_unique": broken}, books=20) as made:
+        run = django_library.rehearse(made)
+    assert run.state == RunState.FAILED, run.error
+    assert run.result["mishap"]["cause"] == "data"
+    told = run.result["mishap"]["sentence"]
+    assert "in library.0003_unique, at “CREATE UNIQUE INDEX CONCURRENTLY twice" in told
+    assert "1 migration(s) had been applied, the last one library.0002_more" in told
+    assert "the index public.twice is left invalid" in told
+    assert "library.0003_unique is not atomic: 1 of its statements stay done" in told
+    assert run.result["invalid_indexes"] == ["public.twice"]
+    assert [row["failed"] for row in run.result["migrations"]] == [False, True]
+    assert [row["atomic"] for row in run.result["migrations"]] == [True, False]
+    marks = {row["rule"]: row["mark"] for row in run.result["hypotheses"] if row["migration"] == "library.0003_unique"}
+    assert marks["prefer-robust-stmts"] == "confirmed"
+    # What cannot be reversed is asked of the migration that broke off, too.
+    assert [row["name"] for row in run.result["irreversible"]] == ["library.0003_unique"]
+
+
+@pytest.mark.usefixtures("transactional_db", "storage_folder")
+def test_a_command_killed_in_the_middle_of_an_atomic_migration_leaves_nothing_of_it(tmp_path: Path) -> None:
+    killed = django_library.migration("0002_killed", "0001_initial", "migrations.RunPython(die)", functions=KILLED)
+    with django_library.library(tmp_path, {"0002_killed": killed}, books=20) as made:
+        run = django_library.rehearse(made)
+    assert run.state == RunState.FAILED, (run.error, log_of(run))
+    assert run.result["mishap"]["cause"] == "signal"
+    assert "It was killed in library.0002_killed" in run.summary
+    assert "library.0002_killed is atomic and was taken back whole" in run.summary
+    data = run.result["data"]
+    assert (data["same_tables"], data["same_columns"]) == (data["tables"], data["columns"])
+
+
+@pytest.mark.usefixtures("transactional_db", "storage_folder")
+def test_a_way_back_that_loses_data_is_no_way_back(tmp_path: Path) -> None:
+    forgets = django_library.migration(
+        "0002_forget", "0001_initial", "migrations.RunPython(forget, migrations.RunPython.noop)", functions=NO_WAY_BACK
+    )
+    with django_library.library(tmp_path, {"0002_forget": forgets}, books=20) as made:
+        run = django_library.rehearse(made, reverse={"argv": [*django_library.command(made), "library", "0001"]})
+        assert made.sql("SELECT count(*) FROM library_book WHERE note <> ''") == [(20,)]
+    assert run.state == RunState.FAILED, (run.error, log_of(run))
+    assert run.summary == "Going back does not bring back what 1 table(s) held: public.library_book."
+    assert run.result["irreversible"] == []
+    (differing,) = run.result["back"]["data"]
+    assert (differing["table"], differing["columns"]) == ("public.library_book", ["note"])
+    assert [row["changed"] for row in run.result["data"]["changed"]] == [["note"]]
