@@ -15,7 +15,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.stack import Stack
-from tests.interface.browser import Complaints, barriers
+from tests.interface.browser import Complaints, barriers, show_each_look
 
 #: How long a run may take on a busy machine, in milliseconds.
 RUN_MS = 240_000
@@ -132,12 +132,8 @@ class Journey:
         """Note the faults of a page as it is now: barriers, what the browser complained of, sideways scrolling."""
         found = [f"the browser says: {text}" for text in self.complaints.texts if not _is_meant(text)]
         self.complaints.texts.clear()
-        for width, scheme in ((1280, "light"), (390, "dark")):
-            page.set_viewport_size({"width": width, "height": 900})
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            found += [f"{width} px, {scheme}: {text}" for text in _faults(page, width)]
-        page.set_viewport_size({"width": 1280, "height": 900})
-        page.emulate_media(color_scheme="light")
+        for width in show_each_look(page):
+            found += [f"{width} px: {text}" for text in _faults(page, width)]
         self.faults[name] = found
 
 

@@ -53,6 +53,16 @@ def barriers(page: Page) -> list[str]:
     ]
 
 
+def show_each_look(page: Page) -> Iterator[int]:
+    """Show the page wide and light, then as wide as a phone and dark; gives the width."""
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        yield width
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.emulate_media(color_scheme="light")
+
+
 @dataclass
 class Complaints:
     """What the browser complained about: refused inline code, errors of scripts, files that are missing."""

@@ -26,7 +26,7 @@ from releases.enums import Choice, EvidenceVerdict
 from releases.models import Release, User
 from tests.engine.support import check, run_section, start
 from tests.factories import CHECKS, answer, go_green, schedule, vote
-from tests.interface.browser import Complaints, barriers
+from tests.interface.browser import Complaints, barriers, show_each_look
 from tests.interface.conftest import OpenPage
 from tests.kinds_deploy.local_server import LocalServer, Reply, serving
 from tests.monitoring.support import Watched, make_watched, record
@@ -150,24 +150,23 @@ def faults(page: Page, width: int, complaints: Complaints) -> list[str]:
     return found + barriers(page)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_every_page_is_without_faults(
-    live_server: LiveServer, open_page: OpenPage, complaints: Complaints, world: World, width: int, scheme: str
+    live_server: LiveServer, open_page: OpenPage, complaints: Complaints, world: World
 ) -> None:
-    page = open_page(f"{live_server.url}/healthz", width=width, scheme=scheme)
+    page = open_page(f"{live_server.url}/healthz")
     log_in(page, live_server, world.team.manager)
-    addresses = world.addresses()
     found: dict[str, list[str]] = {}
-    for name, address in addresses.items():
+    for name, address in world.addresses().items():
         complaints.texts.clear()
         answered = page.goto(live_server.url + address)
         assert answered is not None
         assert answered.status == 200, f"{address} answered {answered.status}"
         page.wait_for_function("window.htmx !== undefined")
-        page.wait_for_timeout(300)
-        picture(page, f"{name}-{width}")
-        if wrong := faults(page, width, complaints):
-            found[name] = wrong
+        page.wait_for_timeout(200)
+        for width in show_each_look(page):
+            picture(page, f"{name}-{width}")
+            if wrong := faults(page, width, complaints):
+                found[f"{name}, {width} px"] = wrong
     assert found == {}
 
 
