@@ -412,9 +412,12 @@ def _check_params(key: str, check: CheckSection, plan: Plan) -> list[tuple[tuple
     if not kind.is_check:
         return [(("checks", key, "kind"), f"{check.kind} is not a check; it has a section of its own")]
     try:
-        kind.Params.model_validate(check.params)
+        params = kind.Params.model_validate(check.params)
     except ValidationError as error:
         return [(("checks", key, "params", *problem["loc"]), problem["msg"]) for problem in error.errors()]
+    unfit = kind.problems(plan, params, check.environment)
+    if unfit:
+        return [(("checks", key, "params", *loc), message) for loc, message in unfit]
     environment = plan.environments.get(check.environment)
     if environment and environment.tier not in kind.tiers:
         return [(("checks", key, "environment"), f"{check.kind} may not run in the tier {environment.tier.value}")]

@@ -212,6 +212,10 @@ class Kind(ABC):
     def run(self, context: RunContext) -> Outcome:
         """Do it. Return an outcome, or raise CheckError when the check could not be made."""
 
+    def problems(self, plan: "Plan", params: Any, environment: str) -> list[tuple[tuple[str | int, ...], str]]:
+        """What in the parameters of a check does not fit the rest of its plan: (place in them, sentence)."""
+        return []
+
     def started(self, run: "Run") -> None:  # noqa: B027 - most kinds have nothing to do here
         """Called inside the transaction that claims the run, for every attempt."""
 

@@ -132,16 +132,24 @@ class Shop:
 
 
 @contextmanager
-def shop(folder: Path, *, plan: Mapping[str, Any] | None = None, schema: str = SHOP, **more: Any) -> Iterator[Shop]:
-    """A shop with data. ``more`` are keys of the production environment; ``plan`` overrides sections of the plan."""
+def shop(
+    folder: Path, *, plan: Mapping[str, Any] | None = None, schema: str = SHOP, staging: str = "", **more: Any
+) -> Iterator[Shop]:
+    """A shop with data. ``more`` are keys of the production environment; ``plan`` overrides sections of the plan.
+
+    ``staging``: the end of the name of a second, empty database for staging; without it, both have the same.
+    """
     name = f"shop_{uuid.uuid4().hex[:10]}"
     with administration() as server:
         server.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD 'pa:ss/wo rd'").format(sql.Identifier(name)))
-        server.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(sql.Identifier(name)))
+        for database in {name, name + staging}:
+            server.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(database), sql.Identifier(name))
+            )
     parts = {**admin().parts, "user": name, "password": "pa:ss/wo rd", "dbname": name}
     address = Address(parts)
     environments = {
-        "staging": {"tier": "staging", "variables": {"DATABASE_URL": address.url()}},
+        "staging": {"tier": "staging", "variables": {"DATABASE_URL": address.named(name + staging).url()}},
         "production": {"tier": "production", "variables": {"DATABASE_URL": address.url()}, **more},
     }
     application = make_application(plan={"environments": environments, **(plan or {})})

@@ -1,0 +1,188 @@
+"""What a server says of one table: columns, types, keys, what must hold, what fires, and which sequences feed it."""
+
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+from psycopg import sql
+
+from checks.tools.postgres import Connection
+
+Row = tuple[Any, ...]
+_TABLE: LiteralString = """
+    SELECT c.oid::bigint, c.relkind::text, c.relrowsecurity OR c.relforcerowsecurity FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')
+"""
+# "Plain": built in, with a binary form that means the same in every database.
+_COLUMNS: LiteralString = """
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod), t.typname,
+           NOT (t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typname LIKE 'reg%%'
+                OR t.typname LIKE '\\_reg%%' OR t.typsend = 0 OR t.typtype IN ('c', 'd', 'e', 'p')
+                OR COALESCE(e.typsend = 0 OR e.oid >= 16384, false)),
+           a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', a.attidentity = 'a'
+    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typelem <> 0
+    WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname
+"""
+_FOREIGN: LiteralString = """
+    SELECT o.conname, format('%%s.%%s', n.nspname, c.relname), o.condeferrable,
+           ARRAY(SELECT a.attname::text FROM unnest(o.conkey) WITH ORDINALITY k(n, place) JOIN pg_catalog.pg_attribute a
+                 ON a.attrelid = o.conrelid AND a.attnum = k.n ORDER BY k.place),
+           ARRAY(SELECT a.attname::text FROM unnest(o.confkey) WITH ORDINALITY k(n, place)
+                 JOIN pg_catalog.pg_attribute a ON a.attrelid = o.confrelid AND a.attnum = k.n ORDER BY k.place)
+    FROM pg_catalog.pg_constraint o JOIN pg_catalog.pg_class c ON c.oid = o.{end}
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE o.contype = 'f' AND o.{side} = %s AND o.conparentid = 0 ORDER BY o.conname
+"""
+_UNIQUE: LiteralString = """
+    SELECT i.relname, x.indisprimary, COALESCE(pg_get_expr(x.indpred, x.indrelid), ''),
+           ARRAY(SELECT pg_get_indexdef(x.indexrelid, k, true) FROM generate_series(1, x.indnkeyatts) k),
+           ARRAY(SELECT a.attname::text FROM generate_series(0, x.indnkeyatts - 1) k LEFT JOIN pg_catalog.pg_attribute a
+                 ON a.attrelid = x.indrelid AND a.attnum = x.indkey[k] AND x.indkey[k] <> 0 ORDER BY k),
+           ARRAY(SELECT a.attname::text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attribute a
+                 ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+                 WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = x.indexrelid
+                   AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = x.indrelid
+                 UNION SELECT a.attname::text FROM pg_catalog.pg_attribute a
+                 WHERE a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey::int2[]) AND a.attnum > 0)
+    FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
+    WHERE x.indrelid = %s AND x.indisunique ORDER BY i.relname
+"""
+_CHECKS: LiteralString = """
+    SELECT o.conname, pg_get_expr(o.conbin, o.conrelid),
+           ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+                 WHERE a.attrelid = o.conrelid AND a.attnum = ANY (o.conkey))
+    FROM pg_catalog.pg_constraint o WHERE o.contype = 'c' AND o.conrelid = %s ORDER BY o.conname
+"""
+_TRIGGERS: LiteralString = """
+    SELECT tgname, tgenabled::text FROM pg_catalog.pg_trigger WHERE tgrelid = %s AND NOT tgisinternal ORDER BY tgname
+"""
+_SEQUENCES: LiteralString = """
+    SELECT DISTINCT a.attname, n.nspname, s.relname, q.seqincrement
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+         AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+    JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+    JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
+    JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid WHERE a.attrelid = %s ORDER BY 1, 2, 3
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """``type``: as the server writes it, with its length; ``base``: its name alone. ``plain``: see the query."""
+
+    name: str
+    type: str
+    base: str
+    plain: bool
+    not_null: bool
+    has_default: bool
+    generated: bool
+    always: bool
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """``columns`` of the child name ``foreign`` of the parent. ``table``: 'schema.table' at the other end."""
+
+    name: str
+    table: str
+    deferrable: bool
+    columns: tuple[str, ...]
+    foreign: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Unique:
+    """A unique index. ``keys``: its expressions as SQL; ``plain``: the column, or None for an expression."""
+
+    name: str
+    primary: bool
+    predicate: str
+    keys: tuple[str, ...]
+    plain: tuple[str | None, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OwnSequence:
+    """A sequence that belongs to a column."""
+
+    column: str
+    schema: str
+    name: str
+    increment: int
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def label(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One table as its server describes it."""
+
+    oid: int
+    schema: str
+    name: str
+    partitioned: bool
+    row_security: bool
+    columns: dict[str, Column]
+    foreign_keys: tuple[ForeignKey, ...]
+    children: tuple[ForeignKey, ...]
+    uniques: tuple[Unique, ...]
+    checks: tuple[tuple[str, str, tuple[str, ...]], ...]
+    triggers: tuple[tuple[str, str], ...]
+    sequences: tuple[OwnSequence, ...]
+
+    @property
+    def label(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.name)
+
+
+def shape(connection: Connection, label: str) -> Shape | None:
+    """The table 'schema.name', or None where the database has none."""
+    schema, _, name = label.partition(".")
+    row = connection.execute(_TABLE, [schema, name]).fetchone()
+    if row is None:
+        return None
+    oid = row[0]
+
+    def rows(query: LiteralString) -> list[Row]:
+        return connection.execute(query, [oid]).fetchall()
+
+    own = _FOREIGN.replace("{end}", "confrelid").replace("{side}", "conrelid")
+    others = _FOREIGN.replace("{end}", "conrelid").replace("{side}", "confrelid")
+    return Shape(
+        oid=oid,
+        schema=schema,
+        name=name,
+        partitioned=row[1] == "p",
+        row_security=row[2],
+        columns={found[0]: Column(*found) for found in rows(_COLUMNS)},
+        foreign_keys=tuple(_foreign_key(found) for found in rows(own)),
+        children=tuple(_foreign_key(found) for found in rows(others)),
+        uniques=tuple(_unique(found) for found in rows(_UNIQUE)),
+        checks=tuple((found[0], found[1], tuple(found[2])) for found in rows(_CHECKS)),
+        triggers=tuple((found[0], found[1]) for found in rows(_TRIGGERS)),
+        sequences=tuple(OwnSequence(*found) for found in rows(_SEQUENCES)),
+    )
+
+
+def _foreign_key(found: Row) -> ForeignKey:
+    name, table, deferrable, columns, foreign = found
+    return ForeignKey(name, table, deferrable, tuple(columns), tuple(foreign))
+
+
+def _unique(found: Row) -> Unique:
+    name, primary, predicate, keys, plain, columns = found
+    return Unique(name, primary, predicate, tuple(keys), tuple(plain), tuple(columns))

@@ -1,0 +1,246 @@
+"""What becomes of each staged row: the map of source key to target key, with the action and, for inserts, a new key."""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from checks.tools.postgres import Connection, one
+from checks.tools.transition.work import Action, Reference, TableWork, column, equal, listed
+
+
+def normalised(value: sql.Composable, work: TableWork, name: str) -> sql.Composable:
+    """A value as it is compared for recognising: without regard to case or composition, where the plan says so."""
+    if not textual(work, name):
+        return value
+    citext = work.target.columns[name].base == "citext"
+    return folded(value, [*work.mapping.ignoring, *(["case"] if citext else [])])
+
+
+def folded(value: sql.Composable, ignoring: Sequence[str]) -> sql.Composable:
+    """Equal for what is the same; by bytes, since sorting by a language's rules takes several times as long."""
+    if "nfc" in ignoring:
+        value = sql.SQL("normalize(({})::text, NFC)").format(value)
+    if "case" in ignoring:
+        value = sql.SQL("lower(({})::text)").format(value)
+    return sql.SQL('(({})::text COLLATE "C")').format(value)
+
+
+def textual(work: TableWork, name: str) -> bool:
+    return work.target.columns[name].base in ("text", "varchar", "bpchar", "citext", "name")
+
+
+def build_map(target: Connection, work: TableWork, ready: set[int]) -> None:
+    """Fill the table's map. References to tables in ``ready`` (numbers) are followed; the others later."""
+    known = [reference for reference in work.references if reference.parent.number in ready]
+    matched = work.mapping.matched_by
+    keys = listed(column("d", name) for name in work.key_names)
+    query = sql.SQL(
+        "CREATE TEMPORARY TABLE {map} ON COMMIT DROP AS WITH r AS ({rows}), d AS ({placed}), a AS ({decided})"
+        " SELECT {keys}, {new_keys}, d.action::smallint, d.rule, {firsts} FROM a d"
+    ).format(
+        map=work.map,
+        rows=_rows(work, known),
+        placed=_placed(work, matched),
+        decided=_decided(work, matched),
+        keys=keys,
+        new_keys=_target_keys(target, work),
+        firsts=listed(column("d", f"f{place}") for place in range(1, len(work.keys) + 1)),
+    )
+    target.execute(query)
+    follow_twins(target, work)
+    target.execute(sql.SQL("ANALYZE {}").format(work.map))
+
+
+def _rows(work: TableWork, known: Sequence[Reference]) -> sql.Composable:
+    """r: source key, rule, whether something it refers to is missing, its own key (keep), and the match values."""
+    orphan = sql.SQL(" OR ").join(
+        sql.SQL("({} AND {} IS NULL)").format(reference.present, column(reference.alias, "t1")) for reference in known
+    )
+    ours = [
+        sql.SQL("{} AS {}").format(work.value(name), sql.Identifier(f"o{place}"))
+        for place, name in enumerate(work.mapping.keys_in_target, 1)
+        if work.mapping.keys == "keep"
+    ]
+    values = [
+        sql.SQL("{} AS {}").format(normalised(work.value(name), work, name), sql.Identifier(f"v{place}"))
+        for place, name in enumerate(work.mapping.matched_by, 1)
+    ]
+    keys = [column("s", name) for name in work.key_names]
+    return sql.SQL("SELECT {}, s.rule, {} AS orphan FROM {}").format(
+        listed([*keys, *ours, *values]), orphan if known else sql.SQL("false"), work.joins_of(known)
+    )
+
+
+def _placed(work: TableWork, matched: Sequence[str]) -> sql.Composable:
+    """d: r, with the place of each row among those that are the same by the match values, and the first one's key."""
+    keys = [column("r", name) for name in work.key_names]
+    if not matched:
+        firsts = [sql.SQL("{} AS {}").format(key, sql.Identifier(f"f{n}")) for n, key in enumerate(keys, 1)]
+        return sql.SQL("SELECT r.*, 1 AS place, {} FROM r").format(listed(firsts))
+    values = [column("r", f"v{place}") for place in range(1, len(matched) + 1)]
+    nothing = sql.SQL(" OR ").join(sql.SQL("{} IS NULL").format(value) for value in values)
+    # A row that is left out, or names nothing to be recognised by, is nobody's twin.
+    apart = sql.SQL("r.rule > 0 OR r.orphan OR {}").format(nothing)
+    window = sql.SQL("(PARTITION BY {}, ({}) ORDER BY {})").format(listed(values), apart, listed(keys))
+    firsts = [
+        sql.SQL("first_value({}) OVER {} AS {}").format(key, window, sql.Identifier(f"f{n}"))
+        for n, key in enumerate(keys, 1)
+    ]
+    return sql.SQL("SELECT r.*, CASE WHEN {} THEN 1 ELSE row_number() OVER {} END AS place, {} FROM r").format(
+        apart, window, listed(firsts)
+    )
+
+
+def _decided(work: TableWork, matched: Sequence[str]) -> sql.Composable:
+    """a: d, with the row of the target that it is, if any, and the action."""
+    mapping = work.mapping
+    stops = {"duplicates": mapping.duplicates == "stop", "orphans": mapping.orphans == "stop"}
+    there = {"merge": Action.MERGE, "skip": Action.THERE, "stop": Action.STOP_THERE}[mapping.existing]
+    new = {"insert": Action.INSERT, "skip": Action.NOT_WANTED, "stop": Action.STOP_NEW}[mapping.new]
+    return sql.SQL(
+        "SELECT d.*, {theirs}, CASE WHEN d.rule > 0 THEN {rule} WHEN d.orphan THEN {orphan}"
+        " WHEN d.place > 1 THEN {twin} WHEN {many} > 1 THEN {ambiguous} WHEN {found} THEN {there} ELSE {new} END"
+        " AS action FROM d{join}"
+    ).format(
+        theirs=listed(
+            sql.SQL("{} AS {}").format(
+                column("e", f"t{n}")
+                if matched
+                else sql.SQL("NULL::{}").format(sql.SQL(work.target.columns[name].type)),
+                sql.Identifier(f"e{n}"),
+            )
+            for n, name in enumerate(work.mapping.keys_in_target, 1)
+        ),
+        rule=_literal(Action.RULE),
+        orphan=_literal(Action.STOP_ORPHAN if stops["orphans"] else Action.ORPHAN),
+        twin=_literal(Action.STOP_TWIN if stops["duplicates"] else Action.TWIN),
+        many=sql.SQL("COALESCE(e.many, 0)") if matched else sql.SQL("0"),
+        ambiguous=_literal(Action.STOP_AMBIGUOUS),
+        found=sql.SQL("e.many IS NOT NULL") if matched else sql.SQL("false"),
+        there=_literal(there),
+        new=_literal(new),
+        join=_existing(work, matched) if matched else sql.SQL(""),
+    )
+
+
+def _literal(action: Action) -> sql.Composable:
+    return sql.Literal(int(action))
+
+
+def _existing(work: TableWork, matched: Sequence[str]) -> sql.Composable:
+    """LEFT JOIN of the target's rows, one for each set of match values, with how many there are of it."""
+    values = [normalised(column("t", name), work, name) for name in matched]
+    keys = [column("t", name) for name in work.mapping.keys_in_target]
+    named = [sql.SQL("{} AS {}").format(value, sql.Identifier(f"v{n}")) for n, value in enumerate(values, 1)]
+    named += [sql.SQL("{} AS {}").format(key, sql.Identifier(f"t{n}")) for n, key in enumerate(keys, 1)]
+    exact = not work.mapping.ignoring and any(
+        set(unique.plain) == set(matched) and not unique.predicate for unique in work.target.uniques
+    )
+    if exact:
+        rows = sql.SQL("SELECT {}, 1 AS many FROM {} t").format(listed(named), work.target.identifier)
+    else:
+        rows = sql.SQL("SELECT DISTINCT ON ({0}) {1}, count(*) OVER (PARTITION BY {0}) AS many FROM {2} t").format(
+            listed(values), listed(named), work.target.identifier
+        )
+    pairs = [(column("d", f"v{n}"), column("e", f"v{n}")) for n in range(1, len(matched) + 1)]
+    return sql.SQL(" LEFT JOIN ({}) e ON {} AND d.rule = 0 AND NOT d.orphan").format(rows, equal(pairs))
+
+
+def _target_keys(target: Connection, work: TableWork) -> sql.Composable:
+    """t1...: the row that is there, the key that is kept, or the next numbers; null for what does not arrive."""
+    places = range(1, len(work.keys) + 1)
+    types = [work.target.columns[name].type for name in work.mapping.keys_in_target]
+    kept = [column("d", f"o{n}") for n in places]
+    fresh = kept if work.mapping.keys == "keep" else [_next_number(target, work)]
+    there = sql.SQL("d.action IN ({}, {})").format(_literal(Action.MERGE), _literal(Action.THERE))
+    return listed(
+        sql.SQL("(CASE WHEN {} THEN {} WHEN d.action = {} THEN {} END)::{} AS {}").format(
+            there, column("d", f"e{n}"), _literal(Action.INSERT), new, sql.SQL(kind), sql.Identifier(f"t{n}")
+        )
+        for n, new, kind in zip(places, fresh, types, strict=True)
+    )
+
+
+def _next_number(target: Connection, work: TableWork) -> sql.Composable:
+    """Numbers past everything that the sequence gave out and the column holds, in the order of the source's keys."""
+    key = work.mapping.keys_in_target[0]
+    own = next(one for one in work.target.sequences if one.column == key)
+    extreme = sql.SQL("max" if own.increment > 0 else "min")
+    position = one(
+        target,
+        sql.SQL("SELECT CASE WHEN is_called THEN last_value ELSE last_value - {} END FROM {}").format(  # type: ignore[arg-type]
+            sql.Literal(own.increment), own.identifier
+        ),
+    )
+    held = one(
+        target,
+        sql.SQL("SELECT {}({})::bigint FROM {}").format(extreme, sql.Identifier(key), work.target.identifier),  # type: ignore[arg-type]
+    )
+    last = position if held is None else (max if own.increment > 0 else min)(position, held)
+    inserts = sql.SQL("CASE WHEN d.action = {} THEN 1 ELSE 0 END").format(_literal(Action.INSERT))
+    return sql.SQL("{}::bigint + {}::bigint * sum({}) OVER (ORDER BY {} ROWS UNBOUNDED PRECEDING)").format(
+        sql.Literal(last), sql.Literal(own.increment), inserts, listed(column("d", name) for name in work.key_names)
+    )
+
+
+def follow_twins(target: Connection, work: TableWork) -> None:
+    """A row that is the same as an earlier one leads to that one's place, so that what refers to it arrives too."""
+    if work.mapping.duplicates != "first" or not work.mapping.matched_by:
+        return
+    firsts = equal([(column("m", f"f{n}"), column("first", f"k{n}")) for n in range(1, len(work.keys) + 1)])
+    target.execute(
+        sql.SQL("UPDATE {0} m SET {1} FROM {0} first WHERE m.action = {2} AND {3}").format(
+            work.map,
+            listed(
+                sql.SQL("{} = {}").format(sql.Identifier(name), column("first", name)) for name in work.target_key_names
+            ),
+            _literal(Action.TWIN),
+            firsts,
+        )
+    )
+
+
+def follow_late_references(target: Connection, works: Sequence[TableWork], late: dict[int, list[Reference]]) -> None:
+    """In circles a table's map is built before that of a table it refers to: now see what turns out to be missing.
+
+    Whoever refers to a row that does not arrive does not arrive either, so this goes on until nothing changes.
+    """
+    if not any(late.values()):
+        return
+    changed = True
+    while changed:
+        changed = False
+        for work in works:
+            for reference in work.references:
+                changed = _drop_orphans(target, work, reference) or changed
+
+
+def _drop_orphans(target: Connection, work: TableWork, reference: Reference) -> bool:
+    action = Action.STOP_ORPHAN if work.mapping.orphans == "stop" else Action.ORPHAN
+    gone = listed(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in work.target_key_names)
+    cursor = target.execute(
+        sql.SQL(
+            "UPDATE {} m SET action = {}, {} FROM {} WHERE {} AND m.action IN ({}, {}) AND {} AND {} IS NULL"
+        ).format(
+            work.map,
+            _literal(action),
+            gone,
+            work.joins_of([reference]),
+            work.same_key(),
+            _literal(Action.INSERT),
+            _literal(Action.MERGE),
+            reference.present,
+            column(reference.alias, "t1"),
+        )
+    )
+    return cursor.rowcount > 0
+
+
+def tally(target: Connection, work: TableWork) -> dict[tuple[Action, int], int]:
+    """(action, number of the rule that left it out, else 0) -> rows."""
+    rows = target.execute(sql.SQL("SELECT action, rule, count(*) FROM {} GROUP BY 1, 2").format(work.map)).fetchall()
+    found: dict[tuple[Action, int], int] = {}
+    for action, rule, rows_of in rows:
+        key = (Action(action), rule if action == Action.RULE else 0)
+        found[key] = found.get(key, 0) + rows_of
+    return found

@@ -1,0 +1,354 @@
+"""One transition from beginning to end, the same on a clone and for real: staged, matched, checked, moved, proven.
+
+Everything on the target happens in one transaction. Where a conflict or an unexplained difference is found it is
+rolled back, and the target is as it was: rows, sequences, triggers.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import IsolationLevel
+
+from checks.errors import CheckError
+from checks.kinds.base import RunContext, StepHandle
+from checks.tools.background import patiently
+from checks.tools.postgres import Address, Connection, connect, explain
+from checks.tools.transition import encodings, keeping, matching, preflight, proof, resolving, staging, writing
+from checks.tools.transition.declaration import TableMapping
+from checks.tools.transition.preflight import Conflict
+from checks.tools.transition.proof import Proof, Sums
+from checks.tools.transition.work import SKIPPED, Action, Reference, TableWork
+
+T = TypeVar("T")
+#: Fixed, so that what was hashed at the move can be hashed again at its undo.
+SEED = 7_340_033
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a transition keeps to; from the plan. Times in seconds."""
+
+    tables: list[TableMapping]
+    triggers: str
+    may_change: Mapping[str, str]
+    everything: bool
+    source_may_change: bool
+    lock_seconds: float
+    statement_seconds: float
+
+
+@dataclass
+class Moved:
+    """What came of it. ``committed`` is true only when nothing was in conflict and the proof held."""
+
+    works: list[TableWork]
+    conflicts: list[Conflict] = field(default_factory=list)
+    tallies: dict[str, dict[tuple[Action, int], int]] = field(default_factory=dict)
+    proof: Proof = field(default_factory=Proof)
+    sequences: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    changed_meanwhile: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    committed: bool = False
+
+
+class Mover:
+    """Moves from ``source`` to ``target``. ``step(key)`` enters a step of the run, by the names that ``KEYS`` lists."""
+
+    KEYS = ("stage", "preflight", "move", "prove")
+
+    def __init__(
+        self, context: RunContext, source: Address, target: Address, rules: Rules, facts: Mapping[str, Any]
+    ) -> None:
+        self.context, self.rules, self.facts = context, rules, facts
+        self.addresses = {"source": source, "target": target}
+        self.moved = Moved([])
+        self.before: dict[int, Sums] = {}
+        self.positions: dict[str, keeping.Position] = {}
+        self.elsewhere: dict[str, Any] = {}
+
+    def run(self, keep: Callable[[Connection, Moved], None] = lambda connection, moved: None) -> Moved:
+        """Do it all. ``keep`` is called before the transaction ends, to read what would be gone afterwards."""
+        with self._source() as source, self._target() as target:
+            with self._timed("stage") as step:
+                self._prepare(source, target)
+                self._stage(source, target, step)
+            with self._timed("preflight") as step:
+                self._preflight(source, target, step)
+                if self.moved.conflicts:
+                    step.fail(f"{len(self.moved.conflicts)} conflicts; nothing was written")
+            if not self.moved.conflicts:
+                with self._timed("move") as step:
+                    self._move(target, step)
+                with self._timed("prove") as step:
+                    self._prove(source, target, step)
+            keep(target, self.moved)
+            if self.moved.conflicts or self.moved.proof.differences:
+                target.rollback()
+            else:
+                self._commit(target)
+        return self.moved
+
+    def _commit(self, target: Connection) -> None:
+        """End the transaction. Where the answer is lost, the journal says whether it was committed."""
+        try:
+            target.commit()
+        except psycopg.OperationalError:
+            if not self._stands():
+                raise
+        self.moved.committed = True
+
+    def _stands(self) -> bool:
+        run = int(self.facts["run"])
+        try:
+            with self._connected("target", self.rules.lock_seconds) as connection:
+                return keeping.stands(connection, run)
+        except (CheckError, psycopg.Error):
+            raise CheckError(
+                "The connection to the target was lost while the transition was committed, so nobody knows whether it"
+                " was.",
+                remedy=f"Look into the target's table gonogo_transition.journal for run {run}. A row means: moved,"
+                " whole and proven. No row means: untouched.",
+            ) from None
+
+    # --- connections -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _source(self) -> Iterator[Connection]:
+        """Read only, in one snapshot: what is counted, hashed and copied is one state of the source."""
+        with self._connected("source", self.rules.lock_seconds) as connection:
+            connection.isolation_level = IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            connection.autocommit = False
+            connection.execute(f"SET LOCAL statement_timeout = {int(self.rules.statement_seconds * 1000)}")
+            yield connection
+            connection.rollback()
+
+    @contextmanager
+    def _target(self) -> Iterator[Connection]:
+        with self._connected("target", self.rules.lock_seconds) as connection:
+            yield connection
+
+    @contextmanager
+    def _connected(self, which: str, lock_seconds: float) -> Iterator[Connection]:
+        address = self.addresses[which]
+        connection = connect(address, what=f"the {which}", lock_timeout=timedelta(seconds=lock_seconds))
+        try:
+            yield connection
+        except psycopg.Error as error:
+            raise _told(error, address, which) from error
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _timed(self, key: str) -> Iterator[StepHandle]:
+        began = time.monotonic()
+        with self.context.step(key) as step:
+            try:
+                yield step
+            finally:
+                self.moved.seconds[key] = round(time.monotonic() - began, 3)
+
+    def _ask(self, connection: Connection, work: Callable[[], T]) -> T:
+        return patiently(self.context, connection, work)
+
+    # --- the steps ---------------------------------------------------------------------------------------------------
+
+    def _prepare(self, source: Connection, target: Connection) -> None:
+        """Resolve the mapping, then lock before the first look, so that the snapshot is of after the lock."""
+        self.moved.works = resolving.resolve(source, target, self.rules.tables)
+        works = self.moved.works
+        for work in works:
+            if work.target.row_security or work.source.row_security:
+                self.moved.notes.append(f"{work.label} has row security; the role sees every row, or this would fail.")
+            if work.target.triggers:
+                how = "are off meanwhile" if self.rules.triggers == "off" else "fire"
+                self.moved.notes.append(f"{work.label} has {len(work.target.triggers)} triggers, which {how}.")
+        target.isolation_level = IsolationLevel.REPEATABLE_READ
+        target.autocommit = False
+        self._ask(target, lambda: writing.lock(target, works))
+        self.positions = writing.hold_sequences(target, works)
+
+    def _stage(self, source: Connection, target: Connection, step: StepHandle) -> None:
+        works = self.moved.works
+        for work in works:
+            self.moved.conflicts += self._ask(source, partial(encodings.encodings, source, target, work))
+            self._ask(source, partial(staging.count, source, work, SEED))
+        if self.moved.conflicts:
+            return
+        total, done = sum(work.source_rows for work in works), 0
+
+        def seen(rows: int) -> None:
+            nonlocal done
+            done += rows
+            step.progress(done, total, "rows")
+
+        for work in works:
+            step.doing(f"Copying {work.source.label}")
+            staging.stage(self.context, source, target, work, SEED, seen)
+        step.figure("rows", done)
+
+    def _preflight(self, source: Connection, target: Connection, step: StepHandle) -> None:
+        if self.moved.conflicts:
+            return
+        self._look_before(target, step)
+        for work in self.moved.works:
+            step.doing(f"Asking whether the values of {work.label} fit")
+            self.moved.conflicts += self._ask(target, partial(preflight.misfits, target, work))
+        late = self._match(target, step)
+        self._ask(target, lambda: matching.follow_late_references(target, self.moved.works, late))
+        for work in self.moved.works:
+            step.doing(f"Looking for conflicts in {work.label}")
+            self.moved.conflicts += self._ask(target, partial(self._conflicts, target, work))
+        step.figure("conflicts", len(self.moved.conflicts))
+
+    def _look_before(self, target: Connection, step: StepHandle) -> None:
+        """What must not change: all rows of the moved tables, and every other table."""
+        works, rules = self.moved.works, self.rules
+        step.doing("Noting what must not change")
+        for work in works:
+            free = self._free(work)
+            self.before[work.number] = self._ask(target, partial(proof.whole, target, work, SEED, free))
+        if rules.everything:
+            self.elsewhere = dict(self._ask(target, lambda: proof.others(target, works, SEED)))
+
+    def _free(self, work: TableWork) -> list[str]:
+        short = work.label.removeprefix("public.")
+        return [name for name in work.target.columns if f"{short}.{name}" in self.rules.may_change]
+
+    def _match(self, target: Connection, step: StepHandle) -> dict[int, list[Reference]]:
+        """Build every map; returns the references that could not be followed yet, by table."""
+        ready: set[int] = set()
+        late: dict[int, list[Reference]] = {}
+        for work in resolving.order_of_matching(self.moved.works):
+            step.doing(f"Recognising rows of {work.label}")
+            late[work.number] = [one for one in work.references if one.parent.number not in ready]
+            self._ask(target, partial(matching.build_map, target, work, set(ready)))
+            ready.add(work.number)
+        return late
+
+    def _conflicts(self, target: Connection, work: TableWork) -> list[Conflict]:
+        tally = matching.tally(target, work)
+        self.moved.tallies[work.label] = tally
+        return [
+            *preflight.stops(tally, target, work),
+            *preflight.nulls(target, work),
+            *preflight.foreign(target, work),
+            *preflight.checks(target, work),
+            *preflight.uniques(target, work),
+        ]
+
+    def _move(self, target: Connection, step: StepHandle) -> None:
+        works, run = resolving.order_of_writing(self.moved.works), int(self.facts["run"])
+        keeping.open_journal(target)
+        target.execute("SET CONSTRAINTS ALL DEFERRED")
+        for work in works:
+            if self.rules.triggers == "off":
+                writing.triggers_off(target, work)
+        for place, work in enumerate(works):
+            step.doing(f"Writing {work.label}")
+            step.progress(place, len(works), "tables")
+            self._ask(target, partial(self._write, target, work, run))
+        for work in works:
+            self._ask(target, partial(writing.second_step, target, work))
+        step.doing("Asking every constraint")
+        self._ask(target, lambda: target.execute("SET CONSTRAINTS ALL IMMEDIATE"))
+        for work in works:
+            self.moved.sequences |= writing.advance(target, work)
+            if self.rules.triggers == "off":
+                writing.triggers_back(target, work)
+        for work in works:
+            self._ask(target, partial(keeping.keep_keys, target, work, run, SEED))
+        keeping.write_journal(target, run=run, facts=self.facts, document=self._document(target, works))
+
+    def _write(self, target: Connection, work: TableWork, run: int) -> None:
+        keeping.keep_before(target, work, run)
+        writing.merge(target, work)
+        writing.insert(target, work)
+
+    def _document(self, target: Connection, works: list[TableWork]) -> dict[str, Any]:
+        after = {own.label: keeping.position(target, own) for work in works for own in work.target.sequences}
+        return {
+            "seed": SEED,
+            "tables": [
+                {
+                    "number": work.number,
+                    "table": work.label,
+                    "keys": work.mapping.keys_in_target,
+                    "postponed": sorted(work.postponed),
+                }
+                for work in works
+            ],
+            "sequences": {
+                label: {"before": [was.last, was.called], "after": [after[label].last, after[label].called]}
+                for label, was in self.positions.items()
+            },
+        }
+
+    def _prove(self, source: Connection, target: Connection, step: StepHandle) -> None:
+        step.doing("Comparing the target with the source")
+        moved, rules = self.moved, self.rules
+        moved.proof = self._ask(
+            target,
+            lambda: proof.prove(
+                target, moved.works, run=int(self.facts["run"]), seed=SEED, before=self.before,
+                may_change=rules.may_change,
+            ),
+        )  # fmt: skip
+        if rules.everything:
+            step.doing("Comparing every other table with what it was")
+            moved.proof.differences += self._elsewhere(target)
+        step.doing("Looking whether the source changed meanwhile")
+        self._source_meanwhile(source)
+        if moved.proof.differences:
+            step.fail(moved.proof.differences[0])
+
+    def _elsewhere(self, target: Connection) -> list[str]:
+        now = self._ask(target, lambda: proof.others(target, self.moved.works, SEED))
+        told = []
+        for label in sorted(now.keys() | self.elsewhere.keys()):
+            if now.get(label) != self.elsewhere.get(label):
+                short = label.removeprefix("public.")
+                if short in self.rules.may_change:
+                    self.moved.notes.append(f"{label} changed, as declared: {self.rules.may_change[short]}")
+                else:
+                    told.append(f"{label} changed, which the mapping does not name.")
+        return told
+
+    def _source_meanwhile(self, source: Connection) -> None:
+        """A new snapshot of the source: what was written there since is not in the target."""
+        source.rollback()
+        for work in self.moved.works:
+            rows, checksum = work.source_rows, work.source_sum
+            self._ask(source, partial(staging.count, source, work, SEED))
+            if (work.source_rows, work.source_sum) != (rows, checksum):
+                told = f"{work.source.label} changed in the source while it was moved: {rows:,} rows then,"
+                self.moved.changed_meanwhile.append(f"{told} {work.source_rows:,} now.")
+            work.source_rows, work.source_sum = rows, checksum
+        if not self.rules.source_may_change:
+            self.moved.proof.differences += self.moved.changed_meanwhile
+
+
+def _told(error: psycopg.Error, address: Address, which: str) -> CheckError:
+    """A CheckError that says on which side it happened, and that the target is as it was."""
+    told = explain(error, address, what=f"the {which}")
+    return CheckError(f"{told.message} The target is as it was.", remedy=told.remedy)
+
+
+def accounts(moved: Moved) -> dict[str, dict[str, int]]:
+    """Table -> source, inserted, merged, skipped, stopped. Each row is in exactly one of the last four."""
+    found = {}
+    for work in moved.works:
+        tally = moved.tallies.get(work.label, {})
+        rows = dict.fromkeys(("inserted", "merged", "skipped", "stopped"), 0)
+        for (action, _), count in tally.items():
+            name = {Action.INSERT: "inserted", Action.MERGE: "merged"}.get(action)
+            rows[name or ("skipped" if action in SKIPPED else "stopped")] += count
+        found[work.label] = {"source": work.source_rows, **rows}
+    return found

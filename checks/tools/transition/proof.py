@@ -1,0 +1,289 @@
+"""The proof: nothing lost, nothing changed but what the plan declares, each sentence about a difference that was found.
+
+The source hashes what it gives; the target hashes what it holds afterwards, cast back to the source's types. The two
+never see each other's rows. It runs in the transaction that moved, so that a difference undoes everything.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from psycopg import sql
+
+from checks.tools import digest
+from checks.tools.digest import TableDigest
+from checks.tools.postgres import Connection
+from checks.tools.transition import keeping
+from checks.tools.transition.preflight import keys_of
+from checks.tools.transition.work import Action, Mapped, TableWork, column, listed, row_hash
+from checks.tools.transition.writing import merged_value
+
+_NUMBERS = {"int2", "int4", "int8", "numeric", "float4", "float8", "money", "interval"}
+_UNORDERED = {"json", "xml", "point", "box", "bool", "jsonb", "uuid", "bytea", "hstore", "polygon", "circle", "path"}
+
+
+@dataclass
+class Sums:
+    """Rows and the sum of their hashes; differences are exact."""
+
+    rows: int
+    checksum: Decimal
+
+    def __sub__(self, other: "Sums") -> "Sums":
+        return Sums(self.rows - other.rows, self.checksum - other.checksum)
+
+
+@dataclass
+class Proof:
+    """``differences``: sentences; none means proven. ``tables``: figures for each table, by its label."""
+
+    differences: list[str] = field(default_factory=list)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def whole(connection: Connection, work: TableWork, seed: int, without: Iterable[str] = ()) -> Sums:
+    """All rows of a moved table."""
+    return _sums(connection, sql.SQL("FROM {} t").format(work.target.identifier), work, seed, without)
+
+
+def _sums(
+    connection: Connection, rows: sql.Composable, work: TableWork, seed: int, without: Iterable[str] = ()
+) -> Sums:
+    query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0) {}").format(
+        row_hash(work.target, seed, without=without), rows
+    )
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return Sums(row[0], Decimal(row[1]))
+
+
+def others(connection: Connection, works: list[TableWork], seed: int) -> dict[str, TableDigest]:
+    """Every table of the target that the mapping does not name, nor this program keeps for itself."""
+    ours = {work.label for work in works}
+    parts = {
+        name
+        for work in works
+        if work.target.partitioned
+        for (name,) in connection.execute(
+            "SELECT format('%%s.%%s', n.nspname, c.relname) FROM pg_catalog.pg_partition_tree(%s::regclass) p"
+            " JOIN pg_catalog.pg_class c ON c.oid = p.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
+            [work.target.oid],
+        ).fetchall()
+    }
+    return {
+        table.label: digest.digest_table(connection, table, seed)
+        for table in digest.tables(connection)
+        if table.label not in ours | parts and table.schema != keeping.SCHEMA
+    }
+
+
+def prove(
+    target: Connection,
+    works: list[TableWork],
+    *,
+    run: int,
+    seed: int,
+    before: Mapping[int, Sums],
+    may_change: Mapping[str, str],
+) -> Proof:
+    """Every table of the mapping. ``before``: all of its rows as they were. ``may_change``: 'table.column' -> why."""
+    proof = Proof()
+    for work in works:
+        free = [name for name in work.target.columns if f"{work.label.removeprefix('public.')}.{name}" in may_change]
+        figures: dict[str, Any] = {}
+        proof.tables[work.label] = figures
+        for sentence in (
+            *_everything_came(target, work, figures),
+            *_inserted(target, work, seed, figures, free),
+            *_merged(target, work, run, seed, free),
+            *_rest(target, work, run, seed, before[work.number], figures, free),
+        ):
+            proof.differences.append(f"{work.label}: {sentence}")
+        figures["columns"] = _columns(target, work, free, proof.differences)
+    return proof
+
+
+def _everything_came(target: Connection, work: TableWork, figures: dict[str, Any]) -> Iterable[str]:
+    """What the source counted and hashed is what was staged, and every staged row has one place in the map."""
+    row = target.execute(
+        sql.SQL("SELECT count(*), COALESCE(sum(h), 0)::text, (SELECT count(*) FROM {}) FROM {}").format(
+            work.map, work.stage
+        )
+    ).fetchone()
+    assert row is not None
+    figures |= {"source_rows": work.source_rows, "source_checksum": work.source_sum, "staged_checksum": row[1]}
+    if row[0] != work.source_rows:
+        yield f"the source has {work.source_rows:,} rows and {row[0]:,} arrived."
+    elif row[1] != work.source_sum:
+        yield "as many rows arrived as the source has, but their content differs."
+    if row[2] != row[0]:
+        yield f"{row[0]:,} rows arrived and {row[2]:,} were given a place."
+
+
+def _inserted(
+    target: Connection, work: TableWork, seed: int, figures: dict[str, Any], free: list[str]
+) -> Iterable[str]:
+    """Each inserted row, read back, hashes to what the source said; each reference leads where it must."""
+    hashed = [one for one in work.hashed() if one.column.name not in free]
+    same = len(hashed) == len(work.hashed())
+    found = work.target_hash(seed) if same else _partial(hashed, seed, at_target=True)
+    said: sql.Composable = sql.SQL("s.h") if same else _partial(hashed, seed, at_target=False)
+    wrong = [sql.SQL("{} <> {}").format(found, said)]
+    for reference in work.references:
+        wrong += [
+            sql.SQL("{} IS DISTINCT FROM {}").format(column("t", one.column.name), reference.value_of(one))
+            for one in reference.columns
+        ]
+    rows = sql.SQL("FROM {} JOIN {} m ON {} AND m.action = {} LEFT JOIN {} t ON {}").format(
+        work.joins, work.map, work.same_key(), sql.Literal(int(Action.INSERT)), work.target.identifier,
+        work.at_target(),
+    )  # fmt: skip
+    key = column("t", work.mapping.keys_in_target[0])
+    differs = sql.SQL(" OR ").join(wrong)
+    row = target.execute(
+        sql.SQL(
+            "SELECT count(*), count({}), COALESCE(sum({}), 0)::text, COALESCE(sum({}), 0)::text,"
+            " count(*) FILTER (WHERE {}) {}"
+        ).format(key, said, found, differs, rows)
+    ).fetchone()
+    assert row is not None
+    figures |= {"inserted": row[1], "said_checksum": row[2], "found_checksum": row[3]}
+    if row[0] != row[1]:
+        yield f"{row[0] - row[1]:,} of {row[0]:,} inserted rows are not in the target."
+    if row[4]:
+        keys = keys_of(target, work, sql.SQL("{} WHERE {}").format(rows, differs), "m")
+        yield f"{row[4]:,} inserted rows differ from the source: {', '.join(keys)}."
+
+
+def _partial(hashed: list[Mapped], seed: int, *, at_target: bool) -> sql.Composable:
+    values = [one.comparable(column("t", one.column.name) if at_target else column("s", one.stage)) for one in hashed]
+    return sql.SQL("hashbyteaextended(record_send(ROW({})), {})").format(listed(values), sql.Literal(seed))
+
+
+def _merged(target: Connection, work: TableWork, run: int, seed: int, free: list[str]) -> Iterable[str]:
+    """Each merged row holds what the rule makes of the old row and the source; its other columns are as they were."""
+    if work.mapping.existing != "merge":
+        return
+    names = [name for name in work.merged_columns() if name not in free]
+    wrong = [
+        sql.SQL("({})::text IS DISTINCT FROM ({})::text").format(column("t", name), merged_value(work, name, "b"))
+        for name in names
+    ]
+    changing = [*work.merged_columns(), *free, *(name for name, one in work.target.columns.items() if one.generated)]
+    wrong.append(
+        sql.SQL("{} <> {}").format(
+            row_hash(work.target, seed, "t", without=changing), row_hash(work.target, seed, "b", without=changing)
+        )
+    )
+    pairs = sql.SQL(" AND ").join(
+        sql.SQL("{} = {}").format(column("b", name), column("t", name)) for name in work.mapping.keys_in_target
+    )
+    rows = sql.SQL(
+        "FROM {} JOIN {} m ON {} AND m.action = {} JOIN {} t ON {} JOIN {} b ON {} WHERE {}"
+    ).format(
+        work.joins, work.map, work.same_key(), sql.Literal(int(Action.MERGE)), work.target.identifier,
+        work.at_target(), keeping.before_table(run, work.number), pairs, sql.SQL(" OR ").join(wrong),
+    )  # fmt: skip
+    keys = keys_of(target, work, rows, "m")
+    if keys:
+        yield f"merged rows are not what the rule makes of them: {', '.join(keys)}."
+
+
+def _rest(
+    target: Connection, work: TableWork, run: int, seed: int, before: Sums, figures: dict[str, Any], free: list[str]
+) -> Iterable[str]:
+    """Rows that were neither inserted nor merged: as many as before, and the same."""
+    written = _written(target, work, run, seed, free)
+    rest_before = before
+    if work.mapping.existing == "merge":
+        kept = sql.SQL("FROM {} t").format(keeping.before_table(run, work.number))
+        rest_before = before - _sums(target, kept, work, seed, free)
+    rest_after = whole(target, work, seed, free) - written
+    figures |= {"rest_rows": rest_after.rows, "rest_unchanged": rest_before == rest_after}
+    if rest_before != rest_after:
+        rows = f"{rest_before.rows:,} before and {rest_after.rows:,} after"
+        yield f"rows outside of the mapping changed ({rows})."
+
+
+def _written(target: Connection, work: TableWork, run: int, seed: int, free: list[str]) -> Sums:
+    """The rows that were inserted or merged, as they are now; their hashes were kept a moment ago."""
+    if not free:
+        query = sql.SQL("SELECT count(h), COALESCE(sum(h), 0) FROM {}").format(keeping.keys_table(run, work.number))
+        row = target.execute(query).fetchone()
+        assert row is not None
+        return Sums(row[0], Decimal(row[1]))
+    rows = sql.SQL("FROM {} t JOIN {} m ON {} AND m.action IN ({}, {})").format(
+        work.target.identifier, work.map, work.at_target(), sql.Literal(int(Action.INSERT)),
+        sql.Literal(int(Action.MERGE)),
+    )  # fmt: skip
+    return _sums(target, rows, work, seed, free)
+
+
+def _columns(target: Connection, work: TableWork, free: list[str], told: list[str]) -> list[dict[str, Any]]:
+    """Null, min, max and sum of each column of the inserted rows, on both sides."""
+    shown = [one for one in work.hashed() if one.column.name not in free]
+    if not shown:
+        return []
+    rows = sql.SQL("FROM {} JOIN {} m ON {} AND m.action = {} JOIN {} t ON {}").format(
+        work.joins, work.map, work.same_key(), sql.Literal(int(Action.INSERT)), work.target.identifier,
+        work.at_target(),
+    )  # fmt: skip
+    parts = [
+        part
+        for one in shown
+        for side in (column("s", one.stage), column("t", one.column.name))
+        for part in _measures(one, one.comparable(side))
+    ]
+    row = target.execute(sql.SQL("SELECT {} {}").format(listed(parts), rows)).fetchone()
+    assert row is not None
+    found = []
+    for place, one in enumerate(shown):
+        said, held = row[place * 8 : place * 8 + 4], row[place * 8 + 4 : place * 8 + 8]
+        names = ("nulls", "least", "greatest", "sum")
+        found.append(
+            {"column": one.column.name, "equal": said == held, "of_lengths": _of_lengths(one)}
+            | {name: _plain(value) for name, value in zip(names, said, strict=True)}
+            | {f"target_{name}": _plain(value) for name, value in zip(names, held, strict=True)}
+        )
+        if said != held:
+            told.append(f"{work.label}: column {one.column.name} has other figures in the target than in the source.")
+    return found
+
+
+def _is_text(one: Mapped) -> bool:
+    return _base(one) in ("text", "varchar", "bpchar", "char", "name")
+
+
+def _of_lengths(one: Mapped) -> bool:
+    """Figures of these columns are those of the values' lengths."""
+    base = _base(one)
+    return _is_text(one) or base == "bytea" or base.startswith("_") or (base in _UNORDERED and base != "bool")
+
+
+def _base(one: Mapped) -> str:
+    return one.staged.base if one.canonical == one.staged.type else one.canonical
+
+
+def _measures(one: Mapped, value: sql.Composable) -> list[sql.Composable]:
+    """Nulls, least, greatest, sum, as text. Of texts the lengths: figures are shown to people, contents are not."""
+    base = _base(one)
+    if _is_text(one):
+        value = sql.SQL("length({})").format(value)
+    elif base == "bytea":
+        value = sql.SQL("octet_length({})").format(value)
+    elif base == "bool":
+        value = sql.SQL("({})::int").format(value)
+    elif base in _UNORDERED or base.startswith("_"):
+        value = sql.SQL("length(({})::text)").format(value)
+    summed = base in _NUMBERS or base in _UNORDERED or base.startswith("_") or _is_text(one)
+    return [
+        sql.SQL("count(*) FILTER (WHERE {} IS NULL)").format(value),
+        sql.SQL("min({})::text").format(value),
+        sql.SQL("max({})::text").format(value),
+        sql.SQL("sum({})::text" if summed else "NULL::text").format(value),
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Decimal) else value

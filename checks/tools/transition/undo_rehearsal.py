@@ -1,0 +1,79 @@
+"""Undo a transition, and prove on a clone that the database is then exactly what it was."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from psycopg import IsolationLevel
+
+from checks.errors import CheckError
+from checks.kinds.base import RunContext
+from checks.tools import digest
+from checks.tools.background import patiently
+from checks.tools.postgres import Address, Connection, connected
+from checks.tools.transition import keeping, undoing
+from checks.tools.transition.moving import SEED
+
+_LOCK_WAIT = timedelta(seconds=30)
+
+
+def note(context: RunContext, address: Address) -> dict[str, Any]:
+    """Every table's digest and every sequence's position."""
+    with connected(address, what="the clone") as connection:
+        return patiently(context, connection, lambda: _state(connection))
+
+
+def _state(connection: Connection) -> dict[str, Any]:
+    tables = {name: (one.rows, one.checksum) for name, one in digest.digest_tables(connection, SEED).items()}
+    return {
+        "tables": tables,
+        "sequences": {name: state.position for name, state in digest.sequences(connection).items()},
+    }
+
+
+def undo(
+    context: RunContext, address: Address, section: str, triggers: str, *, what: str, lock_wait: timedelta = _LOCK_WAIT
+) -> tuple[int, undoing.Undone]:
+    """Undo the newest transition of a section that stands: (its run's number, what was done).
+
+    One transaction; with refusals nothing was done. CheckError when there is none.
+    """
+    with connected(address, what=what, lock_timeout=lock_wait) as connection:
+        found = keeping.newest(connection, section)
+        if found is None:
+            raise CheckError(
+                f"No transition of {section} stands in {what}.", remedy="There is nothing to undo. Nothing was changed."
+            )
+        run, document = found
+        tables = undoing.tables_of(connection, run, document)
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        connection.autocommit = False
+        patiently(context, connection, lambda: undoing.lock(connection, tables))
+        undone = patiently(context, connection, lambda: undoing.undo(connection, run, document, triggers=triggers))
+        if undone.refusals:
+            connection.rollback()
+        else:
+            connection.commit()
+    return run, undone
+
+
+def rehearse(
+    context: RunContext, address: Address, section: str, before: Mapping[str, Any], triggers: str
+) -> dict[str, Any]:
+    """Undo on the clone and compare every table and sequence with what was noted before the move."""
+    _, undone = undo(context, address, section, triggers, what="the clone")
+    after = note(context, address)
+    told = list(undone.refusals)
+    for kind, words in (("tables", "rows"), ("sequences", "position")):
+        told += [
+            f"{name} has not the {words} it had after the undo."
+            for name in sorted(before[kind].keys() | after[kind].keys())
+            if before[kind].get(name) != after[kind].get(name)
+        ]
+    return {
+        "done": not undone.refusals,
+        "why": "",
+        "differences": told,
+        "tables": undone.tables,
+        "sequences": undone.sequences,
+    }

@@ -1,0 +1,246 @@
+"""The way back: rows that were inserted go, rows that were merged become what they were, sequences stand as before."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from psycopg import sql
+
+from checks.errors import CheckError
+from checks.tools.postgres import Connection
+from checks.tools.transition import catalog, keeping
+from checks.tools.transition.keeping import Position
+from checks.tools.transition.work import Action, column, listed, row_hash
+
+_INSERTED, _MERGED = sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE))
+_UNTOUCHED = "Nothing was undone."
+
+
+@dataclass
+class Undone:
+    """What an undo did; ``refusals``: sentences, and then nothing was done."""
+
+    refusals: list[str] = field(default_factory=list)
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    sequences: list[str] = field(default_factory=list)
+    kept_sequences: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Table:
+    number: int
+    shape: catalog.Shape
+    keys: Sequence[str]
+    run: int
+    postponed: Sequence[str]
+
+    @property
+    def kept(self) -> sql.Identifier:
+        return keeping.keys_table(self.run, self.number)
+
+    @property
+    def before(self) -> sql.Identifier:
+        return keeping.before_table(self.run, self.number)
+
+    def named(self, left: str = "t", right: str = "m") -> sql.Composable:
+        """The row of the target (``left``) that a kept key names."""
+        return sql.SQL(" AND ").join(
+            sql.SQL("{} = {}").format(column(left, name), column(right, f"t{place}"))
+            for place, name in enumerate(self.keys, 1)
+        )
+
+
+def tables_of(connection: Connection, run: int, document: Mapping[str, Any]) -> list[_Table]:
+    """The tables of a transition, in the order in which they were written."""
+    found = []
+    for entry in document["tables"]:
+        shape = catalog.shape(connection, entry["table"])
+        if shape is None:
+            raise CheckError(f"The target has no table {entry['table']} any more.", remedy=_UNTOUCHED)
+        found.append(_Table(entry["number"], shape, entry["keys"], run, entry["postponed"]))
+    return found
+
+
+def lock(connection: Connection, tables: Sequence[_Table]) -> None:
+    names = listed(table.shape.identifier for table in sorted(tables, key=lambda table: table.shape.label))
+    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
+
+
+def undo(connection: Connection, run: int, document: Mapping[str, Any], *, triggers: str) -> Undone:
+    """Undo a transition in the open transaction. With ``refusals`` the caller rolls back."""
+    tables = tables_of(connection, run, document)
+    seed = int(document["seed"])
+    undone = Undone()
+    later = keeping.later(connection, run)
+    if later:
+        numbers = ", ".join(f"#{number}" for number in later)
+        undone.refusals.append(f"Runs {numbers} moved data after run #{run}. Undo those first.")
+        return undone
+    for table in tables:
+        undone.refusals += _changed(connection, table, seed)
+    undone.refusals += _referred(connection, tables)
+    if undone.refusals:
+        return undone
+    connection.execute("SET CONSTRAINTS ALL DEFERRED")
+    for table in tables if triggers == "off" else []:
+        _triggers(connection, table, on=False)
+    _restore_all(connection, tables, seed, undone)
+    connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    for table in tables if triggers == "off" else []:
+        _triggers(connection, table, on=True)
+    _sequences(connection, tables, document, undone)
+    keeping.forget(connection, run, [table.number for table in tables])
+    return undone
+
+
+def _changed(connection: Connection, table: _Table, seed: int) -> list[str]:
+    """Rows that somebody changed or removed since; their own work would be lost."""
+    query = sql.SQL(
+        "SELECT count(*) FILTER (WHERE t.{key} IS NULL), count(*) FILTER (WHERE {hash} <> m.h),"
+        " (array_agg(concat_ws(', ', {keys})) FILTER (WHERE t.{key} IS NULL OR {hash} <> m.h))[1:20]"
+        " FROM {kept} m LEFT JOIN {table} t ON {named} WHERE m.action IN ({ins}, {merged})"
+    ).format(
+        key=sql.Identifier(table.keys[0]), hash=row_hash(table.shape, seed), kept=table.kept,
+        keys=listed(column("m", f"t{place}") for place in range(1, len(table.keys) + 1)),
+        table=table.shape.identifier, named=table.named(), ins=_INSERTED, merged=_MERGED,
+    )  # fmt: skip
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    gone, changed, keys = row
+    told = []
+    if gone:
+        told.append(f"{table.shape.label}: {gone:,} rows that were moved are gone ({', '.join(keys)}).")
+    if changed:
+        told.append(f"{table.shape.label}: {changed:,} rows were changed since ({', '.join(keys)}).")
+    return told
+
+
+def _referred(connection: Connection, tables: Sequence[_Table]) -> list[str]:
+    """Rows of others that name a row which would go, and so would go with it or keep it from going."""
+    by_label = {table.shape.label: table for table in tables}
+    told = []
+    for table in tables:
+        for key in table.shape.children:
+            schema, _, name = key.table.partition(".")
+            pairs = sql.SQL(" AND ").join(
+                sql.SQL("{} = {}").format(column("c", child), column("t", parent))
+                for child, parent in zip(key.columns, key.foreign, strict=True)
+            )
+            ours: sql.Composable = sql.SQL("")
+            if key.table in by_label:
+                child_table = by_label[key.table]
+                ours = sql.SQL(" AND NOT EXISTS (SELECT FROM {} o WHERE o.action IN ({}, {}) AND {})").format(
+                    child_table.kept, _INSERTED, _MERGED, child_table.named("c", "o")
+                )
+            query = sql.SQL("SELECT count(*) FROM {} m JOIN {} t ON {} JOIN {} c ON {} WHERE m.action = {}{}").format(
+                table.kept, table.shape.identifier, table.named(), sql.Identifier(schema, name), pairs, _INSERTED, ours
+            )
+            row = connection.execute(query).fetchone()
+            if row and row[0]:
+                told.append(f"{key.table}: {row[0]:,} rows refer to rows of {table.shape.label} that would go.")
+    return told
+
+
+def _restore_all(connection: Connection, tables: Sequence[_Table], seed: int, undone: Undone) -> None:
+    """Merged rows back to what was kept, inserted rows away; each table is proven to be what it was otherwise.
+
+    In this order, since no step may leave a reference to a row that goes, nor two rows with one unique value:
+    what merged rows refer to, the circles of inserted rows, the inserted rows, the rest of the merged rows.
+    """
+    expected = {table.number: _expected(connection, table, seed) for table in tables}
+    for table in tables:
+        _unmerge(connection, table, [name for key in table.shape.foreign_keys for name in key.columns])
+        _open_circle(connection, table)
+    deleted = {table.number: _delete(connection, table) for table in reversed(tables)}
+    for table in tables:
+        restored = _unmerge(connection, table, list(table.shape.columns))
+        after = _sums(connection, sql.SQL("FROM {} t").format(table.shape.identifier), table, seed)
+        wanted = expected[table.number]
+        if after != wanted:
+            undone.refusals.append(f"{table.shape.label} would not be what it was: {after[0]:,} of {wanted[0]:,} rows.")
+        undone.tables.append(
+            {"table": table.shape.label, "deleted": deleted[table.number], "restored": restored, "rows": after[0]}
+        )
+
+
+def _expected(connection: Connection, table: _Table, seed: int) -> tuple[int, Decimal]:
+    """All rows now, less those of the transition, and the merged ones as they were kept."""
+    everything = _sums(connection, sql.SQL("FROM {} t").format(table.shape.identifier), table, seed)
+    ours = sql.SQL("FROM {} t JOIN {} m ON {} AND m.action IN ({}, {})").format(
+        table.shape.identifier, table.kept, table.named(), _INSERTED, _MERGED
+    )
+    moved = _sums(connection, ours, table, seed)
+    kept = _sums(connection, sql.SQL("FROM {} t").format(table.before), table, seed)
+    return everything[0] - moved[0] + kept[0], everything[1] - moved[1] + kept[1]
+
+
+def _delete(connection: Connection, table: _Table) -> int:
+    return connection.execute(
+        sql.SQL("DELETE FROM {} t USING {} m WHERE {} AND m.action = {}").format(
+            table.shape.identifier, table.kept, table.named(), _INSERTED
+        )
+    ).rowcount
+
+
+def _open_circle(connection: Connection, table: _Table) -> None:
+    """Columns that were written in a second step are emptied again, so that the rows they name can go."""
+    if not table.postponed:
+        return
+    values = listed(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in table.postponed)
+    connection.execute(
+        sql.SQL("UPDATE {} t SET {} FROM {} m WHERE {} AND m.action = {}").format(
+            table.shape.identifier, values, table.kept, table.named(), _INSERTED
+        )
+    )
+
+
+def _unmerge(connection: Connection, table: _Table, columns: Sequence[str]) -> int:
+    """Merged rows get these columns back; returns the rows that were not so already."""
+    writable = [name for name in dict.fromkeys(columns) if not table.shape.columns[name].generated]
+    names = [name for name in writable if name not in table.keys]
+    if not names:
+        return 0
+    pairs = sql.SQL(" AND ").join(
+        sql.SQL("{} = {}").format(column("t", name), column("b", name)) for name in table.keys
+    )
+    values = listed(sql.SQL("{} = {}").format(sql.Identifier(name), column("b", name)) for name in names)
+    differs = sql.SQL(" OR ").join(
+        sql.SQL("{}::text IS DISTINCT FROM {}::text").format(column("t", name), column("b", name)) for name in names
+    )
+    return connection.execute(
+        sql.SQL("UPDATE {} t SET {} FROM {} b WHERE {} AND ({})").format(
+            table.shape.identifier, values, table.before, pairs, differs
+        )
+    ).rowcount
+
+
+def _sums(connection: Connection, rows: sql.Composable, table: _Table, seed: int) -> tuple[int, Decimal]:
+    query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0) {}").format(row_hash(table.shape, seed), rows)
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return row[0], Decimal(row[1])
+
+
+def _triggers(connection: Connection, table: _Table, *, on: bool) -> None:
+    words = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA", "D": "DISABLE"}
+    for name, state in table.shape.triggers:
+        word = words[state] if on else "DISABLE"
+        connection.execute(
+            sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(table.shape.identifier, sql.SQL(word), sql.Identifier(name))
+        )
+
+
+def _sequences(connection: Connection, tables: Sequence[_Table], document: Mapping[str, Any], undone: Undone) -> None:
+    """Back to where they stood, unless somebody took numbers since: then the rows that have them need them."""
+    for table in tables:
+        for own in table.shape.sequences:
+            stood = document["sequences"].get(own.label)
+            if stood is None or stood["before"] == stood["after"]:
+                continue
+            now = keeping.hold_sequence(connection, own)
+            if [now.last, now.called] == stood["after"]:
+                keeping.set_sequence(connection, own, Position(*stood["before"]))
+                undone.sequences.append(own.label)
+            else:
+                undone.kept_sequences.append(own.label)

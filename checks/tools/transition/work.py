@@ -1,0 +1,222 @@
+"""One table of a transition while it is under way: its columns resolved against both servers, and pieces of SQL.
+
+On the target, three temporary names belong to a table: its stage (what the source gave), its map (source key, target
+key, what becomes of the row), and, in queries, ``s`` for the stage, ``m`` for the map, ``t`` for the target, ``p1`` and
+so on for the maps of the tables that it refers to.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+
+from psycopg import sql
+
+from checks.tools.transition.catalog import Column, Shape
+from checks.tools.transition.declaration import ColumnSource, TableMapping
+
+_JSON = {"json", "jsonb"}
+
+
+class Action(IntEnum):
+    """What becomes of one source row. From STOP on, nothing may be written."""
+
+    INSERT = 1
+    MERGE = 2
+    THERE = 3
+    NOT_WANTED = 4
+    RULE = 5
+    ORPHAN = 6
+    TWIN = 7
+    STOP_NEW = 10
+    STOP_THERE = 11
+    STOP_TWIN = 12
+    STOP_ORPHAN = 13
+    STOP_AMBIGUOUS = 14
+
+
+SKIPPED = (Action.THERE, Action.NOT_WANTED, Action.RULE, Action.ORPHAN, Action.TWIN)
+FIRST_STOP = Action.STOP_NEW
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A value of the source as it travels: its SQL there, and the type in which it arrives."""
+
+    expression: sql.Composable
+    type: str
+    base: str
+    plain: bool
+
+
+@dataclass
+class Mapped:
+    """One target column. ``stage``: its column in the stage. ``wrong``: some values do not fit the target's type."""
+
+    column: Column
+    source: ColumnSource
+    staged: Staged
+    stage: str
+    reference: "Reference | None" = None
+    wrong: bool = False
+
+    @cached_property
+    def canonical(self) -> str:
+        """The type in which both sides are compared: the source's own, so that what the target lost is seen."""
+        if self.staged.base != self.column.base and {self.staged.base, self.column.base} <= _JSON:
+            return "jsonb"
+        return self.staged.type if self.staged.plain and self.column.plain else "text"
+
+    def comparable(self, value: sql.Composable) -> sql.Composable:
+        """The value in its canonical type; equal numbers of different scale become the same."""
+        cast = sql.SQL("({})::{}").format(value, sql.SQL(self.canonical))
+        return sql.SQL("trim_scale({})").format(cast) if self.canonical.startswith("numeric") else cast
+
+    @property
+    def same_type(self) -> bool:
+        return self.staged.type == self.column.type
+
+    def fits(self) -> sql.Composable:
+        """Whether the staged value (of ``s``) can become the target's type; only asked where the types differ."""
+        value = sql.SQL("s.{}").format(sql.Identifier(self.stage))
+        return sql.SQL("pg_input_is_valid(({})::text, {})").format(value, sql.Literal(self.column.type))
+
+    def cast(self) -> sql.Composable:
+        """The staged value in the target's type; null where it was found not to fit."""
+        value: sql.Composable = sql.SQL("s.{}").format(sql.Identifier(self.stage))
+        if self.same_type:
+            return value
+        if not self.column.plain and self.staged.plain and self.staged.base not in ("text", "varchar"):
+            value = sql.SQL("({})::text").format(value)
+        value = sql.SQL("({})::{}").format(value, sql.SQL(self.column.type))
+        return sql.SQL("CASE WHEN {} THEN {} END").format(self.fits(), value) if self.wrong else value
+
+
+@dataclass
+class Reference:
+    """Columns of a table that together name a row of another table of the mapping; ``alias``: that table's map."""
+
+    columns: list[Mapped]
+    parent: "TableWork"
+    alias: str
+    constraint: str
+    deferrable: bool
+
+    def join(self) -> sql.Composable:
+        """LEFT JOIN of the parent's map; the columns stand in the order of the parent's key."""
+        pairs = [
+            sql.SQL("{}.{} = s.{}").format(sql.SQL(self.alias), sql.Identifier(f"k{place}"), sql.Identifier(one.stage))
+            for place, one in enumerate(self.columns, 1)
+        ]
+        return sql.SQL(" LEFT JOIN {} {} ON {}").format(
+            self.parent.map, sql.SQL(self.alias), sql.SQL(" AND ").join(pairs)
+        )
+
+    def value_of(self, mapped: Mapped) -> sql.Composable:
+        return sql.SQL("{}.{}").format(sql.SQL(self.alias), sql.Identifier(f"t{self.columns.index(mapped) + 1}"))
+
+    @property
+    def present(self) -> sql.Composable:
+        """Whether the source row refers to anything at all (a key with a null names nothing)."""
+        return sql.SQL(" AND ").join(
+            sql.SQL("s.{} IS NOT NULL").format(sql.Identifier(one.stage)) for one in self.columns
+        )
+
+
+@dataclass
+class TableWork:
+    """One table under way. ``number`` counts from 1 in the order of the plan."""
+
+    number: int
+    mapping: TableMapping
+    source: Shape
+    target: Shape
+    keys: list[Staged]
+    columns: dict[str, Mapped]
+    references: list[Reference] = field(default_factory=list)
+    postponed: set[str] = field(default_factory=set)
+    source_rows: int = 0
+    source_sum: str = "0"
+
+    @property
+    def label(self) -> str:
+        return self.mapping.label
+
+    @property
+    def stage(self) -> sql.Identifier:
+        return sql.Identifier("pg_temp", f"gonogo_stage_{self.number}")
+
+    @property
+    def map(self) -> sql.Identifier:
+        return sql.Identifier("pg_temp", f"gonogo_map_{self.number}")
+
+    @property
+    def key_names(self) -> list[str]:
+        return [f"k{place}" for place in range(1, len(self.keys) + 1)]
+
+    @property
+    def target_key_names(self) -> list[str]:
+        return [f"t{place}" for place in range(1, len(self.keys) + 1)]
+
+    @property
+    def joins(self) -> sql.Composable:
+        """FROM the stage with the maps of everything that it refers to."""
+        return self.joins_of(self.references)
+
+    def joins_of(self, references: Iterable["Reference"]) -> sql.Composable:
+        return sql.Composed([sql.SQL("{} s").format(self.stage), *(reference.join() for reference in references)])
+
+    def value(self, name: str) -> sql.Composable:
+        """What the target column is to hold, in queries FROM ``joins``."""
+        mapped = self.columns[name]
+        return mapped.reference.value_of(mapped) if mapped.reference else mapped.cast()
+
+    def hashed(self) -> list[Mapped]:
+        """The columns that travel unchanged and are hashed on both sides, in the order of their names."""
+        return [self.columns[name] for name in sorted(self.columns) if self.columns[name].reference is None]
+
+    def source_hash(self, seed: int) -> sql.Composable:
+        return hash_of([one.comparable(one.staged.expression) for one in self.hashed()], seed)
+
+    def target_hash(self, seed: int) -> sql.Composable:
+        """The same hash, from what the target holds (alias ``t``)."""
+        values = [one.comparable(column("t", one.column.name)) for one in self.hashed()]
+        return hash_of(values, seed)
+
+    def same_key(self, left: str = "m", right: str = "s") -> sql.Composable:
+        return equal([(column(left, name), column(right, name)) for name in self.key_names])
+
+    def at_target(self, map_alias: str = "m", alias: str = "t") -> sql.Composable:
+        """The target row (``t``) that a row of the map names."""
+        pairs = zip(self.mapping.keys_in_target, self.target_key_names, strict=True)
+        return equal([(column(alias, name), column(map_alias, key)) for name, key in pairs])
+
+    def merged_columns(self) -> list[str]:
+        return [name for name, rule in self.mapping.merge.items() if rule != "target"]
+
+
+def column(alias: str, name: str) -> sql.Composable:
+    return sql.SQL("{}.{}").format(sql.SQL(alias), sql.Identifier(name))
+
+
+def equal(pairs: Iterable[tuple[sql.Composable, sql.Composable]]) -> sql.Composable:
+    return sql.SQL(" AND ").join(sql.SQL("{} = {}").format(*pair) for pair in pairs)
+
+
+def listed(parts: Iterable[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)
+
+
+def hash_of(values: Sequence[sql.Composable], seed: int) -> sql.Composable:
+    return sql.SQL("hashbyteaextended(record_send(ROW({})), {})").format(listed(values), sql.Literal(seed))
+
+
+def row_hash(shape: Shape, seed: int, alias: str = "t", without: Iterable[str] = ()) -> sql.Composable:
+    """The hash of a whole row as ``digest.digest_table`` takes it, so that sums of both can be subtracted."""
+    left_out = set(without)
+    values = [
+        column(alias, one.name) if one.plain else sql.SQL("{}::text").format(column(alias, one.name))
+        for name, one in sorted(shape.columns.items())
+        if name not in left_out
+    ]
+    return hash_of(values, seed)

@@ -1,0 +1,80 @@
+"""People, their progress and preferences move from staging to production, rehearsed on a clone."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.files.storage import default_storage
+from django.template.loader import render_to_string
+
+from checks.enums import RunState
+from checks.models import Run
+from tests.kinds_data.people import People, people
+from tests.kinds_data.support import databases, log_of
+
+
+@pytest.fixture
+def moving(transactional_db: None, storage_folder: Path, tmp_path: Path) -> Iterator[People]:
+    with people(tmp_path) as made:
+        yield made
+
+
+def test_a_rehearsal_moves_proves_and_undoes_on_a_clone(moving: People) -> None:
+    before, there = moving.everything(), databases()
+    run = moving.rehearse()
+    assert run.state == RunState.PASSED, (run.error, run.remedy, run.summary, log_of(run))
+    assert (moving.everything(), databases()) == (before, there), "production was written to, or a clone was left"
+    assert run.summary == "133 rows = 128 inserted + 2 merged + 3 skipped, proven on a clone."
+    rows = {row["table"]: [row[name] for name in ("source", "inserted", "merged", "skipped", "rest_rows")]
+            for row in run.result["tables"]}  # fmt: skip
+    assert rows == {
+        "public.team": [2, 1, 1, 0, 1],
+        "public.person": [30, 28, 1, 1, 40],
+        "public.progress": [87, 86, 0, 1, 41],
+        "public.preferences": [14, 13, 0, 1, 1],
+    }
+    assert all(row["proven"] and row["rest_unchanged"] for row in run.result["tables"])
+    assert [row["reason"] for row in run.result["skipped"]] == [
+        "Robots have no account.",
+        "What production knows of a lesson stands.",
+        "already in the target, which is kept as it is",
+    ]
+    assert {row["sequence"]: (row["from"], row["to"]) for row in run.result["sequences"]} == {
+        "public.person_id_seq": (41, 69), "public.preferences_id_seq": (1, 14), "public.team_id_seq": (2, 3),
+    }  # fmt: skip
+    points = next(row for row in run.result["columns"] if row["column"] == "points")
+    assert (points["equal"], points["nulls"], points["least"], points["target_sum"]) == (True, 0, "2", "481")
+    assert run.result["undo"]["differences"] == []
+    assert len(run.result["undo"]["sequences"]) == 3
+    _downloads(run)
+    _page(run)
+
+
+def _downloads(run: Run) -> None:
+    files = {}
+    for kept in run.result["artifacts"]:
+        with default_storage.open(kept["key"]) as stored:
+            files[kept["name"]] = stored.read()
+    assert set(files) == {"skipped-rows.csv", "keys.csv", "transition.json", "tables.csv", "skipped.csv", "columns.csv"}
+    assert json.loads(files["transition.json"])["total"] == run.result["total"]
+    keys = list(csv.DictReader(io.StringIO(files["keys.csv"].decode())))
+    assert len(keys) == 128 + 2 + 2, "inserted, merged, and the two that are there already"
+    assert {"table": "public.person", "source_key": "3", "target_key": "41", "action": "merged"} in keys
+    skipped = list(csv.DictReader(io.StringIO(files["skipped-rows.csv"].decode())))
+    assert {
+        "table": "public.progress",
+        "source_key": "3, 1",
+        "reason": "What production knows of a lesson stands.",
+    } in (skipped)
+
+
+def _page(run: Run) -> None:
+    page = render_to_string("checks/kinds/transition.html", {"run": run})
+    assert "133 rows of the source: 128 inserted, 2 merged, 3 skipped" in page
+    assert "Robots have no account." in page
+    assert "style=" not in page
+    early = render_to_string("checks/kinds/transition.html", {"run": Run(environment=run.environment, result={})})
+    assert "The rehearsal was not reached." in early
