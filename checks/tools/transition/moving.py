@@ -45,7 +45,10 @@ class Rules:
 
 @dataclass
 class Moved:
-    """What came of it. ``committed`` is true only when nothing was in conflict and the proof held."""
+    """What came of it. ``committed`` is true only when nothing was in conflict and the proof held.
+
+    ``refusals``: sentences about what is explained and yet keeps the move from standing.
+    """
 
     works: list[TableWork]
     conflicts: list[Conflict] = field(default_factory=list)
@@ -54,8 +57,13 @@ class Moved:
     sequences: dict[str, dict[str, int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     changed_meanwhile: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     committed: bool = False
+
+    @property
+    def refused(self) -> bool:
+        return bool(self.conflicts or self.proof.differences or self.refusals)
 
 
 class Mover:
@@ -89,7 +97,7 @@ class Mover:
                 with self._timed("prove") as step:
                     self._prove(source, target, step)
             keep(target, self.moved)
-            if self.moved.conflicts or self.moved.proof.differences:
+            if self.moved.refused:
                 target.rollback()
             else:
                 self._commit(target)
@@ -297,7 +305,7 @@ class Mover:
         moved.proof = self._ask(
             target,
             lambda: proof.prove(
-                target, moved.works, run=int(self.facts["run"]), seed=SEED, before=self.before,
+                target, moved.works, run=int(self.facts["run"]), seed=SEED, before=self.before, tallies=moved.tallies,
                 may_change=rules.may_change,
             ),
         )  # fmt: skip
@@ -306,8 +314,8 @@ class Mover:
             moved.proof.differences += self._elsewhere(target)
         step.doing("Looking whether the source changed meanwhile")
         self._source_meanwhile(source)
-        if moved.proof.differences:
-            step.fail(moved.proof.differences[0])
+        for sentence in [*moved.proof.differences, *moved.refusals][:1]:
+            step.fail(sentence)
 
     def _elsewhere(self, target: Connection) -> list[str]:
         now = self._ask(target, lambda: proof.others(target, self.moved.works, SEED))
@@ -332,7 +340,7 @@ class Mover:
                 self.moved.changed_meanwhile.append(f"{told} {work.source_rows:,} now.")
             work.source_rows, work.source_sum = rows, checksum
         if not self.rules.source_may_change:
-            self.moved.proof.differences += self.moved.changed_meanwhile
+            self.moved.refusals += self.moved.changed_meanwhile
 
 
 def _told(error: psycopg.Error, address: Address, which: str) -> CheckError:

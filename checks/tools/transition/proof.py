@@ -14,13 +14,9 @@ from psycopg import sql
 from checks.tools import digest
 from checks.tools.digest import TableDigest
 from checks.tools.postgres import Connection
-from checks.tools.transition import keeping
+from checks.tools.transition import accounting, keeping, measuring
 from checks.tools.transition.preflight import keys_of
 from checks.tools.transition.work import Action, Mapped, TableWork, column, listed, row_hash
-from checks.tools.transition.writing import merged_value
-
-_NUMBERS = {"int2", "int4", "int8", "numeric", "float4", "float8", "money", "interval"}
-_UNORDERED = {"json", "xml", "point", "box", "bool", "jsonb", "uuid", "bytea", "hstore", "polygon", "circle", "path"}
 
 
 @dataclass
@@ -85,6 +81,7 @@ def prove(
     run: int,
     seed: int,
     before: Mapping[int, Sums],
+    tallies: Mapping[str, accounting.Tally],
     may_change: Mapping[str, str],
 ) -> Proof:
     """Every table of the mapping. ``before``: all of its rows as they were. ``may_change``: 'table.column' -> why."""
@@ -96,11 +93,13 @@ def prove(
         for sentence in (
             *_everything_came(target, work, figures),
             *_inserted(target, work, seed, figures, free),
-            *_merged(target, work, run, seed, free),
+            *accounting.merged(target, work, run, seed, figures, free),
+            *accounting.skipped(target, work, tallies[work.label]),
+            *accounting.balance(work, tallies[work.label], figures),
             *_rest(target, work, run, seed, before[work.number], figures, free),
         ):
             proof.differences.append(f"{work.label}: {sentence}")
-        figures["columns"] = _columns(target, work, free, proof.differences)
+        figures["columns"] = measuring.columns(target, work, free, proof.differences)
     return proof
 
 
@@ -161,35 +160,6 @@ def _partial(hashed: list[Mapped], seed: int, *, at_target: bool) -> sql.Composa
     return sql.SQL("hashbyteaextended(record_send(ROW({})), {})").format(listed(values), sql.Literal(seed))
 
 
-def _merged(target: Connection, work: TableWork, run: int, seed: int, free: list[str]) -> Iterable[str]:
-    """Each merged row holds what the rule makes of the old row and the source; its other columns are as they were."""
-    if work.mapping.existing != "merge":
-        return
-    names = [name for name in work.merged_columns() if name not in free]
-    wrong = [
-        sql.SQL("({})::text IS DISTINCT FROM ({})::text").format(column("t", name), merged_value(work, name, "b"))
-        for name in names
-    ]
-    changing = [*work.merged_columns(), *free, *(name for name, one in work.target.columns.items() if one.generated)]
-    wrong.append(
-        sql.SQL("{} <> {}").format(
-            row_hash(work.target, seed, "t", without=changing), row_hash(work.target, seed, "b", without=changing)
-        )
-    )
-    pairs = sql.SQL(" AND ").join(
-        sql.SQL("{} = {}").format(column("b", name), column("t", name)) for name in work.mapping.keys_in_target
-    )
-    rows = sql.SQL(
-        "FROM {} JOIN {} m ON {} AND m.action = {} JOIN {} t ON {} JOIN {} b ON {} WHERE {}"
-    ).format(
-        work.joins, work.map, work.same_key(), sql.Literal(int(Action.MERGE)), work.target.identifier,
-        work.at_target(), keeping.before_table(run, work.number), pairs, sql.SQL(" OR ").join(wrong),
-    )  # fmt: skip
-    keys = keys_of(target, work, rows, "m")
-    if keys:
-        yield f"merged rows are not what the rule makes of them: {', '.join(keys)}."
-
-
 def _rest(
     target: Connection, work: TableWork, run: int, seed: int, before: Sums, figures: dict[str, Any], free: list[str]
 ) -> Iterable[str]:
@@ -218,72 +188,3 @@ def _written(target: Connection, work: TableWork, run: int, seed: int, free: lis
         sql.Literal(int(Action.MERGE)),
     )  # fmt: skip
     return _sums(target, rows, work, seed, free)
-
-
-def _columns(target: Connection, work: TableWork, free: list[str], told: list[str]) -> list[dict[str, Any]]:
-    """Null, min, max and sum of each column of the inserted rows, on both sides."""
-    shown = [one for one in work.hashed() if one.column.name not in free]
-    if not shown:
-        return []
-    rows = sql.SQL("FROM {} JOIN {} m ON {} AND m.action = {} JOIN {} t ON {}").format(
-        work.joins, work.map, work.same_key(), sql.Literal(int(Action.INSERT)), work.target.identifier,
-        work.at_target(),
-    )  # fmt: skip
-    parts = [
-        part
-        for one in shown
-        for side in (column("s", one.stage), column("t", one.column.name))
-        for part in _measures(one, one.comparable(side))
-    ]
-    row = target.execute(sql.SQL("SELECT {} {}").format(listed(parts), rows)).fetchone()
-    assert row is not None
-    found = []
-    for place, one in enumerate(shown):
-        said, held = row[place * 8 : place * 8 + 4], row[place * 8 + 4 : place * 8 + 8]
-        names = ("nulls", "least", "greatest", "sum")
-        found.append(
-            {"column": one.column.name, "equal": said == held, "of_lengths": _of_lengths(one)}
-            | {name: _plain(value) for name, value in zip(names, said, strict=True)}
-            | {f"target_{name}": _plain(value) for name, value in zip(names, held, strict=True)}
-        )
-        if said != held:
-            told.append(f"{work.label}: column {one.column.name} has other figures in the target than in the source.")
-    return found
-
-
-def _is_text(one: Mapped) -> bool:
-    return _base(one) in ("text", "varchar", "bpchar", "char", "name")
-
-
-def _of_lengths(one: Mapped) -> bool:
-    """Figures of these columns are those of the values' lengths."""
-    base = _base(one)
-    return _is_text(one) or base == "bytea" or base.startswith("_") or (base in _UNORDERED and base != "bool")
-
-
-def _base(one: Mapped) -> str:
-    return one.staged.base if one.canonical == one.staged.type else one.canonical
-
-
-def _measures(one: Mapped, value: sql.Composable) -> list[sql.Composable]:
-    """Nulls, least, greatest, sum, as text. Of texts the lengths: figures are shown to people, contents are not."""
-    base = _base(one)
-    if _is_text(one):
-        value = sql.SQL("length({})").format(value)
-    elif base == "bytea":
-        value = sql.SQL("octet_length({})").format(value)
-    elif base == "bool":
-        value = sql.SQL("({})::int").format(value)
-    elif base in _UNORDERED or base.startswith("_"):
-        value = sql.SQL("length(({})::text)").format(value)
-    summed = base in _NUMBERS or base in _UNORDERED or base.startswith("_") or _is_text(one)
-    return [
-        sql.SQL("count(*) FILTER (WHERE {} IS NULL)").format(value),
-        sql.SQL("min({})::text").format(value),
-        sql.SQL("max({})::text").format(value),
-        sql.SQL("sum({})::text" if summed else "NULL::text").format(value),
-    ]
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Decimal) else value

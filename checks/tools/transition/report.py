@@ -66,6 +66,7 @@ def result_of(moved: Moved) -> dict[str, Any]:
         "sequences": [{"sequence": name, **step} for name, step in sorted(moved.sequences.items())],
         "notes": moved.notes,
         "changed_meanwhile": moved.changed_meanwhile,
+        "refusals": moved.refusals,
         "phases": moved.seconds,
         "committed": moved.committed,
     }
@@ -96,6 +97,8 @@ def summary_of(moved: Moved, *, rehearsed: bool) -> str:
         first = moved.conflicts[0]
         more = f" And {len(moved.conflicts) - 1} more." if len(moved.conflicts) > 1 else ""
         return f"{first.table}: {first.rows:,} rows {first.text}.{more} Nothing was written."
+    if moved.refusals and not moved.proof.differences:
+        return f"{moved.refusals[0]} Everything was taken back."[:500]
     if moved.proof.differences:
         more = f" And {len(moved.proof.differences) - 1} more." if len(moved.proof.differences) > 1 else ""
         return f"{moved.proof.differences[0]}{more} Everything was taken back."[:500]

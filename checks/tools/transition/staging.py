@@ -13,13 +13,17 @@ _PIECE = 1 << 18
 
 
 def count(source: Connection, work: TableWork, seed: int) -> None:
-    """Rows and checksum of what the source will give, computed by the source itself, apart from the copying."""
-    query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0)::text FROM {} x").format(
-        work.source_hash(seed), work.source.identifier
+    """Rows, checksum and the rows of each rule, computed by the source itself, apart from the copying."""
+    rules = [
+        sql.SQL(", count(*) FILTER (WHERE {} = {})").format(_rule(work), sql.Literal(place))
+        for place in range(1, len(work.mapping.skip) + 1)
+    ]
+    query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0)::text{} FROM {} x").format(
+        work.source_hash(seed), sql.Composed(rules), work.source.identifier
     )
     row = source.execute(query).fetchone()
     assert row is not None
-    work.source_rows, work.source_sum = row
+    work.source_rows, work.source_sum, *work.rule_rows = row
 
 
 def stage(
@@ -71,11 +75,15 @@ def _create(target: Connection, work: TableWork) -> None:
 
 def _unload(work: TableWork, seed: int) -> sql.Composed:
     values = [*(one.expression for one in work.keys), *(one.staged.expression for one in work.columns.values())]
+    return sql.SQL("COPY (SELECT {}, {}, {} FROM {} x) TO STDOUT (FORMAT binary)").format(
+        listed(values), _rule(work), work.source_hash(seed), work.source.identifier
+    )
+
+
+def _rule(work: TableWork) -> sql.Composable:
+    """The number of the first rule that leaves a row out; 0 where none does."""
     whens = [
         sql.SQL(" WHEN ({}) THEN {}").format(sql.SQL(rule.when), sql.Literal(place))
         for place, rule in enumerate(work.mapping.skip, 1)
     ]
-    rule = sql.SQL("(CASE{} ELSE 0 END)::smallint").format(sql.Composed(whens)) if whens else sql.SQL("0::smallint")
-    return sql.SQL("COPY (SELECT {}, {}, {} FROM {} x) TO STDOUT (FORMAT binary)").format(
-        listed(values), rule, work.source_hash(seed), work.source.identifier
-    )
+    return sql.SQL("(CASE{} ELSE 0 END)::smallint").format(sql.Composed(whens)) if whens else sql.SQL("0::smallint")

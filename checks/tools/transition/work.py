@@ -137,6 +137,7 @@ class TableWork:
     postponed: set[str] = field(default_factory=set)
     source_rows: int = 0
     source_sum: str = "0"
+    rule_rows: list[int] = field(default_factory=list)
 
     @property
     def label(self) -> str:
