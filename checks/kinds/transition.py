@@ -1,7 +1,7 @@
 """User data transition, rehearsed: the plan's mapping is carried out, proven and undone on a clone of the target."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, Self
@@ -11,12 +11,14 @@ from pydantic import Field, model_validator
 from checks.enums import StepCategory
 from checks.errors import CheckError
 from checks.kinds.base import Artifact, Kind, KindParams, Outcome, RunContext, Step, register
+from checks.models import Run
 from checks.plan import Command, Duration, Plan
 from checks.tools import cloning
 from checks.tools.postgres import Address, Connection
 from checks.tools.transition import report, undo_rehearsal
 from checks.tools.transition.declaration import TableMapping, cross_check
 from checks.tools.transition.moving import Moved, Mover, Rules
+from releases.domain import risk
 
 
 class TransitionParams(KindParams):
@@ -72,6 +74,7 @@ class TransitionParams(KindParams):
         )
 
 
+DATA_LOSS = "data-loss"
 MOVING = [
     Step("stage", "Copy the source's rows into staging tables", StepCategory.DATABASE),
     Step("preflight", "Look for conflicts before anything is written", StepCategory.DATABASE),
@@ -105,8 +108,23 @@ class Transition(Kind):
     def run(self, context: RunContext) -> Outcome:
         return _DryRun(context).run()
 
+    def ended(self, run: Run) -> None:
+        open_data_loss(run, [*run.result.get("differences", []), *run.result.get("undo", {}).get("differences", [])])
+
     def problems(self, plan: Plan, params: Any, environment: str) -> list[tuple[tuple[str | int, ...], str]]:
         return problems(plan, params, environment)
+
+
+def open_data_loss(run: Run, differences: Sequence[str]) -> None:
+    """An unexplained difference opens the release's risk of data loss, which two people must then sign."""
+    if differences and run.release is not None:
+        more = f" And {len(differences) - 1} more." if len(differences) > 1 else ""
+        risk.open_risk(
+            release=run.release,
+            key=DATA_LOSS,
+            reason=f"Run #{run.number} found a difference that nothing explains. {differences[0]}{more}",
+            run_number=run.number,
+        )
 
 
 def problems(plan: Plan, params: TransitionParams, environment: str) -> list[tuple[tuple[str | int, ...], str]]:

@@ -180,7 +180,9 @@ def _item_entry(status: ItemStatus) -> dict[str, Any]:
 
 
 def _risk_entry(position: RiskPosition) -> dict[str, Any]:
+    opened = position.risk.opened_at if position.opened else None
     return {
+        **({"opened": stamp(opened)} if opened else {}),
         "key": position.risk.key,
         "title": position.risk.title,
         "likelihood": position.likelihood,
@@ -257,6 +259,10 @@ def _item_blocker(status: ItemStatus) -> Blocker:
 
 
 def _risk_blocker(position: RiskPosition) -> Blocker:
+    if position.opened:
+        return Blocker(
+            "risk_opened", position.risk.title, position.reason, ("risk", position.risk.key), GateVerdict.NO_GO
+        )
     text = (
         f"{position.likelihood} × {position.impact} = {position.score} is over the appetite of "
         f"{position.risk.appetite}. {position.reason} Lower it, or let two people accept it."

@@ -171,6 +171,7 @@ def _risk(position: RiskPosition) -> dict[str, Any]:
         "appetite": risk.appetite,
         "treatment": position.treatment.value,
         "why": position.reason,
+        "opened": _at(position.risk.opened_at) if position.opened else None,
         "mitigations": [{"text": each.text, "proven": each.proven} for each in position.mitigations],
         "assessments": [
             {

@@ -15,6 +15,7 @@ from releases.models import Release, Risk, RiskAssessment
 
 #: Impact and likelihood have five steps; the highest score is 25.
 WORST: Final = 25
+WORST_STEP: Final = 5
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Mitigation:
 @dataclass(frozen=True)
 class RiskPosition:
     """A risk as it stands. ``assessment``: the confirmed one that overrides the computation; ``proposal``: a newer
-    one that a second person has not confirmed, which does not count."""
+    one that a second person has not confirmed, which does not count. ``opened``: it waits for two signatures."""
 
     risk: Risk
     likelihood: int
@@ -43,6 +44,7 @@ class RiskPosition:
     assessment: RiskAssessment | None
     proposal: RiskAssessment | None
     reachable: int
+    opened: bool = False
 
     @property
     def score(self) -> int:
@@ -63,14 +65,16 @@ class RiskPosition:
 
     @property
     def blocks(self) -> bool:
-        """Over appetite, not accepted, and not only because items are open which block by themselves.
+        """Opened; or over appetite, not accepted, and not only because items are open which block by themselves.
 
         ``reachable`` is the score once every blocking item is answered; those items are named as blockers already.
         """
-        return self.over_appetite and not self.accepted and self.reachable > self.risk.appetite
+        return self.opened or (self.over_appetite and not self.accepted and self.reachable > self.risk.appetite)
 
     @property
     def reason(self) -> str:
+        if self.opened:
+            return f"Opened: {self.risk.opened_because} Two people must say where it stands."
         if self.assessment is not None:
             people = f"{self.assessment.author} and {self.assessment.confirmed_by}"
             return f"Assessed by {people}: {self.assessment.reason}"
@@ -124,10 +128,18 @@ def current(risk: Risk, proven: Fraction) -> tuple[int, int]:
 def _position(risk: Risk, assessments: Sequence[RiskAssessment], by_key: Mapping[str, ItemStatus]) -> RiskPosition:
     mitigations = tuple(_mitigation(entry, by_key) for entry in risk.mitigations)
     newest = sorted(assessments, key=lambda each: each.created_at, reverse=True)
-    assessment = next((each for each in newest if each.confirmed_at and each.confirmed_by_id), None)
-    proposal = next((each for each in newest if not each.confirmed_at), None)
+    since = risk.opened_at
+    counted = [each for each in newest if since is None or each.created_at > since]
+    assessment = next((each for each in counted if each.confirmed_at and each.confirmed_by_id), None)
+    proposal = next((each for each in counted if not each.confirmed_at), None)
     if proposal and assessment and proposal.created_at < assessment.created_at:
         proposal = None
+    if since is not None and assessment is None:
+        worst = WORST_STEP * risk.inherent_impact
+        treatment = Treatment(risk.treatment)
+        return RiskPosition(
+            risk, WORST_STEP, risk.inherent_impact, treatment, mitigations, None, proposal, worst, opened=True
+        )
     if assessment is not None:
         likelihood, impact, treatment = assessment.likelihood, assessment.impact, assessment.treatment
         reachable = likelihood * impact

@@ -1,4 +1,4 @@
-"""The risk register of a release: made from the defaults and the plan, and assessed by two people."""
+"""The risk register of a release: made from the defaults and the plan, opened by a run, assessed by two people."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -35,8 +35,34 @@ def instantiate(*, release: Release, specs: list[RiskSpec]) -> None:
         Risk.objects.update_or_create(release=release, key=spec.key, defaults=values)
         present.pop(spec.key, None)
     for risk in present.values():
-        if not risk.assessments.exists():
+        if risk.opened_at is None and not risk.assessments.exists():
             risk.delete()
+
+
+@transaction.atomic
+def open_risk(*, release: Release, key: str, reason: str, run_number: int) -> Risk:
+    """Something happened that no mitigation explains: the risk stands at its worst until two people assess it anew.
+
+    Assessments of before count no more. A release that was approved goes back to deciding. DomainError where the
+    register has no such risk.
+    """
+    locked = lock(release)
+    risk = Risk.objects.filter(release=locked, key=key).first()
+    if risk is None:
+        raise DomainError(f"The register of {locked} has no risk {key}, so it could not be opened.")
+    risk.opened_at, risk.opened_because = timezone.now(), reason[:2000]
+    risk.save(update_fields=["opened_at", "opened_because"])
+    ledger.append(
+        action="risk.opened",
+        actor=None,
+        subject=risk,
+        application=locked.application,
+        release=locked,
+        document={"risk": key, "reason": risk.opened_because, "run": run_number},
+    )
+    ring_release(locked.pk, "risk")
+    refresh(release=locked)
+    return risk
 
 
 @transaction.atomic
@@ -72,6 +98,8 @@ def confirm_assessment(*, assessment: RiskAssessment, actor: User) -> RiskAssess
         raise NotAllowed("You made this assessment; a second person must confirm it. Nothing was changed.")
     if actor.pk == release.requester_id:
         raise NotAllowed("You requested this release, so you cannot confirm its risks. Nothing was changed.")
+    if Risk.objects.filter(pk=assessment.risk_id, opened_at__gte=assessment.created_at).exists():
+        raise DomainError("The risk was opened after this assessment was made; assess it anew. Nothing was changed.")
     newer = RiskAssessment.objects.filter(
         risk=assessment.risk_id, created_at__gt=assessment.created_at, confirmed_at__isnull=False
     )

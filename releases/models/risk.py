@@ -22,6 +22,8 @@ class Risk(models.Model):
     """Likelihood x impact, each 1 to 5: inherent (before), residual (when all mitigations are proven).
 
     The current position is computed from the mitigations' checklist items, unless somebody assessed it by hand.
+    ``opened_at``: something happened that no mitigation explains; until two people have assessed the risk anew, it
+    stands at its worst and keeps the gate closed, for ``opened_because``.
     ``mitigations``: list of {"text": str, "items": [checklist item keys]}.
     """
 
@@ -38,6 +40,8 @@ class Risk(models.Model):
     appetite = models.PositiveSmallIntegerField(default=9, help_text="Highest score that may go live.")
     treatment = models.CharField(max_length=20, choices=Treatment.choices, default=Treatment.MITIGATE)
     mitigations = models.JSONField(default=list)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    opened_because = models.TextField(blank=True)
 
     class Meta:
         ordering: ClassVar = ["position"]

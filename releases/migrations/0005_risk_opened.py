@@ -1,0 +1,12 @@
+"""A risk that something has opened, until two people have assessed it anew."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("releases", "0004_break_glass_plan")]
+
+    operations = [
+        migrations.AddField("risk", "opened_at", models.DateTimeField(blank=True, null=True)),
+        migrations.AddField("risk", "opened_because", models.TextField(blank=True, default=""), preserve_default=False),
+    ]
