@@ -124,11 +124,23 @@ class CheckSection(Section):
 
 
 class DeployStep(Section):
+    """Exactly one of ``command`` and ``transition``: the check of kind transition that moves people's data for real.
+
+    In a rollback ``transition`` undoes what that check's mapping moved.
+    """
+
     key: Key
     title: str = Field(max_length=200)
     category: StepCategory
-    command: Command
+    command: Command | None = None
+    transition: Key | None = None
     point_of_no_return: bool = False
+
+    @model_validator(mode="after")
+    def one_of_both(self) -> Self:
+        if (self.command is None) == (self.transition is None):
+            raise ValueError("give either a command or a transition, not both and not neither")
+        return self
 
 
 class DeploySection(Section):
@@ -401,6 +413,14 @@ def _check_steps(plan: Plan) -> list[tuple[tuple[str | int, ...], str]]:
         twice = sorted({key for key in keys if keys.count(key) > 1})
         problems += [((where, "steps"), f"{key!r} is a step that the program adds itself; rename it") for key in ours]
         problems += [((where, "steps"), f"two steps are called {key!r}") for key in twice]
+        moves = [step.transition for step in steps if step.transition is not None]
+        problems += [
+            ((where, "steps"), f"there is no check {key!r} of kind transition")
+            for key in moves
+            if getattr(plan.checks.get(key), "kind", "") != "transition"
+        ]
+        if len(moves) > 1:
+            problems.append(((where, "steps"), "one transition at most; its mapping may have many tables"))
     return problems
 
 

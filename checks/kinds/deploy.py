@@ -10,6 +10,7 @@ from checks.kinds.base import Artifact, Kind, KindParams, Outcome, RunContext, S
 from checks.models import Run
 from checks.plan import Plan
 from checks.tools import backup, delivery, http
+from checks.tools.transition import delivering
 from releases.domain import deploy as release_domain
 from releases.domain import environment
 
@@ -54,8 +55,9 @@ class Deploy(Kind):
         base = context.run.result
         left_out = _left_out(context, base)
         variables = delivery.previous_variables(base)
+        made = delivering.Made()
         parts = [
-            delivery.command_part(context, step, variables, left_out.get(step.key, ""))
+            delivering.part(context, step, variables, made, left_out.get(step.key, ""))
             for step in context.plan.deploy.steps
         ]
         if context.plan.deploy.backup:
@@ -71,8 +73,9 @@ class Deploy(Kind):
                 "problem": walked.problem,
                 "remedy": walked.remedy,
                 "answers": [answer.as_json() for answer in answers],
+                "transition": made.result,
             },
-            artifacts=artifacts,
+            artifacts=[*artifacts, *made.artifacts],
         )
 
     def started(self, run: Run) -> None:
@@ -95,6 +98,7 @@ class Deploy(Kind):
             delivery.stands_as_before(run, result)
         if run.release is not None and run.release.target_environment_id == run.environment_id:
             _tell_release(run)
+        delivering.open_data_loss(run, run.result.get("transition", {}).get("differences", []))
 
 
 def _tell_release(run: Run) -> None:

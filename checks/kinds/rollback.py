@@ -10,6 +10,7 @@ from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step, StepH
 from checks.models import Run
 from checks.plan import Plan
 from checks.tools import backup, delivery, http
+from checks.tools.transition import delivering
 from releases.domain import deploy as release_domain
 from releases.domain import environment
 from releases.enums import ReleaseState
@@ -47,10 +48,11 @@ class Rollback(Kind):
         answers: list[http.Answer] = []
         restored: dict[str, Any] = {}
         plan, variables = context.plan.rollback, delivery.previous_variables(base)
-        parts = [delivery.command_part(context, step, variables) for step in plan.before]
+        made = delivering.Made()
+        parts = [delivering.part(context, step, variables, made) for step in plan.before]
         if plan.restore_backup:
             parts.append(_restore_part(context, base, restored))
-        parts += [delivery.command_part(context, step, variables) for step in plan.steps]
+        parts += [delivering.part(context, step, variables, made) for step in plan.steps]
         parts.append(delivery.smoke_part(context, plan.smoke, answers))
         walked = delivery.walk(context, parts)
         return Outcome(
@@ -63,6 +65,7 @@ class Rollback(Kind):
                 "problem": walked.problem,
                 "remedy": walked.remedy,
                 "answers": [answer.as_json() for answer in answers],
+                "transition": made.result,
             },
         )
 

@@ -1,7 +1,7 @@
 """User data transition, rehearsed: the plan's mapping is carried out, proven and undone on a clone of the target."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, Self
@@ -9,16 +9,14 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from checks.enums import StepCategory
-from checks.errors import CheckError
 from checks.kinds.base import Artifact, Kind, KindParams, Outcome, RunContext, Step, register
 from checks.models import Run
 from checks.plan import Command, Duration, Plan
 from checks.tools import cloning
 from checks.tools.postgres import Address, Connection
-from checks.tools.transition import report, undo_rehearsal
+from checks.tools.transition import delivering, report, undo_rehearsal
 from checks.tools.transition.declaration import TableMapping, cross_check
 from checks.tools.transition.moving import Moved, Mover, Rules
-from releases.domain import risk
 
 
 class TransitionParams(KindParams):
@@ -49,7 +47,6 @@ class TransitionParams(KindParams):
         default=False, description="Do not fail when the source is written to while its rows are moved."
     )
     rehearse_undo: bool = Field(default=True, description="Undo on the clone and prove that it is as it was.")
-    backup: str = Field(default="", max_length=60, description="Check of kind backup that is taken before a real move.")
     lock_timeout: Duration = Field(
         default=timedelta(seconds=30), description="How long to wait for a table that somebody holds locked."
     )
@@ -74,7 +71,6 @@ class TransitionParams(KindParams):
         )
 
 
-DATA_LOSS = "data-loss"
 MOVING = [
     Step("stage", "Copy the source's rows into staging tables", StepCategory.DATABASE),
     Step("preflight", "Look for conflicts before anything is written", StepCategory.DATABASE),
@@ -109,22 +105,12 @@ class Transition(Kind):
         return _DryRun(context).run()
 
     def ended(self, run: Run) -> None:
-        open_data_loss(run, [*run.result.get("differences", []), *run.result.get("undo", {}).get("differences", [])])
+        delivering.open_data_loss(
+            run, [*run.result.get("differences", []), *run.result.get("undo", {}).get("differences", [])]
+        )
 
     def problems(self, plan: Plan, params: Any, environment: str) -> list[tuple[tuple[str | int, ...], str]]:
         return problems(plan, params, environment)
-
-
-def open_data_loss(run: Run, differences: Sequence[str]) -> None:
-    """An unexplained difference opens the release's risk of data loss, which two people must then sign."""
-    if differences and run.release is not None:
-        more = f" And {len(differences) - 1} more." if len(differences) > 1 else ""
-        risk.open_risk(
-            release=run.release,
-            key=DATA_LOSS,
-            reason=f"Run #{run.number} found a difference that nothing explains. {differences[0]}{more}",
-            run_number=run.number,
-        )
 
 
 def problems(plan: Plan, params: TransitionParams, environment: str) -> list[tuple[tuple[str | int, ...], str]]:
@@ -136,21 +122,7 @@ def problems(plan: Plan, params: TransitionParams, environment: str) -> list[tup
             found.append(((name,), f"there is no environment {value!r}: {', '.join(plan.environments)}"))
     if params.source == environment:
         found.append((("source",), "source and target are one environment"))
-    if params.backup and getattr(plan.checks.get(params.backup), "kind", "") != "backup":
-        found.append((("backup",), f"there is no check {params.backup!r} of kind backup"))
     return found
-
-
-def facts_of(context: RunContext, section: str) -> dict[str, Any]:
-    """What the journal in the target says about a transition."""
-    release = context.run.release
-    return {
-        "run": context.run.number,
-        "run_id": str(context.run.pk),
-        "section": section,
-        "release": release.version if release else None,
-        "build": context.run.build_digest or None,
-    }
 
 
 class _DryRun:
@@ -173,7 +145,7 @@ class _DryRun:
             began = time.monotonic()
             mover = Mover(
                 self.context, self.source, clone.address, self.params.rules(),
-                facts_of(self.context, self.context.run.section),
+                delivering.facts_of(self.context, self.context.run.section),
             )  # fmt: skip
             moved = mover.run(self._keep)
             seconds = time.monotonic() - began
@@ -229,11 +201,8 @@ class _DryRun:
             return found
 
     def _outcome(self, moved: Moved, result: dict[str, Any], seconds: float, undone: Mapping[str, Any]) -> Outcome:
-        if not sum(work.source_rows for work in moved.works) and not moved.conflicts:
-            raise CheckError(
-                f"The source {self.params.source} holds no row of the declared tables, so nothing was rehearsed.",
-                remedy="Correct the source in the plan, or wait until there is something to move.",
-            )
+        rows = sum(work.source_rows for work in moved.works)
+        delivering.refuse_nothing(rows + len(moved.conflicts), self.params.source)
         self.artifacts += report.keep_report(self.context, result)
         summary = report.summary_of(moved, rehearsed=True)
         if moved.committed and undone["differences"]:

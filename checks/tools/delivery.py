@@ -103,6 +103,7 @@ def walk(context: RunContext, parts: Sequence[Part]) -> Walk:
 def command_part(context: RunContext, step: DeployStep, variables: Mapping[str, str], skip: str = "") -> Part:
     """A step of the plan: its command, with what ran before as GONOGO_PREVIOUS_VERSION and _BUILD_DIGEST."""
     command = step.command
+    assert command is not None, "A step without a command is carried out by its kind."
 
     def act(_handle: StepHandle) -> str:
         if step.point_of_no_return:

@@ -136,9 +136,9 @@ def _position(risk: Risk, assessments: Sequence[RiskAssessment], by_key: Mapping
         proposal = None
     if since is not None and assessment is None:
         worst = WORST_STEP * risk.inherent_impact
-        treatment = Treatment(risk.treatment)
+        treated = Treatment(risk.treatment)
         return RiskPosition(
-            risk, WORST_STEP, risk.inherent_impact, treatment, mitigations, None, proposal, worst, opened=True
+            risk, WORST_STEP, risk.inherent_impact, treated, mitigations, None, proposal, worst, opened=True
         )
     if assessment is not None:
         likelihood, impact, treatment = assessment.likelihood, assessment.impact, assessment.treatment

@@ -99,9 +99,9 @@ class People(Shop):
 
 @contextmanager
 def people(
-    folder: Path, *, source: str = SOURCE, target: str = TARGET, plan: Mapping[str, Any] | None = None
+    folder: Path, *, source: str = SOURCE, target: str = TARGET, plan: Mapping[str, Any] | None = None, **more: Any
 ) -> Iterator[People]:
-    with shop(folder, schema=target, plan=plan, staging="_staging") as made:
+    with shop(folder, schema=target, plan=plan, staging="_staging", **more) as made:
         moving = People(made.application, made.address, made.folder, made.role)
         if source:
             moving.at_source(source)

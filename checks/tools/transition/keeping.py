@@ -64,14 +64,24 @@ def write_journal(connection: Connection, *, run: int, facts: Mapping[str, Any],
     )
 
 
-def newest(connection: Connection, section: str) -> tuple[int, dict[str, Any]] | None:
-    """(run, document) of the newest transition of a section that stands; None where there is none."""
+@dataclass(frozen=True)
+class Standing:
+    """A transition that stands in the target: the number of its run, the digest of its build, what was done."""
+
+    run: int
+    build: str | None
+    document: dict[str, Any]
+
+
+def newest(connection: Connection, section: str) -> Standing | None:
+    """The newest transition of a section that stands; None where there is none."""
     if not exists(connection):
         return None
     row = connection.execute(
-        sql.SQL("SELECT run, document FROM {} WHERE section = %s ORDER BY run DESC LIMIT 1").format(_JOURNAL), [section]
+        sql.SQL("SELECT run, build, document FROM {} WHERE section = %s ORDER BY run DESC LIMIT 1").format(_JOURNAL),
+        [section],
     ).fetchone()
-    return (row[0], row[1]) if row else None
+    return Standing(*row) if row else None
 
 
 def later(connection: Connection, run: int) -> list[int]:

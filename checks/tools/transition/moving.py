@@ -6,7 +6,7 @@ rolled back, and the target is as it was: rows, sequences, triggers.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -67,13 +67,21 @@ class Moved:
 
 
 class Mover:
-    """Moves from ``source`` to ``target``. ``step(key)`` enters a step of the run, by the names that ``KEYS`` lists."""
+    """Moves from ``source`` to ``target``. ``enter(key)`` enters a step (the run's own), by the names of ``KEYS``."""
 
     KEYS = ("stage", "preflight", "move", "prove")
 
     def __init__(
-        self, context: RunContext, source: Address, target: Address, rules: Rules, facts: Mapping[str, Any]
+        self,
+        context: RunContext,
+        source: Address,
+        target: Address,
+        rules: Rules,
+        facts: Mapping[str, Any],
+        *,
+        enter: Callable[[str], AbstractContextManager[StepHandle]] | None = None,
     ) -> None:
+        self._enter = enter or context.step
         self.context, self.rules, self.facts = context, rules, facts
         self.addresses = {"source": source, "target": target}
         self.moved = Moved([])
@@ -157,7 +165,7 @@ class Mover:
     @contextmanager
     def _timed(self, key: str) -> Iterator[StepHandle]:
         began = time.monotonic()
-        with self.context.step(key) as step:
+        with self._enter(key) as step:
             try:
                 yield step
             finally:

@@ -44,7 +44,7 @@ def undo(
             raise CheckError(
                 f"No transition of {section} stands in {what}.", remedy="There is nothing to undo. Nothing was changed."
             )
-        run, document = found
+        run, document = found.run, found.document
         tables = undoing.tables_of(connection, run, document)
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.autocommit = False

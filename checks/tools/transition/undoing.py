@@ -154,7 +154,8 @@ def _restore_all(connection: Connection, tables: Sequence[_Table], seed: int, un
         _open_circle(connection, table)
     deleted = {table.number: _delete(connection, table) for table in reversed(tables)}
     for table in tables:
-        restored = _unmerge(connection, table, list(table.shape.columns))
+        _unmerge(connection, table, list(table.shape.columns))
+        restored = _sums(connection, sql.SQL("FROM {} t").format(table.before), table, seed)[0]
         after = _sums(connection, sql.SQL("FROM {} t").format(table.shape.identifier), table, seed)
         wanted = expected[table.number]
         if after != wanted:
@@ -195,12 +196,12 @@ def _open_circle(connection: Connection, table: _Table) -> None:
     )
 
 
-def _unmerge(connection: Connection, table: _Table, columns: Sequence[str]) -> int:
-    """Merged rows get these columns back; returns the rows that were not so already."""
+def _unmerge(connection: Connection, table: _Table, columns: Sequence[str]) -> None:
+    """Merged rows get these columns back, where they are not so already."""
     writable = [name for name in dict.fromkeys(columns) if not table.shape.columns[name].generated]
     names = [name for name in writable if name not in table.keys]
     if not names:
-        return 0
+        return
     pairs = sql.SQL(" AND ").join(
         sql.SQL("{} = {}").format(column("t", name), column("b", name)) for name in table.keys
     )
@@ -208,11 +209,11 @@ def _unmerge(connection: Connection, table: _Table, columns: Sequence[str]) -> i
     differs = sql.SQL(" OR ").join(
         sql.SQL("{}::text IS DISTINCT FROM {}::text").format(column("t", name), column("b", name)) for name in names
     )
-    return connection.execute(
+    connection.execute(
         sql.SQL("UPDATE {} t SET {} FROM {} b WHERE {} AND ({})").format(
             table.shape.identifier, values, table.before, pairs, differs
         )
-    ).rowcount
+    )
 
 
 def _sums(connection: Connection, rows: sql.Composable, table: _Table, seed: int) -> tuple[int, Decimal]:

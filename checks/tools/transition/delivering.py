@@ -1,0 +1,140 @@
+"""The same transition for real, as a step of a deploy; and the way back, as a step of a rollback.
+
+Rehearsed or not, the code that moves, proves and undoes is one; here stands only what a deploy adds: it happens once,
+into the environment that the check names, and its result is kept with the run.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from checks.errors import CheckError
+from checks.kinds.base import Artifact, RunContext, StepHandle, get_kind
+from checks.models import Run
+from checks.plan import DeployStep
+from checks.tools import delivery
+from checks.tools.delivery import Part
+from checks.tools.postgres import Address, connected
+from checks.tools.transition import keeping, report, undo_rehearsal
+from checks.tools.transition.moving import Mover
+from releases.domain import risk
+
+DATA_LOSS = "data-loss"
+
+
+def part(context: RunContext, step: DeployStep, variables: dict[str, str], made: "Made", skip: str = "") -> Part:
+    """A step of the plan: its command, or people's data into the target (in a rollback, out of it again)."""
+    if step.transition is None:
+        return delivery.command_part(context, step, variables, skip)
+    act = _undo if context.run.kind == "rollback" else _move
+    return Part(step.key, lambda handle: act(context, str(step.transition), handle, made), skip)
+
+
+class Made:
+    """What the step found, for the result of the run; ``result`` is empty where it did not move or undo."""
+
+    def __init__(self) -> None:
+        self.result: dict[str, Any] = {}
+        self.artifacts: list[Artifact] = []
+
+
+def _move(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
+    check = context.plan.checks[key]
+    params: Any = get_kind("transition").Params.model_validate(check.params)
+    elsewhere = _elsewhere(context, check.environment)
+    target = Address.parse(context.database_url(), what="The database address of the target")
+    standing = None if elsewhere else _standing(context, target, key)
+    if elsewhere or standing is not None:
+        handle.skip(elsewhere or f"Run #{standing.run} moved them for this build, and that stands.")  # type: ignore[union-attr]
+        return ""
+    source = Address.parse(context.database_url(params.source), what=f"The database address of {params.source}")
+    began = time.monotonic()
+    mover = Mover(context, source, target, params.rules(), facts_of(context, f"checks.{key}"), enter=_within(handle))
+    moved = mover.run(lambda connection, moved: made.artifacts.extend(report.keep_rows(context, connection, moved)))
+    made.result = report.result_of(moved) | {
+        "source": params.source,
+        "rehearsed": False,
+        "seconds": round(time.monotonic() - began, 3),
+    }
+    refuse_nothing(made.result["total"]["source"] + len(moved.conflicts), params.source)
+    made.artifacts += report.keep_report(context, made.result)
+    summary = report.summary_of(moved, rehearsed=False)
+    context.note(summary)
+    return "" if moved.committed else summary
+
+
+def _undo(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
+    check = context.plan.checks[key]
+    params: Any = get_kind("transition").Params.model_validate(check.params)
+    target = Address.parse(context.database_url(), what="The database address of the target")
+    elsewhere = _elsewhere(context, check.environment)
+    if elsewhere or _standing(context, target, key) is None:
+        handle.skip(elsewhere or "No transition of this build stands there.")
+        return ""
+    run, undone = undo_rehearsal.undo(
+        context, target, f"checks.{key}", params.triggers, what="the target", lock_wait=params.lock_timeout
+    )
+    made.result = {"undone": run, "tables": undone.tables, "refusals": undone.refusals,
+                   "sequences": undone.sequences, "kept_sequences": undone.kept_sequences}  # fmt: skip
+    if undone.refusals:
+        return f"{undone.refusals[0]} Nothing was undone."
+    rows = sum(table["deleted"] + table["restored"] for table in undone.tables)
+    context.note(f"Run #{run} is undone: {rows:,} rows are as they were before it.")
+    return ""
+
+
+def _elsewhere(context: RunContext, environment: str) -> str:
+    here = context.run.environment.name
+    return "" if here == environment else f"People's data moves into {environment}, not into {here}."
+
+
+def _standing(context: RunContext, target: Address, key: str) -> keeping.Standing | None:
+    """The newest transition of this check in the target, where it was made for this build."""
+    with connected(target, what="the target", lock_timeout=timedelta(seconds=30)) as connection:
+        found = keeping.newest(connection, f"checks.{key}")
+    return found if found is not None and found.build == (context.run.build_digest or None) else None
+
+
+def _within(handle: StepHandle) -> Callable[[str], Any]:
+    """The mover's own steps are shown as what the deploy's one step is doing."""
+
+    @contextmanager
+    def enter(_key: str) -> Iterator[StepHandle]:
+        yield handle
+
+    return enter
+
+
+def facts_of(context: RunContext, section: str) -> dict[str, Any]:
+    """What the journal in the target says about a transition."""
+    release = context.run.release
+    return {
+        "run": context.run.number,
+        "run_id": str(context.run.pk),
+        "section": section,
+        "release": release.version if release else None,
+        "build": context.run.build_digest or None,
+    }
+
+
+def open_data_loss(run: Run, differences: list[str]) -> None:
+    """An unexplained difference opens the release's risk of data loss, which two people must then sign."""
+    if differences and run.release is not None:
+        more = f" And {len(differences) - 1} more." if len(differences) > 1 else ""
+        risk.open_risk(
+            release=run.release,
+            key=DATA_LOSS,
+            reason=f"Run #{run.number} found a difference that nothing explains. {differences[0]}{more}",
+            run_number=run.number,
+        )
+
+
+def refuse_nothing(rows: int, source: str) -> None:
+    """CheckError where there was nothing to move: that is no rehearsal, and no transition."""
+    if not rows:
+        raise CheckError(
+            f"The source {source} holds no row of the declared tables, so nothing was moved.",
+            remedy="Correct the source in the plan, or wait until there is something to move.",
+        )
