@@ -38,7 +38,7 @@ BULK = """
 
 def main(megabytes: int) -> None:
     print(f"backup of {megabytes} MB, median of {ROUNDS}")
-    with _server() as (server, folder):
+    with server_of_its_own() as (server, folder):
         small = _application(server, folder, "small", 0)
         large = _application(server, folder, "large", megabytes)
         idle = _execute(small, "backup")["memory"]
@@ -77,7 +77,7 @@ def _drill_figures(drills: list[dict[str, Any]], restores: list[float], idle: fl
 
 
 @contextmanager
-def _server() -> Iterator[tuple[Any, Path]]:
+def server_of_its_own() -> Iterator[tuple[Any, Path]]:
     from config.services.ports import free_port
     from config.services.postgres import Postgres
 

@@ -28,6 +28,8 @@ from checks.tools.transition.work import SKIPPED, Action, Reference, TableWork
 T = TypeVar("T")
 #: Fixed, so that what was hashed at the move can be hashed again at its undo.
 SEED = 7_340_033
+#: Of the target's server while it works: joins and sorts of a table with its stage stay in memory up to a million rows.
+_MEMORY = {"work_mem": "96MB", "temp_buffers": "96MB", "jit": "off"}
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,8 @@ class Mover:
                 self.moved.notes.append(f"{work.label} has {len(work.target.triggers)} triggers, which {how}.")
         target.isolation_level = IsolationLevel.REPEATABLE_READ
         target.autocommit = False
+        for name, value in _MEMORY.items():
+            target.execute(f"SET LOCAL {name} = '{value}'")
         self._ask(target, lambda: writing.lock(target, works))
         self.positions = writing.hold_sequences(target, works)
 
