@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("releases", "0004_break_glass_plan")]
+    dependencies = [("releases", "0005_user_invited_at")]
 
     operations = [
         migrations.AddField("risk", "opened_at", models.DateTimeField(blank=True, null=True)),
