@@ -33,6 +33,10 @@ class TransitionParams(KindParams):
     clone: cloning.Method = Field(
         default="auto", description="auto: as a template where nobody is connected, else by dump and restore."
     )
+    visitors_wait: Duration = Field(
+        default=timedelta(seconds=10),
+        description="How long new sessions may be kept out while files are copied for the clone; then it is dumped.",
+    )
     triggers: Literal["fire", "off"] = Field(
         default="fire", description="off: the tables' own triggers are disabled while rows are moved."
     )
@@ -154,7 +158,7 @@ class _DryRun:
             "source": self.params.source,
             "rehearsed": True,
             "undo": undone,
-            "clone": {"method": clone.method, "why": clone.why, "seconds": clone.seconds},
+            "clone": {"method": clone.method, "seconds": clone.seconds},
         }
         return self._outcome(moved, result, seconds, undone)
 
@@ -163,7 +167,7 @@ class _DryRun:
             clone = stack.enter_context(
                 cloning.clone(
                     self.context, self.target, server=self.target, method=self.params.clone,
-                    lock_timeout=self.params.lock_timeout,
+                    lock_timeout=self.params.lock_timeout, visitors_wait=self.params.visitors_wait,
                 )
             )  # fmt: skip
             step.figure("method", clone.method)
