@@ -26,3 +26,4 @@ class AlertKind(models.TextChoices):
     CLOSED = "closed", "Incident closed"
     TEST = "test", "Test alert"
     WATCH = "watch", "Watch of a new release"
+    NOTICE = "notice", "Notice"

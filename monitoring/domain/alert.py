@@ -63,6 +63,11 @@ def raise_alert(
     return alert
 
 
+def notify(application: Application, subject: str, body: str) -> None:
+    """News of another part of the program, such as a backup that is late, to every channel."""
+    raise_alert(application=application, kind=AlertKind.NOTICE, subject=subject, body=body)
+
+
 def declared_channels(application: Application, release: Release | None = None) -> list[Channel]:
     """Where alerts go: by the release's own plan where there is one, else by the newest."""
     version = release.plan_version if release is not None else _newest(application)

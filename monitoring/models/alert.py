@@ -12,7 +12,7 @@ class Alert(models.Model):
     application = models.ForeignKey("releases.Application", on_delete=models.CASCADE, related_name="alerts")
     release = models.ForeignKey("releases.Release", on_delete=models.SET_NULL, null=True, related_name="alerts")
     incident = models.ForeignKey("monitoring.Incident", on_delete=models.CASCADE, null=True, related_name="alerts")
-    kind = models.CharField(max_length=20)  # opened, closed, test, watch
+    kind = models.CharField(max_length=20)  # opened, closed, test, watch, notice
     subject = models.CharField(max_length=200)
     body = models.TextField()
     created_at = models.DateTimeField()
