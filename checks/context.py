@@ -149,9 +149,10 @@ class Context:
         stdin: bool = False,
         stdout: bool = False,
         variables: Mapping[str, str] | None = None,
+        shown: Sequence[str] | None = None,
     ) -> Iterator[Pipes]:
         """See RunContext. On leaving, open pipes are closed, and whatever still runs is ended."""
-        with self._spool(argv, echo=True) as spool:
+        with self._spool(shown or argv, echo=True) as spool:
             descriptor = spool.open_for_child()
             try:
                 child = self._start(
@@ -185,7 +186,7 @@ class Context:
         if not argv:
             raise CheckError("A command is empty.", remedy="Correct the plan.")
         if echo:
-            self.recorder.command(argv)
+            self.recorder.command(_by_name(argv))
         spool = self.recorder.open_spool()
         try:
             yield spool
@@ -332,3 +333,9 @@ class Context:
                 remedy="Nothing was run. Find out who changed the file; make a new release of the right build.",
             )
         self.build_file = target
+
+
+def _by_name(argv: Sequence[str]) -> list[str]:
+    """A command as the log shows it: PostgreSQL's programs by name, since where they stand says nothing of the run."""
+    program = Path(argv[0])
+    return [program.name if program.parent == Path(settings.POSTGRES_BIN) else argv[0], *argv[1:]]

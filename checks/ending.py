@@ -89,7 +89,14 @@ def end_run(
         if before != RunState.UNKNOWN:
             _record_evidence(run, ending)
         _kind_ended(run)
+    _release_followers(run)
     announce(run)
+
+
+def _release_followers(run: Run) -> None:
+    """Runs that waited for this one go to a worker now, whatever it came to: they judge what is there."""
+    for follower in Run.objects.filter(waits_for=run, state=RunState.QUEUED).select_related("environment"):
+        Outbox.objects.create(run=follower, queue=follower.environment.queue, created_at=timezone.now())
 
 
 def requeue(run: Run, *, reason: str) -> None:

@@ -97,6 +97,7 @@ def load(run_id: uuid.UUID) -> Run:
         "plan_version",
         "started_by",
         "cancel_requested_by",
+        "waits_for",
         "release__application",
         "release__source_environment",
         "release__target_environment",

@@ -73,7 +73,8 @@ def start_blocking(*, release: Release, actor: User) -> tuple[list[Run], list[st
         if status.item.section.startswith("checks.") and not status.running
     }
     started, refused = [], []
-    for (section, place), title in wanted.items():
+    plan = from_document(release.plan_version.document)
+    for (section, place), title in sorted(wanted.items(), key=lambda wish: _is_follower(plan, wish[0][0])):
         try:
             started.append(
                 start_run(
@@ -83,6 +84,12 @@ def start_blocking(*, release: Release, actor: User) -> tuple[list[Run], list[st
         except DomainError as error:
             refused.append(f"{title}: {error.message}")
     return started, refused
+
+
+def _is_follower(plan: Plan, section: str) -> bool:
+    """Whether it judges what another check makes, and so is started after it."""
+    check = plan.checks.get(section.removeprefix("checks."))
+    return check is not None and bool(_kind(check.kind).follows)
 
 
 @transaction.atomic
@@ -324,8 +331,10 @@ def _queue(
         created_at=now,
         queued_at=now,
     )
+    run.waits_for = _waited_for(kind, place)
     _insert(run)
-    Outbox.objects.create(run=run, queue=place.queue, created_at=now)
+    if run.waits_for is None:
+        Outbox.objects.create(run=run, queue=place.queue, created_at=now)
     ledger.append(
         action="run.started",
         actor=actor,
@@ -339,10 +348,19 @@ def _queue(
             "build_digest": run.build_digest,
             "params": params,
             "retry_of": retry_of.number if retry_of else None,
+            **({"waits_for": run.waits_for.number} if run.waits_for else {}),
         },
     )
     announce(run)
     return run
+
+
+def _waited_for(kind: Kind, place: Environment) -> Run | None:
+    """The newest run under way there of the kind that this one follows. Locked, so that it cannot end unnoticed."""
+    if not kind.follows:
+        return None
+    under_way = Run.objects.filter(environment=place, kind=kind.follows, state__in=ACTIVE_STATES)
+    return under_way.select_for_update(no_key=True).order_by("-number").first()
 
 
 def _insert(run: Run) -> None:

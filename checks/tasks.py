@@ -5,7 +5,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from kombu.exceptions import KombuError
 
-from checks import engine
+from checks import engine, scheduling
 
 #: How long one message may wait for Redis. The relay tries again; a hanging broker must not hang the relay.
 PUBLISH_SECONDS = 3
@@ -17,6 +17,16 @@ def execute(run_id: str) -> None:
     close_old_connections()
     try:
         engine.execute(run_id)
+    finally:
+        close_old_connections()
+
+
+@shared_task(name=scheduling.TASK, ignore_result=True)
+def start_scheduled(schedule_id: int) -> None:
+    """The scheduler says that a schedule is due; nothing happens when it is not, or is gone."""
+    close_old_connections()
+    try:
+        scheduling.start_due(schedule_id)
     finally:
         close_old_connections()
 

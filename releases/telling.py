@@ -68,6 +68,16 @@ def _because(document: Document) -> str:
     return f": “{document['reason']}”" if document.get("reason") else ""
 
 
+def _schedule(said: str) -> Callable[[Document], str]:
+    def tell(document: Document) -> str:
+        facts = document.get("after") or document["before"]
+        check = facts["section"].removeprefix("checks.")
+        why = f": {document['reason']}" if document.get("reason") else ""
+        return f"The schedule of {check} in {facts['environment']} {said}{why}"
+
+    return tell
+
+
 _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "run.started": _run_started,
     "run.ended": _run_ended,
@@ -98,4 +108,15 @@ _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "user.accepted": lambda document: f"{document['name']} accepted and chose a password",
     "user.deactivated": lambda document: f"{document['name']} was deactivated{_because(document)}",
     "user.reactivated": lambda document: f"{document['name']} was reactivated",
+    "schedule.made": _schedule("was made"),
+    "schedule.changed": _schedule("was changed"),
+    "schedule.paused": _schedule("was paused"),
+    "schedule.resumed": _schedule("goes on"),
+    "schedule.removed": _schedule("was removed"),
+    "schedule.refused": _schedule("started nothing"),
+    "schedule.missed": _schedule("was missed"),
+    "backup.late": lambda document: f"In {document['environment']}, {document['reason']}",
+    "backup.in_time": lambda document: f"The backup of {document['environment']} is in time again",
+    "backup.removed": lambda document: f"Retention removed {document['manifest']}: {document['because']}",
+    "backup.missing": lambda document: f"{document['manifest']} is not in storage any more; nobody removed it here",
 }

@@ -143,8 +143,9 @@ class RunContext(Protocol):
         stdin: bool = False,
         stdout: bool = False,
         variables: Mapping[str, str] | None = None,
+        shown: Sequence[str] | None = None,
     ) -> AbstractContextManager[Pipe]:
-        """A child for streaming. Leaving the block ends its whole process group."""
+        """A child for streaming. Leaving the block ends its whole process group. ``shown``: how the log shows it."""
         ...
 
     def note(self, text: str) -> None:
@@ -197,6 +198,8 @@ class Kind(ABC):
     judges_running_build: ClassVar[bool] = False
     #: Shown in the menu "Start a run" only for kinds that are plan checks (deploy and rollback have own buttons).
     is_check: ClassVar[bool] = True
+    #: A kind whose run under way in the same environment is waited for, since this one judges what that one makes.
+    follows: ClassVar[str] = ""
     #: How long its evidence stays fresh where the plan does not say, in hours.
     valid_hours: ClassVar[int] = 168
 

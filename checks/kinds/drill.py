@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from checks.enums import StepCategory
+from checks.enums import RunState, StepCategory
 from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step, StepHandle, register
+from checks.models import Run
 from checks.plan import Plan
-from checks.tools import comparing, dumping, facts, manifest, restoring, scratch, soundness, storage
+from checks.tools import catalogue, comparing, dumping, facts, manifest, restoring, scratch, soundness, storage
 from checks.tools.background import patiently
 from checks.tools.crypto import KeyRing
 from checks.tools.postgres import Address, connected
@@ -44,6 +45,7 @@ class Drill(Kind):
         " schema with what was dumped, writes to it, and measures RTO by phase and RPO."
     )
     Params: ClassVar[type[DrillParams]] = DrillParams
+    follows: ClassVar[str] = "backup"
     valid_hours: ClassVar[int] = 168
 
     def steps(self, plan: Plan, section: str, params: Any) -> list[Step]:
@@ -60,6 +62,12 @@ class Drill(Kind):
 
     def run(self, context: RunContext) -> Outcome:
         return _Drill(context).run()
+
+    def ended(self, run: Run) -> None:
+        """What the drill found out about the backup itself goes into the list of backups."""
+        key = (run.result.get("backup") or {}).get("manifest")
+        if key and "fault" in run.result and run.state in (RunState.PASSED, RunState.FAILED):
+            catalogue.drilled(run, key, fault=run.result["fault"])
 
 
 class _Drill:
@@ -86,7 +94,9 @@ class _Drill:
                 self._amcheck(address)
         except manifest.UnusableBackupError as error:
             self.told.append(error.message)
+            self.result["fault"] = error.message
             return self._outcome(reached=False, remedy=error.remedy)
+        self.result["fault"] = self.told[0] if self.told else ""
         self._judge()
         return self._outcome(reached=True)
 

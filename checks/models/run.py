@@ -52,6 +52,13 @@ class Run(models.Model):
 
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     retry_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, related_name="retries")
+    waits_for = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="followers",
+        help_text="It goes to a worker after that.",
+    )
     created_at = models.DateTimeField()
     queued_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
+from django.db import DatabaseError
 from psycopg import IsolationLevel
 from pydantic import Field
 
@@ -23,7 +24,7 @@ from checks.errors import CheckError
 from checks.kinds.base import Artifact, KindParams, RunContext
 from checks.models import Run
 from checks.plan import Duration
-from checks.tools import configuration, dumping, facts, manifest, storage
+from checks.tools import catalogue, configuration, dumping, facts, manifest, storage
 from checks.tools.background import Background
 from checks.tools.crypto import KeyRing, seal
 from checks.tools.manifest import Part, Progress
@@ -36,6 +37,7 @@ from checks.tools.postgres import (
     version_name,
 )
 from checks.tools.restoring import RestoreReport, authenticate, restore
+from releases.models import Environment
 
 
 class BackupOptions(KindParams):
@@ -101,12 +103,23 @@ def take(
             "finished_at": datetime.now(UTC).isoformat(),
             "seconds": round(time.monotonic() - began, 3),
         }
-        return _publish(context, document, parts, ring, written)
+        taken = _publish(context, document, parts, ring, written)
     except BaseException:
         # The manifest goes first: without it, the other objects are nothing.
         for key in reversed(written):
             storage.remove(key)
         raise
+    _list(context, environment, taken)
+    return taken
+
+
+def _list(context: RunContext, environment: str, taken: TakenBackup) -> None:
+    """Write the backup into the list of backups. It is published already, and the list is made from storage."""
+    try:
+        place = Environment.objects.get(application=context.run.application_id, name=environment)
+        catalogue.record(place, taken.manifest_key, taken.manifest, verified=True)
+    except DatabaseError as error:
+        context.warn(f"The backup is published, but could not be listed now: {error}")
 
 
 def _clear_abandoned(context: RunContext, application: str, environment: str) -> None:

@@ -100,7 +100,7 @@ def dump(
         command.append(f"--snapshot={snapshot}")
     context.note(f"pg_dump of {address.database} at {address.server}")
     done = 0
-    with context.pipe(told.argv(command), stdout=True, variables={**variables, "LC_ALL": "C"}) as pipe:
+    with context.pipe(told.argv(command), stdout=True, variables={**variables, "LC_ALL": "C"}, shown=command) as pipe:
         assert pipe.stdout is not None
         _widen(pipe.stdout)
         while piece := pipe.stdout.read(READ):
@@ -124,7 +124,7 @@ def load(context: RunContext, address: Address, pieces: Iterable[bytes], *, argu
         binary("pg_restore"), "--exit-on-error", "--no-password", "--no-tablespaces", f"--dbname={dbname}", *arguments,
     ]  # fmt: skip
     context.note(f"pg_restore into {address.database} at {address.server}")
-    with context.pipe(told.argv(command), stdin=True, variables={**variables, "LC_ALL": "C"}) as pipe:
+    with context.pipe(told.argv(command), stdin=True, variables={**variables, "LC_ALL": "C"}, shown=command) as pipe:
         assert pipe.stdin is not None
         _widen(pipe.stdin)
         open_ended = True

@@ -145,6 +145,19 @@ def unpublished(application: str, environment: str) -> list[tuple[str, str, int]
     return found
 
 
+def remove(key: str) -> None:
+    """Take a published backup out of storage, its manifest first: without it the other objects are nothing.
+
+    CheckError when storage refuses. Objects left without a manifest are removed by the next backup of that place.
+    """
+    where, _, name = key.rpartition("/")
+    stem_name = name.removesuffix(SUFFIX)
+    storage.remove_surely(key)
+    for other in storage.names(where):
+        if other.startswith(f"{stem_name}."):
+            storage.remove_surely(f"{where}/{other}")
+
+
 def newest_key(application: str, environment: str) -> str:
     """The key of the newest manifest. CheckError when nothing was published."""
     keys = published(application, environment)

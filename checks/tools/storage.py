@@ -234,6 +234,21 @@ def remove(key: str) -> None:
         return
 
 
+def remove_surely(key: str) -> None:
+    """Remove an object and see that it is gone; CheckError when storage refuses."""
+    try:
+        default_storage.delete(key)
+        still_there = default_storage.exists(key)
+    except Exception as error:
+        if _of_back_end(error):
+            raise storage_error(f"{key} could not be removed", error) from error
+        raise
+    if still_there:
+        raise CheckError(
+            f"Storage still holds {key} after it was removed.", remedy="Look at the rules and rights of that storage."
+        )
+
+
 def names(folder: str) -> list[str]:
     """Names of the objects directly in a folder, sorted; none where the folder does not exist."""
     try:

@@ -86,6 +86,21 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "lost": Look("Lost", "hold", "question"),
         "unknown": _UNKNOWN,
     },
+    "backup": {
+        "drilled": Look("Restored in a drill", "go", "check"),
+        "verified": Look("Verified", "live", "eye"),
+        "unverified": Look("Not verified", "hold", "question"),
+        "faulty": Look("Faulty", "nogo", "cross"),
+        "missing": Look("Missing", "nogo", "alert"),
+        "removed": Look("Removed", "idle", "dash"),
+    },
+    "schedule": {
+        "waiting": Look("On", "go", "clock"),
+        "paused": Look("Paused", "hold", "pause"),
+        "missed": Look("Missed", "nogo", "alert"),
+        "refused": Look("Started nothing", "nogo", "cross"),
+        "gone": Look("Not in the plan", "hold", "question"),
+    },
     "step": {
         "waiting": Look("Waiting", "idle", "ring"),
         "running": _RUNNING,

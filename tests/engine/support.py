@@ -9,16 +9,19 @@ own and see only what is committed.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from django.utils import timezone
+
 from checks import engine, services
-from checks.models import LogChunk, Run
+from checks.models import LogChunk, Run, StoredBackup
 from releases.models import Application, Environment, Release, User
 from tests.engine import kinds as kinds
 from tests.factories import check, make_application
 
-__all__ = ["application_with", "check", "log_lines", "log_text", "run_section", "start"]
+__all__ = ["application_with", "check", "log_lines", "log_text", "run_section", "start", "stored"]
 
 
 def application_with(
@@ -78,3 +81,15 @@ def log_lines(run: Run, attempt: int | None = None, kinds: str = "ocne") -> list
 
 def log_text(run: Run, attempt: int | None = None) -> str:
     return "\n".join(log_lines(run, attempt))
+
+
+def stored(application: Application, age: timedelta, **more: Any) -> StoredBackup:
+    """A row of the list of backups of production, with nothing in storage behind it."""
+    moment = timezone.now() - age
+    values = {
+        "manifest_key": f"backups/{moment.isoformat()}", "snapshot_at": moment, "finished_at": moment, "seconds": 1.0,
+        "stored_bytes": 10, "plain_bytes": 20, "database_bytes": 30, "tables": 1, "rows": 1, "key_id": "k1",
+        "server": "18.6", "verified_at": moment, **more,
+    }  # fmt: skip
+    place = application.environments.get(name="production")
+    return StoredBackup.objects.create(application=application, environment=place, **values)

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError, connection
 
-from checks import outbox, reaper
+from checks import lateness, outbox, reaper
 from checks.tasks import Publisher
 
 logger = logging.getLogger(__name__)
@@ -17,11 +17,12 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 REAP_SECONDS = 2.0
 PRUNE_SECONDS = 3600.0
+LATE_SECONDS = 20.0
 LONGEST_PAUSE = 5.0
 
 
 class Command(BaseCommand):
-    help = "Publishes queued runs to the workers' queues, and reaps runs whose worker died. One process; more are safe."
+    help = "Publishes queued runs, reaps runs whose worker died, tells what is late. One process; more are safe."
 
     def handle(self, *args: Any, **options: Any) -> None:
         relay = Relay()
@@ -36,7 +37,7 @@ class Relay:
     def __init__(self) -> None:
         self._stopping = False
         self._publisher = Publisher()
-        self._due = {self._reap: 0.0, self._republish: 0.0, self._prune: 0.0}
+        self._due = {self._reap: 0.0, self._republish: 0.0, self._prune: 0.0, self._late: 0.0}
 
     def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         self._stopping = True
@@ -93,6 +94,16 @@ class Relay:
     def _prune(self) -> float:
         outbox.prune()
         return PRUNE_SECONDS
+
+    def _late(self) -> float:
+        """A look that breaks must not keep runs from their workers."""
+        try:
+            lateness.look()
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("relay.lateness_broke")
+        return LATE_SECONDS
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -1,0 +1,152 @@
+"""Retention of backups: keep what the plan's counts keep, remove the rest, never the last good one."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.utils import timezone
+from pydantic import Field
+
+from checks.enums import StepCategory
+from checks.kinds.base import Kind, Outcome, RunContext, Step, register
+from checks.models import StoredBackup
+from checks.plan import Plan
+from checks.tools import catalogue, manifest, retention, storage
+from checks.tools.crypto import KeyRing
+from releases.templatetags.interface_format import size
+
+MAX_ROWS = 500
+
+
+class RetentionParams(retention.RetentionCounts):
+    dry: bool = Field(default=False, description="Only say what would be removed.")
+    read_again: int = Field(
+        default=1, ge=0, le=1000, description="So many of those kept, longest unread first, are read and proved again."
+    )
+
+
+@register
+class Retention(Kind):
+    """Passed means: a sound backup is left, those read again were whole, and what had to go is gone."""
+
+    name: ClassVar[str] = "retention"
+    title: ClassVar[str] = "Retention of backups"
+    description: ClassVar[str] = (
+        "Keeps the newest verified backup of each hour, day, week, month and year that the plan asks for, reads some of"
+        " them again, and removes the others. The last verified one and one that a rollback needs are never removed."
+    )
+    Params: ClassVar[type[RetentionParams]] = RetentionParams
+    follows: ClassVar[str] = "backup"
+    valid_hours: ClassVar[int] = 168
+
+    def steps(self, plan: Plan, section: str, params: Any) -> list[Step]:
+        return [
+            Step("look", "Compare the list with storage"),
+            Step("read", "Read again what was longest unread"),
+            Step("choose", "Choose what is kept"),
+            Step("remove", "Remove the rest", StepCategory.DATABASE),
+        ]
+
+    def run(self, context: RunContext) -> Outcome:
+        return _Retention(context).run()
+
+
+class _Retention:
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.params: RetentionParams = context.params
+        self.environment = context.run.environment
+        self.wrong: list[str] = []
+        self.read = 0
+        self.removed: list[StoredBackup] = []
+
+    def run(self) -> Outcome:
+        context = self.context
+        with context.step("look") as step:
+            self.wrong += catalogue.look(context, self.environment)
+            step.figure("backups", catalogue.of(self.environment).count())
+        with context.step("read") as step:
+            self._read_again(step)
+            if self.wrong:
+                step.fail(self.wrong[0])
+        with context.step("choose") as step:
+            chosen = self._select()
+            for choice in chosen.going:
+                context.note(f"Goes: {choice.backup.manifest_key}: {choice.because}.")
+            step.figure("kept", len(chosen.kept))
+            step.figure("going", len(chosen.going))
+        with context.step("remove") as step:
+            if self.params.dry:
+                step.skip("a dry run")
+            elif not chosen.going:
+                step.skip("nothing has to go")
+            else:
+                self._remove(chosen, step)
+        return self._outcome(chosen)
+
+    def _select(self) -> retention.Selection:
+        rows = list(catalogue.of(self.environment))
+        return retention.select(rows, self.params, retention.protected(self.environment), timezone.now())
+
+    def _read_again(self, step: Any) -> None:
+        """Those never read back first, then those longest unread."""
+        rows = sorted(catalogue.of(self.environment), key=lambda row: (row.verified_at or row.NEVER, row.pk))
+        ring = KeyRing.from_settings()
+        for number, row in enumerate(rows[: self.params.read_again], 1):
+            step.doing(row.manifest_key)
+            try:
+                manifest.authenticate(manifest.load(row.manifest_key, ring), ring, lambda *_: self.context.check())
+            except (manifest.UnusableBackupError, storage.MissingObjectError) as error:
+                catalogue.found_faulty(row.manifest_key, error.message)
+                self.context.warn(error.message)
+                self.wrong.append(error.message)
+            else:
+                catalogue.found_whole(row.manifest_key)
+            self.read = number
+
+    def _remove(self, chosen: retention.Selection, step: Any) -> None:
+        for number, choice in enumerate(chosen.going, 1):
+            self.context.check()
+            # A rollback may have begun to need it, or a drill to read it, since the choice was made.
+            if choice.backup.manifest_key in retention.protected(self.environment):
+                continue
+            if catalogue.removing(choice.backup, because=choice.because, run=self.context.run):
+                manifest.remove(choice.backup.manifest_key)
+                self.removed.append(choice.backup)
+                self.context.note(f"Removed {choice.backup.manifest_key}.")
+            step.progress(number, len(chosen.going), "backups")
+
+    def _outcome(self, chosen: retention.Selection) -> Outcome:
+        sound = [choice for choice in chosen.kept if choice.backup.is_sound]
+        if not sound:
+            self.wrong.append("No verified backup is left." if chosen.choices else "There is no backup at all.")
+        freed = sum(row.stored_bytes for row in self.removed)
+        figures = {
+            "kept": len(chosen.kept),
+            "removed": len(self.removed),
+            "freed_bytes": freed,
+            "going": len(chosen.going),
+            "would_free_bytes": chosen.freed,
+            "read_again": self.read,
+            "faults": len(self.wrong),
+        }
+        result = {
+            **figures,
+            "dry": self.params.dry,
+            "wrong": self.wrong,
+            "counts": {tier: getattr(self.params, tier) for tier in retention.TIERS},
+            "choices": [shown(choice) for choice in chosen.choices[:MAX_ROWS]],
+            "left_out": max(0, len(chosen.choices) - MAX_ROWS),
+        }
+        if self.wrong:
+            more = f" (and {len(self.wrong) - 1} more)" if len(self.wrong) > 1 else ""
+            return Outcome(False, (self.wrong[0] + more)[:500], figures=figures, result=result)
+        if self.params.dry:
+            text = f"{len(chosen.kept)} would be kept, {len(chosen.going)} would go ({size(chosen.freed)})."
+        else:
+            text = f"{len(chosen.kept)} are kept, {len(self.removed)} were removed ({size(freed)})."
+        return Outcome(True, text, figures=figures, result=result)
+
+
+def shown(choice: retention.Choice) -> dict[str, Any]:
+    row = retention.as_json(choice)
+    return {**row, "snapshot_text": f"{datetime.fromisoformat(row['snapshot_at']):%Y-%m-%d %H:%M} UTC"}

@@ -1,0 +1,125 @@
+"""The mirror of the backups in storage, one row each: written when one is published, proved, drilled or removed.
+
+A row that could not be written is written by the next look at storage (``look``), so nothing rests on it.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from checks.kinds.base import RunContext
+from checks.models import Run, StoredBackup
+from checks.tools import manifest
+from releases.domain import ledger
+from releases.models import Environment
+
+
+def of(environment: Environment) -> QuerySet[StoredBackup]:
+    """The backups that stand in storage, newest first."""
+    return StoredBackup.objects.filter(environment=environment, removed_at=None, missing_at=None)
+
+
+def record(environment: Environment, key: str, document: Mapping[str, Any], *, verified: bool) -> StoredBackup:
+    """Write down a published backup; one that is known already stays as it is, but stands again."""
+    parts = manifest.parts(document).values()
+    run = Run.objects.filter(pk=document["run"], environment=environment).first()
+    row, is_new = StoredBackup.objects.get_or_create(
+        manifest_key=key,
+        defaults={
+            "application_id": environment.application_id,
+            "environment": environment,
+            "run": run,
+            "snapshot_at": datetime.fromisoformat(document["snapshot_at"]),
+            "finished_at": datetime.fromisoformat(document["finished_at"]),
+            "seconds": document["seconds"],
+            "stored_bytes": sum(part.size for part in parts),
+            "plain_bytes": sum(part.plain_size for part in parts),
+            "database_bytes": document["database"]["size"],
+            "tables": len(document["tables"]),
+            "rows": sum(table["rows"] for table in document["tables"].values()),
+            "key_id": document["key"]["id"],
+            "server": document["server"]["name"],
+            "verified_at": timezone.now() if verified else None,
+        },
+    )
+    if not is_new:
+        StoredBackup.objects.filter(pk=row.pk).update(removed_at=None, removed_because="", missing_at=None)
+    return row
+
+
+def look(context: RunContext, environment: Environment) -> list[str]:
+    """Compare the rows with storage: what stands there and was not known comes in, what is gone is marked.
+
+    Returns a sentence for each manifest that stands there and cannot be read; such a one is no backup.
+    """
+    application = environment.application.slug
+    there = set(manifest.published(application, environment.name))
+    known = dict(StoredBackup.objects.filter(environment=environment).values_list("manifest_key", "pk"))
+    standing = set(of(environment).values_list("manifest_key", flat=True))
+    unreadable = []
+    for key in sorted(there - standing):
+        context.check()
+        if key in known:
+            StoredBackup.objects.filter(pk=known[key]).update(removed_at=None, removed_because="", missing_at=None)
+            context.note(f"{key} stands in storage again.")
+            continue
+        try:
+            record(environment, key, manifest.load(key), verified=False)
+        except manifest.UnusableBackupError as error:
+            unreadable.append(error.message)
+        else:
+            context.note(f"Found {key}, which was not known here.")
+    for key in sorted(standing - there):
+        _vanished(key)
+        context.warn(f"{key} is not in storage any more, and this program did not remove it.")
+    return unreadable
+
+
+@transaction.atomic
+def _vanished(key: str) -> None:
+    row = StoredBackup.objects.select_for_update().get(manifest_key=key)
+    if row.missing_at is None:
+        StoredBackup.objects.filter(pk=row.pk).update(missing_at=timezone.now())
+        ledger.append(action="backup.missing", actor=None, subject=row, document={"manifest": key})
+
+
+def found_whole(key: str) -> None:
+    """Every byte was read and is what was written."""
+    StoredBackup.objects.filter(manifest_key=key).update(verified_at=timezone.now(), fault="")
+
+
+def found_faulty(key: str, fault: str) -> None:
+    """Something is wrong with it; it counts for nothing until a later look finds it whole."""
+    StoredBackup.objects.filter(manifest_key=key).update(fault=fault[:2000], verified_at=None)
+
+
+def drilled(run: Run, key: str, *, fault: str) -> None:
+    """A drill ended. ``fault``: what is wrong with the backup itself, "" where it came back equal."""
+    now = timezone.now()
+    row = StoredBackup.objects.filter(manifest_key=key, environment=run.environment_id)
+    if fault:
+        row.update(fault=fault[:2000], verified_at=None, drill=run)
+    else:
+        row.update(drilled_at=now, verified_at=now, drill=run, fault="")
+
+
+@transaction.atomic
+def removing(row: StoredBackup, *, because: str, run: Run) -> bool:
+    """Write down, before anything is touched, that a backup goes, and why; False where it is gone already."""
+    done = StoredBackup.objects.filter(pk=row.pk, removed_at=None, missing_at=None).update(
+        removed_at=timezone.now(), removed_because=because[:300], removed_by=run
+    )
+    if done:
+        document = {
+            "manifest": row.manifest_key,
+            "snapshot_at": row.snapshot_at,
+            "stored_bytes": row.stored_bytes,
+            "because": because,
+            "run": run.number,
+        }
+        ledger.append(action="backup.removed", actor=run.started_by, subject=row, document=document)
+    return bool(done)
