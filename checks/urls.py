@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from checks import log_views, plan_views, views
+from checks import backup_views, log_views, plan_views, schedule_views, views
 
 app_name = "checks"
 
@@ -17,6 +17,16 @@ urlpatterns = [
     path("<int:number>/log/raw", log_views.raw, name="log_raw"),
     path("<int:number>/artifacts/<path:name>", views.artifact, name="artifact"),
     path("id/<uuid:run_id>/", views.run_by_id, name="run_by_id"),
+    path("backups/<slug:slug>/<slug:name>/", backup_views.backup_list, name="backups"),
+    path("backups/<slug:slug>/<slug:name>/start", backup_views.start, name="backup_start"),
+    path("backups/<slug:slug>/<slug:name>/<int:backup_id>/", backup_views.backup_detail, name="backup"),
+    path("schedules/<slug:slug>/", schedule_views.schedule_list, name="schedules"),
+    path("schedules/<slug:slug>/new/", schedule_views.new, name="schedule_new"),
+    path("schedules/<int:schedule_id>/change/", schedule_views.change, name="schedule_change"),
+    path("schedules/<int:schedule_id>/pause/", schedule_views.pause, name="schedule_pause"),
+    path("schedules/<int:schedule_id>/resume", schedule_views.resume, name="schedule_resume"),
+    path("schedules/<int:schedule_id>/remove", schedule_views.remove, name="schedule_remove"),
+    path("schedules/<int:schedule_id>/start", schedule_views.start, name="schedule_start"),
     path("plans/<slug:slug>/new", plan_views.new, name="plan_new"),
     path("release/<uuid:release_id>/panel", views.release_panel, name="release_panel"),
     path("release/<uuid:release_id>/start", views.start_menu, name="start_menu"),

@@ -19,12 +19,13 @@ from playwright.sync_api import Page, Route
 from pytest_django.live_server_helper import LiveServer
 
 from checks.models import Run
+from checks.scheduling import make_schedule
 from monitoring.models import Incident
 from releases.domain import release as releases
 from releases.domain.environment import adopt_build
 from releases.enums import Choice, EvidenceVerdict
 from releases.models import Release, User
-from tests.engine.support import check, run_section, start
+from tests.engine.support import check, run_section, start, stored
 from tests.factories import CHECKS, answer, go_green, schedule, vote
 from tests.interface.browser import Complaints, barriers, show_each_look
 from tests.interface.conftest import OpenPage
@@ -61,6 +62,12 @@ class World:
             for name in ("passes", "fails")
         ]
         self.runs.append(start(watched.application, "checks.waits", release=self.release, actor=self.team.engineer))
+        self.backup = stored(watched.application, timedelta(days=3))
+        stored(watched.application, timedelta(days=1), fault="One bit of it was flipped.")
+        make_schedule(
+            application=watched.application, section="checks.backup", environment=None, cron="30 2 * * *", zone="UTC",
+            actor=self.team.manager,
+        )  # fmt: skip
         self.probe = watched.probe
         record(self.probe, "u" * 50 + "ddd" + "u" * 5, ms=80, every=60)
 
@@ -92,6 +99,10 @@ class World:
             "risk": reverse("releases:risk", args=[release.pk, "data-loss"]),
             "risks": reverse("releases:risk_list"),
             "calendar": reverse("releases:calendar"),
+            "backups": reverse("checks:backups", args=[release.application.slug, "production"]),
+            "backup": reverse("checks:backup", args=[release.application.slug, "production", self.backup.pk]),
+            "schedules": reverse("checks:schedules", args=[release.application.slug]),
+            "schedule": reverse("checks:schedule_new", args=[release.application.slug]),
             "freeze": reverse("releases:freeze_new"),
             "applications": reverse("releases:application_list"),
             "application": reverse("releases:application", args=[release.application.slug]),
