@@ -25,7 +25,7 @@ from releases.paging import page_of
 from releases.people import person
 from releases.permissions import get_application_or_404, roles_in
 
-KINDS = ("backup", "drill", "retention", "archive")
+KINDS = ("backup", "drill", "retention")
 MOST_TABLES = 500
 
 

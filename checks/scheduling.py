@@ -17,7 +17,7 @@ from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from django_celery_beat.tzcrontab import TzAwareCrontab
 
 from checks import services
-from checks.kinds.base import get_kind
+from checks.kinds.base import all_kinds, get_kind
 from checks.models import Run, Schedule
 from checks.plan import Plan, from_document
 from releases.domain import ledger
@@ -68,12 +68,8 @@ def _crontab(cron: str, zone: ZoneInfo) -> Any:
 
 def schedulable(plan: Plan) -> list[str]:
     """The plan's checks that need no release, by their keys: those that can be started by the clock."""
-    found = []
-    for key, check in plan.checks.items():
-        kind = get_kind(check.kind)
-        if not kind.needs_release and not kind.judges_running_build:
-            found.append(key)
-    return found
+    startable = {kind.name for kind in all_kinds() if not kind.needs_release and not kind.judges_running_build}
+    return [key for key, check in plan.checks.items() if check.kind in startable]
 
 
 @transaction.atomic

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from checks.ending import Ending, announce, end_run
 from checks.engine import load
 from checks.enums import ACTIVE_STATES, RunState
-from checks.kinds.base import Kind, get_kind, uploads_of
+from checks.kinds.base import Kind, all_kinds, get_kind, uploads_of
 from checks.models import Outbox, Run
 from checks.plan import Plan, from_document
 from releases.domain import deploy as release_deploy
@@ -89,7 +89,7 @@ def start_blocking(*, release: Release, actor: User) -> tuple[list[Run], list[st
 def _is_follower(plan: Plan, section: str) -> bool:
     """Whether it judges what another check makes, and so is started after it."""
     check = plan.checks.get(section.removeprefix("checks."))
-    return check is not None and bool(_kind(check.kind).follows)
+    return check is not None and any(kind.name == check.kind and kind.follows for kind in all_kinds())
 
 
 @transaction.atomic

@@ -219,8 +219,8 @@ def test_a_cancelled_backup_leaves_nothing(transactional_db: None, storage_folde
         Run.objects.filter(pk=run.pk).update(cancel_requested_at=timezone.now())
         thread.join(60)
         run.refresh_from_db()
-        if run.state == RunState.PASSED:
-            pytest.skip("it was quicker than the cancel")
+        if any(path.name.endswith(".manifest.json") for path in objects(storage_folder)):
+            pytest.skip("it was published before the cancel came")
         assert run.state == RunState.CANCELLED
         assert objects(storage_folder) == []
 
