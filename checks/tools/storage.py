@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, Storage, default_storage
 
 from checks.errors import Cancelled, CheckError, Fenced
+from checks.tools import s3
 
 READ = 1024 * 1024
 #: Whose exceptions mean that the storage failed, and not the program.
@@ -143,30 +144,12 @@ def opened(key: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _open(key: str) -> Iterator[IO[bytes]]:
-    bucket = getattr(default_storage, "bucket", None)
-    if bucket is None:
-        with default_storage.open(key, "rb") as source:
-            yield source
+    if s3.is_store(default_storage):
+        with s3.opened(default_storage, key) as body:
+            yield cast("IO[bytes]", body)
         return
-    # The S3 back end's own file spools the whole object to disk first; its body streams.
-    body = _s3_object(default_storage, key).get()["Body"]
-    try:
-        yield body
-    finally:
-        body.close()
-
-
-def _s3_object(storage: Any, key: str) -> Any:
-    from botocore.exceptions import ClientError  # type: ignore[import-untyped]
-
-    found = storage.bucket.Object(storage._normalize_name(key))
-    try:
-        found.load()
-    except ClientError as error:
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
-            raise FileNotFoundError(key) from None
-        raise OSError(str(error)) from error
-    return found
+    with default_storage.open(key, "rb") as source:
+        yield source
 
 
 def _of_back_end(error: Exception) -> bool:
@@ -192,12 +175,8 @@ def _move(source: str, target: str) -> None:
         Path(storage.path(target)).parent.mkdir(parents=True, exist_ok=True)
         _rename(storage.path(source), storage.path(target))
         return
-    if getattr(storage, "bucket", None) is not None:
-        found = _s3_object(storage, source)
-        target_name = storage._normalize_name(target)  # type: ignore[attr-defined]
-        storage.bucket.Object(target_name).copy(  # type: ignore[attr-defined]
-            {"Bucket": found.bucket_name, "Key": found.key}
-        )
+    if s3.is_store(storage):
+        s3.copied(storage, source, target)
     else:
         with opened(source) as stream:
             write(target, iter(lambda: stream.read(READ), b""))

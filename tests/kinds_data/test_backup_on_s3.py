@@ -1,0 +1,167 @@
+"""Backups in an S3 store over real connections that lose parts, break off, fall silent and crawl."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+
+from checks.enums import RunState
+from checks.errors import CheckError
+from checks.models import StoredBackup
+from checks.tools import storage
+from tests.kinds_data.s3_server import (
+    Weather,
+    at_most,
+    cut_after,
+    reads,
+    refuse,
+    s3_server,
+    silent_after,
+    slow,
+    writes_part,
+)
+from tests.kinds_data.support import Shop, log_of
+
+PART = 5 * 2**20
+
+
+@dataclass
+class Store:
+    weather: Weather
+    client: Any
+    bucket: str = "backups"
+
+    def names(self) -> list[str]:
+        return [item["Key"] for item in self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])]
+
+    def begun_uploads(self) -> list[Any]:
+        found: list[Any] = self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
+        return found
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, Weather]]:
+    import boto3
+
+    with s3_server() as (host, weather):
+        keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+        boto3.client("s3", endpoint_url=f"http://{host}", **keys).create_bucket(Bucket="backups")
+        yield host, weather
+
+
+@pytest.fixture
+def store(server: tuple[str, Weather], settings: Any) -> Iterator[Store]:
+    from boto3.s3.transfer import TransferConfig
+    from botocore.config import Config
+
+    from config import env
+
+    host, weather = server
+    entry: Any = env.storage(f"s3://key:secret@{host}/backups?tls=false&prefix=gonogo")
+    options = entry["OPTIONS"]
+    # Everything as in earnest, but smaller and less patient.
+    hasty = Config(read_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
+    options["client_config"] = options["client_config"].merge(hasty)
+    options["transfer_config"] = TransferConfig(PART, 2, PART)
+    settings.STORAGES = {**settings.STORAGES, "default": entry}
+    client = default_storage.connection.meta.client  # type: ignore[attr-defined]
+    yield Store(weather, client)
+    weather.rules.clear()
+    for item in client.list_objects_v2(Bucket="backups").get("Contents", []):
+        client.delete_object(Bucket="backups", Key=item["Key"])
+    weather.seen.clear()
+
+
+@pytest.fixture
+def object_of_12_mb(store: Store) -> bytes:
+    content = os.urandom(12 * 10**6)
+    storage.write("big", [content])
+    return content
+
+
+def whole() -> bytes:
+    with storage.opened("big") as source:
+        return b"".join(iter(lambda: source.read(storage.READ), b""))
+
+
+def test_a_backup_lives_in_it_and_a_drill_brings_it_back(plain_shop: Shop, store: Store) -> None:
+    run = plain_shop.run("backup")
+    assert run.state == RunState.PASSED, (run.error, log_of(run))
+    assert sorted(key.rsplit(".", 1)[1] for key in store.names()) == ["database", "json"]
+    assert all(key.startswith("gonogo/backups/") for key in store.names())
+    drill = plain_shop.run("drill")
+    assert drill.state == RunState.PASSED, (drill.error, drill.summary, log_of(drill))
+    assert StoredBackup.objects.get().look == "drilled"
+    database = next(key for key in store.names() if key.endswith(".database"))
+    store.client.delete_object(Bucket=store.bucket, Key=database)
+    drill = plain_shop.run("drill")
+    assert (drill.state, "is missing" in drill.summary) == (RunState.FAILED, True)
+
+
+def test_a_part_that_is_lost_once_is_sent_again(store: Store) -> None:
+    store.weather.rules.append(
+        (at_most(1, lambda environ: writes_part(environ) and "=2" in environ["QUERY_STRING"]), refuse)
+    )
+    content = os.urandom(12 * 10**6)
+    written = storage.write("big", [content])
+    assert storage.read_back("big") == written
+    assert sum("partNumber=2" in line for line in store.weather.seen) == 2
+
+
+def test_a_part_that_is_lost_for_good_leaves_nothing_begun(store: Store) -> None:
+    store.weather.rules.append((lambda environ: writes_part(environ) and "=3" in environ["QUERY_STRING"], refuse))
+    with pytest.raises(CheckError, match="The storage failed: big could not be written"):
+        storage.write("big", [os.urandom(12 * 10**6)])
+    assert store.names() == []
+    assert store.begun_uploads() == []
+
+
+def test_a_backup_to_a_store_that_refuses_is_told_and_leaves_nothing(plain_shop: Shop, store: Store) -> None:
+    store.weather.rules.append((lambda environ: environ["REQUEST_METHOD"] == "PUT", refuse))
+    run = plain_shop.run("backup")
+    assert run.state == RunState.ERRORED
+    assert "The storage failed" in run.error
+    assert "STORAGE_URL" in run.remedy
+    assert store.names() == []
+    assert not StoredBackup.objects.exists()
+
+
+def test_what_breaks_off_or_falls_silent_is_read_on_from_there(store: Store, object_of_12_mb: bytes) -> None:
+    for trouble in (cut_after(3_000_000), silent_after(3_000_000, 1.5)):
+        store.weather.rules[:] = [(at_most(2, reads), trouble)]
+        store.weather.seen.clear()
+        assert whole() == object_of_12_mb
+        assert sum(line.startswith("GET") for line in store.weather.seen) == 3
+
+
+def test_a_slow_answer_is_waited_for_as_long_as_bytes_come(store: Store, object_of_12_mb: bytes) -> None:
+    store.weather.rules.append((reads, slow(10, 1.5)))
+    assert whole() == object_of_12_mb
+    assert sum(line.startswith("GET") for line in store.weather.seen) == 1
+
+
+def test_a_store_that_never_answers_whole_is_given_up_and_told(
+    store: Store, object_of_12_mb: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("checks.tools.s3._PAUSE_SECONDS", 0.01)
+    store.weather.rules.append(
+        (lambda environ: reads(environ) and "bytes=0-" not in environ["HTTP_RANGE"], cut_after(0))
+    )
+    store.weather.rules.append((reads, cut_after(1_000_000)))
+    began = time.monotonic()
+    with pytest.raises(CheckError, match="The storage failed: big could not be read"):
+        whole()
+    assert time.monotonic() - began < 30
+
+
+def test_an_object_that_is_replaced_while_it_is_read_is_noticed(store: Store, object_of_12_mb: bytes) -> None:
+    store.weather.rules.append((at_most(1, reads), cut_after(1_000_000)))
+    with storage.opened("big") as source:
+        source.read(500_000)
+        store.client.put_object(Bucket=store.bucket, Key="gonogo/big", Body=object_of_12_mb[::-1])
+        with pytest.raises(CheckError, match="was replaced or removed while it was read"):
+            source.read()
