@@ -93,7 +93,11 @@ class BuildSection(Section):
 
 
 class EnvironmentSection(Section):
-    """``secrets``: variable name -> name of a stored secret. Values may use {GONOGO_HOME} and {PLAN_DIR}."""
+    """``secrets``: variable name -> name of a stored secret. Values may use {GONOGO_HOME} and {PLAN_DIR}.
+
+    ``configuration_files`` and ``media``: files and folders on the worker that a backup takes along. Configuration
+    must stand still meanwhile; of media, files may come and go.
+    """
 
     tier: Tier
     url: str = Field(default="", pattern=r"^(https?://[^\s/]+.*)?$")
@@ -102,6 +106,7 @@ class EnvironmentSection(Section):
     variables: dict[VariableName, str] = {}
     secrets: dict[VariableName, Key] = {}
     configuration_files: list[str] = []
+    media: list[str] = []
 
 
 class Request(Section):

@@ -16,8 +16,8 @@ class Backup(Kind):
     name: ClassVar[str] = "backup"
     title: ClassVar[str] = "Backup"
     description: ClassVar[str] = (
-        "Dumps the environment's database and its declared configuration files, encrypts them on the way into storage,"
-        " reads them back, and publishes the backup with a manifest of row counts and checksums."
+        "Dumps the environment's database, encrypts it with the declared configuration and media on the way into"
+        " storage, reads all back, and publishes the backup with a manifest of row counts and checksums."
     )
     Params: ClassVar[type[backup.BackupOptions]] = backup.BackupOptions
     valid_hours: ClassVar[int] = 24
@@ -57,6 +57,7 @@ def _described(context: RunContext, taken: backup.TakenBackup, earlier: str) -> 
         "dump_bytes": sum(part.plain_size for part in parts),
         "stored_bytes": sum(part.size for part in parts),
         "configuration_files": len(document.get("configuration", [])),
+        "media_files": document.get("media", {}).get("files", 0),
     }
     since = None
     if earlier and (before := manifest.moment_of(earlier)):
@@ -74,6 +75,7 @@ def _described(context: RunContext, taken: backup.TakenBackup, earlier: str) -> 
         "parts": [part.as_json() for part in parts],
         "configuration": [{"path": item["path"], "size": item["size"]} for item in document.get("configuration", [])],
         "largest_tables": [{"table": name, "rows": table["rows"]} for name, table in largest[:20]],
+        "media": document.get("media", {}),
         "sequences_behind": document["behind"],
         "seconds_since_earlier": since,
         "rpo_seconds": context.plan.recovery.rpo.total_seconds(),

@@ -1,4 +1,4 @@
-"""Backups of a database and of declared configuration files, sealed, in storage.
+"""Backups of a database, and of declared configuration and media files, sealed, in storage.
 
 ``take`` makes one, ``newest`` finds one, ``authenticate`` proves that it is whole, ``restore`` puts it back
 (both from ``checks.tools.restoring``, for whoever needs the whole life of a backup).
@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -75,6 +76,7 @@ def take(
     ring = KeyRing.from_settings()
     address = Address.parse(context.database_url(environment), what=f"The database address of {environment}")
     files = configuration.declared_files(context, environment)
+    media = configuration.declared_media(context, environment)
     application = context.run.application.slug
     _clear_abandoned(context, application, environment)
     began = time.monotonic()
@@ -96,6 +98,10 @@ def take(
         if files:
             doing(f"Reading {len(files)} configuration file(s)")
             parts.append(_configuration_part(context, files, document, options, ring, written))
+        # After the database, so that every file that its rows name is there, unless somebody removed it meanwhile.
+        if media:
+            doing(f"Reading {len(media):,} media file(s)")
+            parts.append(_media_part(context, media, document, options, ring, written))
         doing("Reading back what was stored")
         parts = [_publishable(context, part, written) for part in parts]
         document |= {
@@ -203,6 +209,30 @@ def _configuration_part(
     context.note(f"{len(files)} configuration file(s)")
     part = _store(document, "configuration", configuration.pack(files, taken), options, ring, written)
     document["configuration"] = [item.as_json() for item in taken]
+    return part
+
+
+def _media_part(
+    context: RunContext,
+    files: list[Path],
+    document: dict[str, Any],
+    options: BackupOptions,
+    ring: KeyRing,
+    written: list[str],
+) -> Part:
+    """Media files change while people work: one that was removed since is left out, and told."""
+    taken, gone = configuration.Listing(), list[Path]()
+
+    def pieces() -> Generator[bytes]:
+        for piece in configuration.pack(files, taken, what="media file", gone=gone):
+            context.check()
+            yield piece
+
+    context.note(f"{len(files):,} media file(s)")
+    part = _store(document, "media", pieces(), options, ring, written)
+    if gone:
+        context.note(f"{len(gone):,} of them were removed before they were read, such as {gone[0]}.")
+    document["media"] = taken.as_json()
     return part
 
 

@@ -1,5 +1,6 @@
-"""Configuration files of an environment as a tar stream, made and read without a whole file in memory."""
+"""Configuration and media files of an environment as a tar stream, made and read without a whole file in memory."""
 
+import json
 import os
 import stat
 import tarfile
@@ -7,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 from django.conf import settings
 
@@ -29,14 +30,46 @@ class ConfigurationFile:
         return asdict(self)
 
 
+class Taken(Protocol):
+    """What collects files as they pass: a list, or a ``Listing``."""
+
+    def append(self, item: ConfigurationFile, /) -> None: ...
+
+
+class Listing:
+    """Counts and hashes files as they pass, in their order, so that any number of them takes no memory."""
+
+    def __init__(self) -> None:
+        self.files = self.bytes = 0
+        self._hash = sha256()
+
+    def append(self, item: ConfigurationFile, /) -> None:
+        self.files += 1
+        self.bytes += item.size
+        self._hash.update(json.dumps(item.as_json(), sort_keys=True).encode() + b"\n")
+
+    def as_json(self) -> dict[str, Any]:
+        return {"files": self.files, "bytes": self.bytes, "digest": self._hash.hexdigest()}
+
+
 def declared_files(context: RunContext, environment: str) -> list[Path]:
     """The plan's ``configuration_files``, folders walked through. CheckError names one that is missing."""
+    declared = context.plan.environment(environment).configuration_files
+    return _found(context, declared, "configuration file", "configuration_files")
+
+
+def declared_media(context: RunContext, environment: str) -> list[Path]:
+    """The plan's ``media``, folders walked through. CheckError names one that is missing."""
+    return _found(context, context.plan.environment(environment).media, "media folder", "media")
+
+
+def _found(context: RunContext, declared: Iterable[str], what: str, key: str) -> list[Path]:
     found: list[Path] = []
-    for written in context.plan.environment(environment).configuration_files:
+    for written in declared:
         path = Path(_filled(context, written))
         if not path.is_absolute():
             raise CheckError(
-                f"The configuration file {written!r} is not an absolute path.",
+                f"The {what} {written!r} is not an absolute path.",
                 remedy="Begin it with /, {GONOGO_HOME} or {PLAN_DIR} in the plan.",
             )
         if path.is_dir():
@@ -45,8 +78,8 @@ def declared_files(context: RunContext, environment: str) -> list[Path]:
             found.append(path)
         else:
             raise CheckError(
-                f"The configuration file {path} does not exist on this worker.",
-                remedy="Put it there, or take it out of configuration_files in the plan. No backup was made.",
+                f"The {what} {path} does not exist on this worker.",
+                remedy=f"Put it there, or take it out of {key} in the plan. No backup was made.",
             )
     return list(dict.fromkeys(found))
 
@@ -58,21 +91,29 @@ def _filled(context: RunContext, written: str) -> str:
     return written.replace("{GONOGO_HOME}", str(settings.GONOGO_HOME)).replace("{PLAN_DIR}", plan_folder)
 
 
-def pack(files: Iterable[Path], taken: list[ConfigurationFile]) -> Generator[bytes]:
-    """A tar stream of the files; what went in is appended to ``taken``. CheckError for a file that cannot be read."""
+def pack(
+    files: Iterable[Path], taken: Taken, *, what: str = "configuration file", gone: list[Path] | None = None
+) -> Generator[bytes]:
+    """A tar stream of the files; what went in is appended to ``taken``. CheckError for a file that cannot be read.
+
+    ``gone``: gets the files that are not there any more; without it, such a one is an error as well.
+    """
     for path in files:
         try:
             with path.open("rb") as handle:
-                yield from _member(path, handle, taken)
+                yield from _member(path, handle, taken, what)
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and gone is not None:
+                gone.append(path)
+                continue
             raise CheckError(
-                f"The configuration file {path} cannot be read: {error.strerror}.",
+                f"The {what} {path} cannot be read: {error.strerror}.",
                 remedy="Let the worker's user read it. No backup was made.",
             ) from error
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _member(path: Path, handle: IO[bytes], taken: list[ConfigurationFile]) -> Iterator[bytes]:
+def _member(path: Path, handle: IO[bytes], taken: Taken, what: str) -> Iterator[bytes]:
     facts = os.fstat(handle.fileno())
     info = tarfile.TarInfo(str(path).lstrip("/"))
     info.size, info.mtime, info.mode = facts.st_size, int(facts.st_mtime), stat.S_IMODE(facts.st_mode)
@@ -81,12 +122,12 @@ def _member(path: Path, handle: IO[bytes], taken: list[ConfigurationFile]) -> It
     while left:
         piece = handle.read(min(left, READ))
         if not piece:
-            raise CheckError(f"The configuration file {path} shrank while it was read.", remedy="Start the run again.")
+            raise CheckError(f"The {what} {path} shrank while it was read.", remedy="Start the run again.")
         digest.update(piece)
         left -= len(piece)
         yield piece
     if handle.read(1):
-        raise CheckError(f"The configuration file {path} grew while it was read.", remedy="Start the run again.")
+        raise CheckError(f"The {what} {path} grew while it was read.", remedy="Start the run again.")
     yield bytes(-info.size % tarfile.BLOCKSIZE)
     taken.append(ConfigurationFile(str(path), info.size, info.mode, digest.hexdigest()))
 
@@ -114,9 +155,12 @@ class _Reader:
             pass
 
 
-def unpack(pieces: Iterable[bytes], folder: Path | None = None) -> list[ConfigurationFile]:
-    """Read a tar stream to its end and say what is in it; below ``folder`` the files are written where one is given."""
-    reader, found = _Reader(pieces), []
+def unpack(pieces: Iterable[bytes], found: Taken, folder: Path | None = None) -> None:
+    """Read a tar stream to its end and append what is in it to ``found``; written below ``folder`` where one is given.
+
+    A restored file keeps its content and its owner's rights; it belongs to whoever restores it.
+    """
+    reader = _Reader(pieces)
     with tarfile.open(fileobj=cast("IO[bytes]", reader), mode="r|", bufsize=tarfile.RECORDSIZE) as archive:
         for info in archive:
             content = archive.extractfile(info)
@@ -132,7 +176,6 @@ def unpack(pieces: Iterable[bytes], folder: Path | None = None) -> list[Configur
                     sink.write(piece)
             found.append(ConfigurationFile(f"/{info.name}", info.size, info.mode, digest.hexdigest()))
     reader.drain()
-    return found
 
 
 def _target(folder: Path | None, name: str) -> Path | None:

@@ -63,10 +63,26 @@ def load_database(
 
 def configuration_of(document: Mapping[str, Any], folder: Path | None = None) -> list[configuration.ConfigurationFile]:
     """The configuration files in a backup; written below ``folder`` where one is given. Empty when none was taken."""
-    if "configuration" not in manifest.parts(document):
-        return []
-    with manifest.plain(document, "configuration", KeyRing.from_settings()) as pieces:
-        return configuration.unpack(dumping.decompressed(pieces), folder)
+    found: list[configuration.ConfigurationFile] = []
+    _unpack(document, "configuration", found, folder)
+    return found
+
+
+def media_of(document: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
+    """How many media files are in a backup, with how many bytes, and the digest of their list; written below ``folder``
+    where one is given. Empty when none was declared.
+    """
+    if "media" not in manifest.parts(document):
+        return {}
+    found = configuration.Listing()
+    _unpack(document, "media", found, folder)
+    return found.as_json()
+
+
+def _unpack(document: Mapping[str, Any], part: str, found: configuration.Taken, folder: Path | None) -> None:
+    if part in manifest.parts(document):
+        with manifest.plain(document, part, KeyRing.from_settings()) as pieces:
+            configuration.unpack(dumping.decompressed(pieces), found, folder)
 
 
 class Phases:

@@ -14,7 +14,7 @@ from checks.engine import execute
 from checks.enums import RunState
 from checks.errors import CheckError
 from checks.models import Run
-from checks.tools import backup, manifest, restoring
+from checks.tools import backup, configuration, manifest, restoring
 from checks.tools.postgres import Address
 from releases.models import PlanVersion
 from tests.engine.workers import execute_elsewhere, kill_tree, until
@@ -107,6 +107,36 @@ def test_configuration_files_and_folders_are_taken_and_come_back_equal(
             assert (target / str(original).lstrip("/")).read_bytes() == original.read_bytes()
         assert made.run("drill").state == RunState.PASSED
         assert not any(b"xyzzy" in path.read_bytes() for path in objects(storage_folder))
+
+
+def test_media_come_back_equal_and_one_removed_meanwhile_is_left_out(
+    transactional_db: None, storage_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "media"
+    (folder / "2026").mkdir(parents=True)
+    for name in ("2026/photo.jpg", "gone.jpg", "zoo.txt"):
+        (folder / name).write_bytes(os.urandom(70_000))
+    declared = configuration.declared_media
+
+    def declared_and_then_one_goes(*args: Any) -> list[Path]:
+        found = declared(*args)
+        (folder / "gone.jpg").unlink()
+        return found
+
+    with shop(tmp_path, media=["{PLAN_DIR}/media"]) as made:
+        monkeypatch.setattr(configuration, "declared_media", declared_and_then_one_goes)
+        run = made.run("backup")
+        assert run.state == RunState.PASSED, (run.error, log_of(run))
+        assert (run.result["media"]["files"], run.result["media"]["bytes"]) == (2, 140_000)
+        assert "were removed before they were read" in log_of(run)
+        taken = backup.newest(made.application.slug, "production")
+        target = tmp_path / "put back"
+        assert restoring.media_of(taken.manifest, target) == taken.manifest["media"]
+        for name in ("2026/photo.jpg", "zoo.txt"):
+            original = folder / name
+            assert (target / str(original).lstrip("/")).read_bytes() == original.read_bytes()
+        drill = made.run("drill")
+        assert (drill.state, drill.result["media"]["files"]) == (RunState.PASSED, 2)
 
 
 def test_a_missing_configuration_file_is_no_backup(
