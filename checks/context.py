@@ -26,6 +26,7 @@ from checks.recorder import Recorder, Spool
 from checks.steps import StepLedger, StepRecord
 from releases.domain.environment import secret_value
 from releases.errors import DomainError
+from releases.models import Release
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -36,6 +37,10 @@ class Pipes:
     def __init__(self, context: "Context", child: Child) -> None:
         self._context, self._child = context, child
         self.stdin, self.stdout = child.stdin, child.stdout
+
+    @property
+    def running(self) -> bool:
+        return not self._child.poll(0)
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit status, negative for a signal. After ``timeout`` seconds the child is ended."""
@@ -309,11 +314,17 @@ class Context:
 
     def fetch_build(self) -> None:
         """Bring the release's artifact into the scratch folder and compare it with the digest that was approved."""
-        release = self.run.release
-        if release is None:
-            return
-        target = self.scratch / "build" / (Path(release.build_name).name or "build")
-        target.parent.mkdir(mode=0o700)
+        if self.run.release is not None:
+            self.build_file = self._fetched(self.run.release, self.run.build_digest)
+
+    def build_of(self, release: Release) -> Path:
+        if release == self.run.release and self.build_file is not None:
+            return self.build_file
+        return self._fetched(release, release.build_digest)
+
+    def _fetched(self, release: Release, expected: str) -> Path:
+        target = self.scratch / "build" / str(release.pk) / (Path(release.build_name).name or "build")
+        target.parent.mkdir(mode=0o700, parents=True)
         digest = hashlib.sha256()
         try:
             with default_storage.open(release.build_key, "rb") as source, target.open("wb") as out:
@@ -326,13 +337,13 @@ class Context:
                 f"The build {release.build_name} could not be fetched from storage: {error.strerror or error}.",
                 remedy="Look whether the storage answers and whether this worker has space; then run this again.",
             ) from error
-        if digest.hexdigest() != self.run.build_digest:
+        if digest.hexdigest() != expected:
             raise CheckError(
                 f"The build {release.build_name} in storage is not the one this release was made of: its SHA-256 is "
-                f"{digest.hexdigest()[:12]}…, and {self.run.build_digest[:12]}… was expected.",
+                f"{digest.hexdigest()[:12]}…, and {expected[:12]}… was expected.",
                 remedy="Nothing was run. Find out who changed the file; make a new release of the right build.",
             )
-        self.build_file = target
+        return target
 
 
 def _by_name(argv: Sequence[str]) -> list[str]:

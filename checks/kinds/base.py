@@ -21,6 +21,7 @@ from releases.enums import Tier
 if TYPE_CHECKING:
     from checks.models import Run
     from checks.plan import EnvironmentSection, Plan
+    from releases.models import Release
 
 
 class KindParams(BaseModel):
@@ -89,6 +90,8 @@ class Pipe(Protocol):
     stdin: IO[bytes] | None
     stdout: IO[bytes] | None
 
+    @property
+    def running(self) -> bool: ...
     def wait(self, timeout: float | None = None) -> int: ...
     def terminate(self) -> None: ...
 
@@ -174,6 +177,10 @@ class RunContext(Protocol):
 
     def variables(self, environment: str | None = None) -> dict[str, str]:
         """The environment variables that the plan declares for an environment, secrets resolved and masked."""
+        ...
+
+    def build_of(self, release: "Release") -> Path:
+        """The artifact of another release than this run's own, its digest checked."""
         ...
 
     def store(self, name: str, source: Path | IO[bytes] | bytes) -> Artifact:

@@ -20,18 +20,21 @@ from releases.templatetags.interface_format import duration
 MAX_TABLES = 300
 
 
-class DrillParams(KindParams):
+class BackupToDrill(KindParams):
     backup: str = Field(
         default="",
         max_length=500,
         description="Key of the manifest of the backup to drill; empty for the newest one of the environment.",
     )
+    amcheck: bool = Field(default=True, description="Also run pg_amcheck where the role may.")
+
+
+class DrillParams(BackupToDrill):
     restore_on: str = Field(
         default="",
         max_length=60,
         description="Environment on whose database server the scratch database is made; empty for the same server.",
     )
-    amcheck: bool = Field(default=True, description="Also run pg_amcheck where the role may.")
 
 
 @register
@@ -44,7 +47,7 @@ class Drill(Kind):
         "Authenticates the newest backup, restores it into a scratch database, compares rows, checksums, sequences and"
         " schema with what was dumped, writes to it, and measures RTO by phase and RPO."
     )
-    Params: ClassVar[type[DrillParams]] = DrillParams
+    Params: ClassVar[type[BackupToDrill]] = DrillParams
     follows: ClassVar[str] = "backup"
     valid_hours: ClassVar[int] = 168
 
@@ -61,7 +64,7 @@ class Drill(Kind):
         ]
 
     def run(self, context: RunContext) -> Outcome:
-        return _Drill(context).run()
+        return DrillWork(context).run()
 
     def ended(self, run: Run) -> None:
         """What the drill found out about the backup itself goes into the list of backups."""
@@ -70,12 +73,12 @@ class Drill(Kind):
             catalogue.drilled(run, key, fault=run.result["fault"])
 
 
-class _Drill:
+class DrillWork:
     """One drill. ``told`` collects a sentence for each thing that is wrong with the backup."""
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
-        self.params: DrillParams = context.params
+        self.params: BackupToDrill = context.params
         self.phases = restoring.Phases()
         self.told: list[str] = []
         self.result: dict[str, Any] = {"tables": [], "differences": self.told, "amcheck": "not reached"}
@@ -92,11 +95,12 @@ class _Drill:
                 self._compare(address)
                 self._write(address)
                 self._amcheck(address)
+                self.result["fault"] = self.told[0] if self.told else ""
+                self._use(address)
         except manifest.UnusableBackupError as error:
             self.told.append(error.message)
             self.result["fault"] = error.message
             return self._outcome(reached=False, remedy=error.remedy)
-        self.result["fault"] = self.told[0] if self.told else ""
         self._judge()
         return self._outcome(reached=True)
 
@@ -145,11 +149,14 @@ class _Drill:
             files = restoring.configuration_of(self.document)
             if [item.as_json() for item in files] != self.document.get("configuration", []):
                 raise manifest.UnusableBackupError("The configuration files in the backup are not those that it lists.")
-            self.result["configuration_files"] = len(files)
+            media = restoring.media_of(self.document)
+            if media != self.document.get("media", {}):
+                raise manifest.UnusableBackupError("The media files in the backup are not those that it lists.")
+            self.result |= {"configuration_files": len(files), "media": media}
 
     def _create(self, stack: ExitStack) -> Address:
         context = self.context
-        environment = self.params.restore_on or context.run.environment.name
+        environment = context.params.restore_on or context.run.environment.name
         with context.step("create") as step, self.phases.phase("create"):
             server = Address.parse(context.database_url(environment), what=f"The database address of {environment}")
             with connected(server, what="the server of the drill") as connection:
@@ -218,6 +225,9 @@ class _Drill:
                 self.told.append(problem)
                 step.fail(problem)
 
+    def _use(self, address: Address) -> None:
+        """What else is done with the restored database; nothing in a plain drill."""
+
     def _judge(self) -> None:
         recovery = self.context.plan.recovery
         rto, rpo = recovery.rto.total_seconds(), recovery.rpo.total_seconds()
@@ -264,12 +274,12 @@ class _Drill:
         if self.told:
             more = f" (and {len(self.told) - 1} more)" if len(self.told) > 1 else ""
             return Outcome(False, (self.told[0] + more)[:500], figures=figures, result=self.result)
-        return Outcome(
-            True,
+        return Outcome(True, self._summary(), figures=figures, result=self.result)
+
+    def _summary(self) -> str:
+        return (
             f"Restored in {duration(self.phases.total)}: {self.result['table_count']:,} tables with"
-            f" {figures['rows']:,} rows are equal to what was dumped.",
-            figures=figures,
-            result=self.result,
+            f" {self.rows:,} rows are equal to what was dumped."
         )
 
 

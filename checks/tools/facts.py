@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, LiteralString
 
 from checks.errors import CheckError
-from checks.tools import digest, schema
+from checks.tools import cluster, digest, schema
 from checks.tools.postgres import Connection, one, version_name
 
 _ROLES: LiteralString = """
@@ -17,7 +17,8 @@ _ROLES: LiteralString = """
 """
 _DATABASE: LiteralString = """
     SELECT pg_encoding_to_char(encoding), COALESCE(to_jsonb(d)->>'datlocprovider', 'c'), datcollate, datctype,
-           COALESCE(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale'), pg_database_size(d.oid)
+           COALESCE(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale'), pg_database_size(d.oid),
+           pg_get_userbyid(d.datdba)
     FROM pg_catalog.pg_database d WHERE datname = current_database()
 """
 _DUMPED: LiteralString = """
@@ -35,14 +36,16 @@ def database_facts(connection: Connection) -> dict[str, Any]:
     """Version, encoding, locale, size, extensions and roles of the connected database."""
     row = connection.execute(_DATABASE).fetchone()
     assert row is not None
-    names = ("encoding", "locale_provider", "collate", "ctype", "locale", "size")
+    names = ("encoding", "locale_provider", "collate", "ctype", "locale", "size", "owner")
     extensions = connection.execute("SELECT extname, extversion FROM pg_catalog.pg_extension ORDER BY 1").fetchall()
     version = server_version(connection)
+    roles = [name for (name,) in connection.execute(_ROLES).fetchall()]
     return {
         "server": {"version": version, "name": version_name(version)},
         "database": {"name": connection.info.dbname, **dict(zip(names, row, strict=True))},
         "extensions": dict(extensions),
-        "roles": [name for (name,) in connection.execute(_ROLES).fetchall()],
+        "roles": roles,
+        "role_facts": cluster.roles_of(connection, roles),
     }
 
 
