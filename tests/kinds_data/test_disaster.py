@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from checks.enums import RunState
-from checks.models import StoredBackup
+from checks.models import Run, StoredBackup
 from tests.kinds_data.support import administration, log_of, shop
 
 #: A shop front that shows what only the restored database, configuration and media can tell it.
@@ -37,8 +37,16 @@ HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Front).serve_forever()
 START = {"argv": [sys.executable, "front.py"]}
 
 
-def servers() -> set[int]:
-    return {process.pid for process in psutil.process_iter(["name"]) if process.info["name"] == "postgres"}
+def left_of(run: Run) -> list[int]:
+    """Processes of a run: its cluster and its application carry its number in their variables."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("GONOGO_RUN") == str(run.pk):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
 
 
 @pytest.fixture
@@ -69,7 +77,6 @@ def drilled(transactional_db: None, storage_folder: Path, tmp_path: Path) -> Any
 
 
 def test_from_nothing_to_an_application_that_answers_and_nothing_is_left(drilled: Any, settings: Any) -> None:
-    before = servers()
     asked = [{"path": "/", "text": "500 customers, debug=no, 1 photos", "within": "30s"}]
     run = drilled.run("disaster", start=START, requests=asked)
     assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))
@@ -81,7 +88,7 @@ def test_from_nothing_to_an_application_that_answers_and_nothing_is_left(drilled
     ]  # fmt: skip
     assert run.result["recovery"]["within_rto"]
     assert StoredBackup.objects.get().look == "drilled"
-    assert servers() <= before
+    assert left_of(run) == []
     assert not (Path(settings.WORK_ROOT) / str(run.pk)).exists()
     assert drilled.sql("SELECT count(*) FROM customer") == [(500,)]
 
@@ -89,7 +96,6 @@ def test_from_nothing_to_an_application_that_answers_and_nothing_is_left(drilled
 def test_an_application_that_does_not_come_up_or_answers_otherwise_is_told_and_is_not_the_backup_s_fault(
     drilled: Any,
 ) -> None:
-    before = servers()
     ends = drilled.run("disaster", start={"argv": [sys.executable, "-c", "raise SystemExit(7)"]})
     assert ends.state == RunState.ERRORED
     assert "ended with exit status 7 before it listened" in ends.error
@@ -101,4 +107,4 @@ def test_an_application_that_does_not_come_up_or_answers_otherwise_is_told_and_i
     assert wrong.state == RunState.FAILED
     assert "The application on the restored data: /: the text '501 customers' is not in the answer" in wrong.summary
     assert StoredBackup.objects.get().look == "drilled"
-    assert servers() <= before
+    assert [left_of(run) for run in (ends, deaf, wrong)] == [[], [], []]
