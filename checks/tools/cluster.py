@@ -75,7 +75,7 @@ def make_roles(connection: Connection, document: Mapping[str, Any], login: str, 
     made = sorted(wanted.keys() - known)
     for name in made:
         words = [word for word in wanted[name]["attributes"] if word in ATTRIBUTES.values()]
-        options = sql.SQL(" ").join(sql.SQL(word) for word in words)  # type: ignore[arg-type]
+        options = sql.SQL(" ").join(sql.SQL(word) for word in words)
         connection.execute(sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(name), options))
     for name in made:
         for group in wanted[name]["member_of"]:

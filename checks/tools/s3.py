@@ -24,7 +24,7 @@ def is_store(storage: Any) -> bool:
 
 def found(storage: Any, key: str) -> Any:
     """The object of boto3 behind a key, its size and tag loaded. FileNotFoundError, OSError."""
-    from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+    from botocore.exceptions import ClientError
 
     there = storage.bucket.Object(storage._normalize_name(key))
     try:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import django
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError
 from django.db import OperationalError
 from redis import Redis, RedisError
 
