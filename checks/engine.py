@@ -28,6 +28,7 @@ from checks.kinds.base import Kind, Outcome, get_kind
 from checks.lease import CONNECTION_LOST, Claim, Lease
 from checks.masking import Vocabulary
 from checks.models import Run
+from checks.places import Places
 from checks.plan import Plan, from_document
 from checks.process import Children, sweep
 from checks.recorder import Recorder
@@ -109,11 +110,11 @@ class _Attempt:
 
     def __init__(self, run: Run, claim: Claim, claimed_at: float) -> None:
         self.run, self.claim = run, claim
-        self.vocabulary = Vocabulary()
         self.children = Children(grace=float(settings.RUN_GRACE_SECONDS), keep_daemons=run.exclusive)
         self.lease = Lease(claim, self.children, claimed_at)
         self.spool = Path(settings.SPOOL_ROOT) / str(run.pk) / str(claim.attempt)
         self.scratch = Path(settings.WORK_ROOT) / str(run.pk) / str(claim.attempt)
+        self.vocabulary = Vocabulary(Places.of(run, self.scratch))
         self.recorder: Recorder | None = None
 
     def carry_out(self, refusal: DomainError | None) -> None:

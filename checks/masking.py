@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from checks.places import Places
 from checks.wrapping import WRAPPED_AFTER, Unwrapped
 
 MASK = b"***"
@@ -81,7 +82,9 @@ def _escaped_forms(value: str) -> set[bytes]:
 class Vocabulary:
     """The secrets of one attempt; grows while it runs. Shared by all its streams, safe between threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: Places | None = None) -> None:
+        #: The worker's folders, which whole texts and lines name instead of showing where they are.
+        self.places = places or Places()
         self._forms: frozenset[bytes] = frozenset()
         self.generation = 0
         self.pattern: re.Pattern[bytes] | None = None
@@ -102,12 +105,12 @@ class Vocabulary:
             self.generation += 1
 
     def mask_text(self, text: str) -> str:
-        """Mask one whole text."""
-        if self.pattern is None:
-            return text
-        masker = Masker(self)
-        masked = masker.feed(text.encode("utf-8", "surrogatepass")) + masker.finish()
-        return masked.decode("utf-8", "replace")
+        """Mask one whole text, and name the worker's folders in it."""
+        if self.pattern is not None:
+            masker = Masker(self)
+            masked = masker.feed(text.encode("utf-8", "surrogatepass")) + masker.finish()
+            text = masked.decode("utf-8", "replace")
+        return self.places.shown(text)
 
     def mask_json(self, value: Any) -> Any:
         """Mask every text inside a value, keys too, and make the rest fit for JSON: what JSON lacks becomes a text."""

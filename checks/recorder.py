@@ -249,7 +249,8 @@ class Recorder:
     def _keep(self, texts: list[str]) -> None:
         now = _now()
         self._outputs += len(texts)
-        self._pending += [Line(now, LineKind.OUTPUT.value, text) for text in texts]
+        shown = self.vocabulary.places.shown
+        self._pending += [Line(now, LineKind.OUTPUT.value, shown(text)) for text in texts]
 
     def _commit(self) -> None:
         while self._pending:

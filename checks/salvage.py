@@ -20,6 +20,7 @@ from checks.enums import LineKind
 from checks.lines import LineCutter
 from checks.masking import Masker, Vocabulary
 from checks.models import LogChunk, Run
+from checks.places import Places
 from releases.domain.environment import secret_value
 from releases.errors import DomainError
 from releases.models import Secret
@@ -75,7 +76,8 @@ def _read(run: Run, attempt: int, folder: Path) -> list[str]:
         while data := handle.read(READ_BYTES):
             lines += cutter.feed(masker.feed(data))
     lines += cutter.feed(masker.finish()) + cutter.finish()
-    return lines[max(0, committed - before) :]
+    places = Places.of(run, Path(settings.WORK_ROOT) / str(run.pk) / str(attempt))
+    return [places.shown(line) for line in lines[max(0, committed - before) :]]
 
 
 def _vocabulary(run: Run, folder: Path) -> Vocabulary | None:

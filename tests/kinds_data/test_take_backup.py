@@ -145,7 +145,7 @@ def test_a_missing_configuration_file_is_no_backup(
     with shop(tmp_path, configuration_files=["{PLAN_DIR}/gone.cfg"]) as made:
         run = made.run("backup")
         assert run.state == RunState.ERRORED
-        assert f"{tmp_path}/gone.cfg does not exist" in run.error
+        assert "The configuration file gone.cfg does not exist" in run.error
         assert objects(storage_folder) == []
 
 
