@@ -13,7 +13,7 @@ import pytest
 from tests.harness import FOLDER, Harness, settings_for_tests
 
 #: The tests below each of these share what takes long to make, and run in one process one after another.
-TOGETHER = ("tests/platform/test_runner.py", "tests/browser/")
+TOGETHER = ("tests/platform/test_runner.py", "tests/browser/", "tests/kinds_data/test_compare_databases.py")
 
 _harness: Harness | None = None
 

@@ -9,7 +9,7 @@ Both sides are read at once, each in one snapshot, by as many sessions as ``Opti
 64-bit hash of each row, with a random seed, into buckets of about 4,000 rows. Only buckets that differ are read again.
 """
 
-from checks.tools.reconciling.comparing import compare
+from checks.tools.reconciling.comparing import PHASES, compare
 from checks.tools.reconciling.options import Options
 from checks.tools.reconciling.results import (
     Cell,
@@ -23,6 +23,7 @@ from checks.tools.reconciling.results import (
 )
 
 __all__ = [
+    "PHASES",
     "Cell",
     "Comparison",
     "Difference",

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from checks.errors import CheckError
 from checks.tools.postgres import Address
@@ -16,6 +17,15 @@ from checks.tools.reconciling.results import Comparison, Progress, TableResult
 from checks.tools.reconciling.second_pass import large_objects, search
 from checks.tools.reconciling.sides import Side, both, opened
 
+#: What a comparison does, one after the other: name -> title.
+PHASES = {
+    "open": "Open one moment of both databases",
+    "read": "Read every row on both sides",
+    "find": "Find the rows that differ",
+    "surroundings": "Compare schema, sequences and large objects",
+}
+Phase = Callable[[str], AbstractContextManager[object]]
+
 
 def compare(
     source: Address,
@@ -24,20 +34,23 @@ def compare(
     *,
     seen: Progress | None = None,
     check: Callable[[], None] | None = None,
+    phase: Phase | None = None,
 ) -> Comparison:
     """Compare everything that ``options`` select (all, by default) and tell each difference.
 
-    ``seen`` is told how far it is; ``check`` is called several times a second and may raise to stop. Both are called
-    in this thread. CheckError: no answer was possible (address, right, lock, version, nothing to compare, ...).
+    ``seen`` is told how far it is; ``check`` is called several times a second and may raise to stop; ``phase`` is
+    entered for each of PHASES. All are called in this thread. CheckError: no answer was possible (address, right,
+    lock, version, nothing to compare, ...).
     """
-    return _Comparing(source, target, options or Options(), seen, check or (lambda: None)).run()
+    return _Comparing(source, target, options or Options(), seen, check or (lambda: None), phase or nullcontext).run()
 
 
 class _Comparing:
     def __init__(
-        self, source: Address, target: Address, options: Options, seen: Progress | None, check: Callable[[], None]
-    ) -> None:
-        self.options, self.check = options, check
+        self, source: Address, target: Address, options: Options, seen: Progress | None, check: Callable[[], None],
+        phase: Phase,
+    ) -> None:  # fmt: skip
+        self.options, self.check, self.phase = options, check, phase
         self.sides = [
             Side(name, address, options.workers, options.lock_seconds)
             for name, address in (("source", source), ("target", target))
@@ -48,14 +61,25 @@ class _Comparing:
 
     def run(self) -> Comparison:
         began = time.monotonic()
-        self.pace.doing("Connecting to both databases")
-        with opened(*self.sides, check=self.check):
-            preparing.refuse_unfit(self.sides, self.check)
-            found = self._compare()
+        with ExitStack() as stack:
+            with self.phase("open"):
+                self.pace.doing("Connecting to both databases")
+                stack.enter_context(opened(*self.sides, check=self.check))
+                preparing.refuse_unfit(self.sides, self.check)
+                catalogs, labels, chosen = self._catalogs()
+            found = Comparison(self.sides[0].facts, self.sides[1].facts, self.options.mode, self.seed)
+            found.left_out = sorted({item for side in catalogs for item in side.left_out})
+            with self.phase("read"):
+                first = self._read(catalogs, chosen)
+            with self.phase("find"):
+                self._find(found, first, chosen)
+            with self.phase("surroundings"):
+                self._surroundings(found, labels)
         found.seconds = round(time.monotonic() - began, 3)
         return found
 
-    def _compare(self) -> Comparison:
+    def _catalogs(self) -> tuple[list[Catalog], list[str], list[str]]:
+        """Both catalogs, the tables of either side, and those of them that are compared; these are locked."""
         self.pace.doing("Reading both catalogs")
         catalogs = both(self.sides, lambda _, connection: catalog.read(connection), self.check)
         labels = sorted(catalogs[0].relations.keys() | catalogs[1].relations.keys())
@@ -67,13 +91,9 @@ class _Comparing:
             )
         preparing.lock(self.sides, [[side.relations[label] for label in chosen if label in side.relations]
                                     for side in catalogs], self.check)  # fmt: skip
-        found = Comparison(self.sides[0].facts, self.sides[1].facts, self.options.mode, self.seed)
-        found.left_out = sorted({item for side in catalogs for item in side.left_out})
-        self._rows(found, catalogs, chosen)
-        self._surroundings(found, labels)
-        return found
+        return catalogs, labels, chosen
 
-    def _rows(self, found: Comparison, catalogs: Sequence[Catalog], chosen: Sequence[str]) -> None:
+    def _read(self, catalogs: Sequence[Catalog], chosen: Sequence[str]) -> FirstPass:
         source, target = (side.relations for side in catalogs)
         pairs = [
             pair(source[label], target[label], self.options, self.seed)
@@ -85,8 +105,12 @@ class _Comparing:
         ]  # fmt: skip
         first = FirstPass(self.sides, pairs, lonely, self.pace, self.check)
         first.run()
+        return first
+
+    def _find(self, found: Comparison, first: FirstPass, chosen: Sequence[str]) -> None:
         results = {table.label: table for table in first.lonely_results}
-        for one in pairs:
+        self.pace.expect(sum(first.in_question(one) for one in first.pairs))
+        for one in first.pairs:
             results[one.label] = self._table(one, first)
         found.tables = [results[label] for label in chosen]
 
@@ -96,8 +120,15 @@ class _Comparing:
         result.tolerated = self.options.mode == "equivalent" and not one.lacks_columns
         unequal = first.unequal(one)
         if unequal:
-            self.pace.doing(f"Looking for the rows of {one.label} that differ")
-            tallied = search(self.sides, first.search(one, unequal), self.options, self.check)
+            doing = f"Looking for the rows of {one.label} that differ"
+            self.pace.doing(doing)
+            tallied = search(
+                self.sides,
+                first.search(one, unequal),
+                self.options,
+                self.check,
+                lambda rows: self.pace.read(rows, doing),
+            )
             result.missing, result.extra, result.changed = tallied.missing, tallied.extra, tallied.changed
             result.differences = details.fetch(self.sides, one, tallied.found, self.check)
         return result

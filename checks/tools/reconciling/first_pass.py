@@ -94,6 +94,11 @@ class FirstPass:
     def unequal(self, pair: Pair) -> list[int]:
         return units.unequal(*self.tables[pair.label].totals)
 
+    def in_question(self, pair: Pair) -> int:
+        """Rows of both sides that lie in buckets that differ."""
+        totals = self.tables[pair.label].totals
+        return sum(side.sums.get(bucket, (0, 0))[0] for bucket in self.unequal(pair) for side in totals)
+
     def search(self, pair: Pair, unequal: Sequence[int]) -> Search:
         table = self.tables[pair.label]
         in_question = max(sum(side.sums.get(bucket, (0, 0))[0] for bucket in unequal) for side in table.totals)

@@ -19,8 +19,8 @@ class Pace:
         self._told_at = 0.0
 
     def expect(self, total: int) -> None:
-        """So many rows of both sides together, as the servers guess."""
-        self._total, self._began = total, time.monotonic()
+        """From here on it is about so many rows of both sides together, as the servers guess."""
+        self._rows, self._total, self._began = 0, total, time.monotonic()
 
     def doing(self, text: str) -> None:
         self._text = text

@@ -160,4 +160,5 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        return self.data_agrees and not self.schema_differs and not self.sequences
+        """In the mode ``equivalent`` the schemas may differ; a table or column that one side lacks may not."""
+        return self.data_agrees and not self.sequences and not (self.schema_differs and self.mode == "identical")

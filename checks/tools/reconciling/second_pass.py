@@ -7,7 +7,7 @@ from psycopg import sql
 from psycopg.sql import SQL, Composed
 
 from checks.tools.postgres import Connection
-from checks.tools.reconciling.drilldown import Search, Spill, Tallied, compare_share, shares_for
+from checks.tools.reconciling.drilldown import RECORD, Search, Spill, Tallied, compare_share, shares_for
 from checks.tools.reconciling.options import Options
 from checks.tools.reconciling.preparing import SCANS_PAGES
 from checks.tools.reconciling.results import Difference, TableResult
@@ -18,13 +18,15 @@ OBJECTS_IN_A_UNIT = 500
 NO_PLACE = bytes(8)
 
 
-def search(sides: Sequence[Side], wanted: Search, options: Options, check: Callable[[], None]) -> Tallied:
-    """Read the buckets in question on both sides and tell their rows apart."""
+def search(
+    sides: Sequence[Side], wanted: Search, options: Options, check: Callable[[], None], seen: Callable[[int], None]
+) -> Tallied:
+    """Read the buckets in question on both sides and tell their rows apart. ``seen``: so many more rows were read."""
 
     def jobs(index: int, spill: Spill) -> Iterator[Job]:
         by_pages = sides[index].version >= SCANS_PAGES
         for query in wanted.queries(index, by_pages=by_pages):
-            yield Job(rows(query, binary=True), _into(spill))
+            yield Job(rows(query, binary=True), _into(spill, seen))
 
     return _search(sides, jobs, wanted.shares, options, check)
 
@@ -46,11 +48,13 @@ def _search(
             spill.close()
 
 
-def _into(spill: Spill) -> Callable[[Sequence[tuple[Any, ...]]], None]:
+def _into(spill: Spill, seen: Callable[[int], None] | None = None) -> Callable[[Sequence[tuple[Any, ...]]], None]:
     def take(found: Sequence[tuple[Any, ...]]) -> None:
         for share, records in found:
             if records:
                 spill.add(share, records)
+        if seen is not None:
+            seen(sum(len(records or b"") for _, records in found) // RECORD)
 
     return take
 

@@ -1,0 +1,166 @@
+"""The comparison names every difference between two databases, and nothing where nothing is."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from checks.tools.reconciling import Comparison, Options, TableResult, Tally, compare, units
+from tests.kinds_data.database_pair import CHANGES, KEYS, ROWS, DatabasePair, differing_pair
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[DatabasePair]:
+    with differing_pair() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def told() -> list[Tally]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def found(pair: DatabasePair, told: list[Tally]) -> Iterator[Comparison]:
+    """One comparison of everything, in buckets and units so small that each table has many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(units, "ROWS_IN_A_BUCKET", 16)
+        patch.setattr(units, "PAGES_IN_A_UNIT", 2)
+        yield compare(pair.source, pair.target, Options(details=100, workers=2), seen=told.append)
+
+
+def table(found: Comparison, name: str) -> TableResult:
+    return next(one for one in found.tables if one.label == f"public.{name}")
+
+
+def counts(result: TableResult) -> tuple[int, int, int]:
+    return result.missing, result.extra, result.changed
+
+
+def test_each_changed_value_is_named_with_its_row_and_column_and_nothing_else(found: Comparison) -> None:
+    result = table(found, "value")
+    told = {item.key["id"]: {cell.column for cell in item.cells if cell.differs} for item in result.differences}
+    assert told == {row: columns for _, rows in CHANGES.values() for row, columns in rows.items()}
+    assert counts(result) == (0, 0, len(told))
+    assert result.agreed == 300 - len(told)
+
+
+def test_both_values_are_told_and_null_is_no_text(found: Comparison) -> None:
+    rows = {
+        (item.key["id"], cell.column): (cell.source, cell.target)
+        for item in table(found, "value").differences for cell in item.cells if cell.differs
+    }  # fmt: skip
+    assert rows["1", "a"] == (None, "")
+    assert rows["2", "a"] == (None, "NULL")
+    assert rows["9", "at"] == ("2026-01-01 00:00:00+00", "2026-01-01 00:00:00.000001+00")
+    assert rows["11", "f"] == ("0", "-0")
+    assert rows["16", "f"] == ("0.1", "0.10000000000000002")
+    assert rows["21", "jb"] == ('{"x": 1}', '{"x": 1.0}')
+
+
+def test_rows_are_matched_by_a_key_of_any_type(found: Comparison) -> None:
+    results = {name: table(found, f"key_{name}") for name in KEYS}
+    assert {name: counts(result) for name, result in results.items()} == dict.fromkeys(KEYS, (1, 1, 1))
+    for result in results.values():
+        assert (result.source_rows, result.target_rows, list(result.key)) == (ROWS, ROWS, ["key"])
+        assert [item.sort for item in result.differences] == ["changed", "extra", "missing"]
+
+
+def test_buckets_follow_ranges_of_the_key_where_rows_lie_in_its_order(found: Comparison) -> None:
+    assert table(found, "key_small").how == "buckets by ranges of the key"
+    assert table(found, "key_scattered").how == table(found, "key_uuid").how == "buckets by the hash of the key"
+
+
+def test_a_composite_key_counts_whole(found: Comparison) -> None:
+    result = table(found, "composite")
+    assert (list(result.key), counts(result)) == (["tenant", "code", "colour"], (1, 1, 1))
+
+
+def test_a_table_without_a_key_is_compared_as_a_multiset(found: Comparison) -> None:
+    for name in ("no_key", "nullable_key"):
+        assert list(table(found, name).key) == []
+    assert counts(table(found, "no_key")) == (1, 3, 0)
+    assert counts(table(found, "nullable_key")) == (0, 0, 0)
+    twice = [item for item in table(found, "no_key").differences if item.cells[0].target == "7"]
+    assert [item.sort for item in twice] == ["extra", "extra"]
+
+
+def test_partitions_count_for_their_table(found: Comparison) -> None:
+    labels = {one.label for one in found.tables}
+    assert not labels & {"public.event_old", "public.event_new"}
+    result = table(found, "event")
+    assert (result.source_rows, *counts(result)) == (300, 0, 0, 1)
+
+
+def test_stored_generated_columns_are_compared_and_virtual_ones_are_not(found: Comparison) -> None:
+    (item,) = table(found, "generated").differences
+    assert {cell.column for cell in item.cells if cell.differs} == {"n", "twice"}
+    assert "thrice" not in {cell.column for cell in item.cells}
+
+
+def test_counts_are_exact_and_details_stop_at_the_cap(found: Comparison) -> None:
+    result = table(found, "many")
+    assert (result.source_rows, result.target_rows, *counts(result)) == (3000, 2990, 10, 0, 1000)
+    assert [sum(item.sort == sort for item in result.differences) for sort in ("missing", "changed")] == [10, 100]
+
+
+def test_values_of_secrets_stay_on_the_server(found: Comparison) -> None:
+    (item,) = table(found, "keeps_secrets").differences
+    cells = {cell.column: cell for cell in item.cells}
+    assert cells["password"].hidden
+    assert (cells["password"].source, cells["password"].target, cells["password"].differs) == (None, None, True)
+    assert (cells["note"].source, cells["note"].target) == ("n", "m")
+
+
+def test_a_number_of_another_object_is_compared_by_its_name(found: Comparison) -> None:
+    (item,) = table(found, "pointer").differences
+    assert item.key == {"id": "2"}
+
+
+def test_odd_names_and_tables_without_columns_or_rows_are_compared(found: Comparison) -> None:
+    assert table(found, "Odd name; DROP").agreed == 2
+    assert table(found, "no_columns").agreed == 1
+    assert table(found, "empty").agrees
+
+
+def test_a_table_that_one_side_lacks_is_counted(found: Comparison) -> None:
+    there, here = table(found, "only_there"), table(found, "only_here")
+    assert (there.only_in, *counts(there)) == ("source", 1, 0, 0)
+    assert (here.only_in, *counts(here)) == ("target", 0, 2, 0)
+    assert not there.agrees
+
+
+def test_large_objects_are_compared_by_their_content(found: Comparison) -> None:
+    assert found.large_objects is not None
+    assert counts(found.large_objects) == (1, 1, 1)
+    told = {item.sort: item.key["number"] for item in found.large_objects.differences}
+    assert told == {"missing": "70003", "extra": "70004", "changed": "70002"}
+
+
+def test_sequences_are_compared_and_one_behind_its_column_is_told(found: Comparison) -> None:
+    told = {item.name: (item.source, item.target, item.said) for item in found.sequences}
+    assert told == {
+        "public.ahead": (10, 12, "stands elsewhere"),
+        "public.behind": (10, 8, "stands behind the source"),
+        "public.surplus": (None, None, "only in the target"),
+        "public.numbered_id_seq": (2, 1, "stands behind the source"),
+    }
+
+
+def test_differences_of_the_schema_are_named(found: Comparison) -> None:
+    assert "extension hstore" in found.schema["missing"]
+    assert "table public.only_there" in found.schema["missing"]
+    assert {"column public.keeps_secrets.added", "index public.surplus_index"} <= set(found.schema["extra"])
+    assert "constraint empty_id_check on public.empty" in found.schema["extra"]
+    assert list(found.schema["changed"]) == ["function public.answer()"]
+    assert table(found, "keeps_secrets").notes == ["Column added only in the target."]
+
+
+def test_what_holds_no_rows_of_its_own_is_left_out_and_told(found: Comparison) -> None:
+    assert ("public.total", "a materialized view: computed from other tables") in found.left_out
+
+
+def test_progress_is_told_in_rows(found: Comparison, told: list[Tally]) -> None:
+    assert found.rows == sum(one.source_rows for one in found.counted)
+    assert told[0].doing == "Connecting to both databases"
+    assert any(tally.rows and "Reading public." in tally.doing for tally in told)
+    assert all(tally.rows <= tally.total for tally in told)
