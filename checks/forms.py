@@ -33,9 +33,11 @@ class DurationField(forms.CharField):
 
 def _plain_type(field: FieldInfo) -> Any:
     """The type of a field without Optional; None where it is not a scalar."""
-    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
     if get_origin(field.annotation) is Literal:
         return field.annotation
+    if get_origin(field.annotation) in (list, dict, tuple, set):
+        return None
+    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
     return kinds[0] if len(kinds) == 1 and isinstance(kinds[0], type) and issubclass(kinds[0], _SCALARS) else None
 
 

@@ -5,12 +5,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, Self
 
+from django.db import transaction
 from pydantic import Field, field_validator, model_validator
 
 from checks.enums import StepCategory
 from checks.errors import CheckError
 from checks.kinds.base import Artifact, Kind, KindParams, Outcome, RunContext, Step, StepHandle, register
+from checks.models import Run
 from checks.plan import Duration, Plan
+from checks.tools import storage
 from checks.tools.postgres import Address
 from checks.tools.reconciling import PHASES, Comparison, Options, Tally, compare, normalising, report
 from releases.templatetags.interface_format import duration
@@ -114,6 +117,10 @@ class Reconcile(Kind):
     def run(self, context: RunContext) -> Outcome:
         return _Reconciling(context).run()
 
+    def ended(self, run: Run) -> None:
+        folder = _shelf(run)
+        transaction.on_commit(lambda: _clear(folder), robust=True)
+
 
 class _Reconciling:
     def __init__(self, context: RunContext) -> None:
@@ -131,7 +138,8 @@ class _Reconciling:
             )
         )
         found = compare(
-            source, target, self._options(), seen=self._seen, check=self.context.check, phase=self._phase
+            source, target, self._options(), seen=self._seen, check=self.context.check, phase=self._phase,
+            keeper=_Shelf(self.context),
         )  # fmt: skip
         if not found.rows and not any(table.target_rows for table in found.counted):
             raise CheckError(
@@ -209,6 +217,50 @@ class _Reconciling:
             )
         more = f" (and {len(told) - 1:,} more)" if len(told) > 1 else ""
         return f"{target} differs from {source}: {told[0]}{more}"[:500]
+
+
+def _shelf(run: Run) -> str:
+    """The folder in storage of what one attempt leaves for the next."""
+    return f"runs/{run.pk}/resume"
+
+
+def _clear(folder: str) -> None:
+    for name in storage.names(folder):
+        storage.remove(f"{folder}/{name}")
+
+
+class _Shelf:
+    """Results on their way, kept in storage; without them a lost run begins anew, so no failure here ends it."""
+
+    def __init__(self, context: RunContext) -> None:
+        self.context, self.folder = context, _shelf(context.run)
+        self.kept = ""
+        self.count = 0
+
+    def load(self) -> bytes | None:
+        """What the newest attempt before this one kept last."""
+        try:
+            for name in reversed(storage.names(self.folder)):
+                with storage.opened(f"{self.folder}/{name}") as source:
+                    return source.read()
+        except CheckError as error:
+            self.context.warn(f"What the attempt before this one kept cannot be read, so it begins anew. {error}")
+        return None
+
+    def keep(self, document: bytes) -> None:
+        if self.count < 0:
+            return
+        self.count += 1
+        key = f"{self.folder}/{self.context.run.attempt:04}-{self.count:06}.json"
+        try:
+            storage.write(key, [document])
+        except CheckError as error:
+            self.context.warn(f"If this worker dies, the comparison begins anew: {error}")
+            self.count = -1
+            return
+        if self.kept:
+            storage.remove(self.kept)
+        self.kept = key
 
 
 def _figures(found: Comparison) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from checks.tools.reconciling import Comparison, Options, TableResult, Tally, compare, units
+from checks.tools.reconciling import Comparison, Options, TableResult, Tally, compare, pace, units
 from tests.kinds_data.database_pair import CHANGES, KEYS, ROWS, DatabasePair, differing_pair
 
 
@@ -25,6 +25,7 @@ def found(pair: DatabasePair, told: list[Tally]) -> Iterator[Comparison]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(units, "ROWS_IN_A_BUCKET", 16)
         patch.setattr(units, "PAGES_IN_A_UNIT", 2)
+        patch.setattr(pace, "TELL_SECONDS", 0)
         yield compare(pair.source, pair.target, Options(details=100, workers=2), seen=told.append)
 
 

@@ -10,6 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from checks import engine, services
+from checks.forms import LaunchForm
+from checks.kinds.base import get_kind
 from checks.models import Run
 from releases.domain import gate as gates
 from releases.domain import release as releases
@@ -53,6 +55,14 @@ def test_the_api_takes_no_command_list_or_stored_file(shop: tuple[Team, Release]
     assert answer.status_code == 422, answer.content
     assert "only the plan sets" in answer.json()["detail"]
     assert not Run.objects.exists()
+
+
+def test_the_form_leaves_lists_to_the_plan(shop: tuple[Team, Release]) -> None:
+    plan = {"tables": ["person"], "source": "staging"}
+    form = LaunchForm(get_kind("reconcile"), plan, data={"source": "staging", "mode": "identical", "workers": "4"})
+    assert not {"tables", "leave_out", "hide", "keys", "normalise"} & form.fields.keys()
+    assert form.is_valid(), form.errors
+    assert (form.params["workers"], "tables" in form.params) == (4, False)
 
 
 def test_a_run_with_other_parameters_than_the_plans_answers_nothing(shop: tuple[Team, Release]) -> None:

@@ -21,12 +21,14 @@ from checks.tools.reconciling.results import (
     TableResult,
     Tally,
 )
+from checks.tools.reconciling.resuming import Keeper
 
 __all__ = [
     "PHASES",
     "Cell",
     "Comparison",
     "Difference",
+    "Keeper",
     "Options",
     "Progress",
     "SequenceDifference",

@@ -14,10 +14,8 @@ _RELATIONS: LiteralString = """
            CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::bigint ELSE c.oid::bigint END,
            (pg_relation_size(c.oid) / current_setting('block_size')::int)::bigint, c.reltuples::float8,
            EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
-                   AND d.objid = c.oid AND d.deptype = 'e'),
-           c.relfilenode::bigint, COALESCE(s.n_tup_ins, 0), COALESCE(s.n_tup_upd, 0), COALESCE(s.n_tup_del, 0)
+                   AND d.objid = c.oid AND d.deptype = 'e')
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = c.oid
     WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
       AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
     ORDER BY 2, 3
@@ -81,8 +79,7 @@ class Part:
     schema: str
     name: str
     pages: int
-    #: What moves when somebody writes to it, by the server's own counters.
-    written: tuple[int, ...] = ()
+    oid: int
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -151,10 +148,10 @@ def _relations(
     relations: dict[str, Relation] = {}
     left_out: list[tuple[str, str]] = []
     leaves: dict[int, list[tuple[Part, float]]] = {}
-    for _, schema, name, kind, root, pages, tuples, _, *written in found:
+    for oid, schema, name, kind, root, pages, tuples, _ in found:
         if kind == "r":
-            leaves.setdefault(root, []).append((Part(schema, name, pages, tuple(written)), tuples))
-    for oid, schema, name, kind, root, _, _, of_extension, *_ in found:
+            leaves.setdefault(root, []).append((Part(schema, name, pages, oid), tuples))
+    for oid, schema, name, kind, root, _, _, of_extension in found:
         label = f"{schema}.{name}"
         if of_extension:
             left_out.append((label, "it belongs to an extension"))

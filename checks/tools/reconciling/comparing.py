@@ -7,13 +7,14 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 from checks.errors import CheckError
 from checks.tools.postgres import Address
-from checks.tools.reconciling import catalog, details, preparing, surroundings
+from checks.tools.reconciling import catalog, details, preparing, resuming, surroundings
 from checks.tools.reconciling.catalog import Catalog
 from checks.tools.reconciling.first_pass import FirstPass
 from checks.tools.reconciling.matching import Pair, pair
 from checks.tools.reconciling.options import Options
 from checks.tools.reconciling.pace import Pace
 from checks.tools.reconciling.results import Comparison, Progress, TableResult
+from checks.tools.reconciling.resuming import Keeper
 from checks.tools.reconciling.second_pass import large_objects, search
 from checks.tools.reconciling.sides import Side, both, opened
 
@@ -35,45 +36,50 @@ def compare(
     seen: Progress | None = None,
     check: Callable[[], None] | None = None,
     phase: Phase | None = None,
+    keeper: Keeper | None = None,
 ) -> Comparison:
     """Compare everything that ``options`` select (all, by default) and tell each difference.
 
     ``seen`` is told how far it is; ``check`` is called several times a second and may raise to stop; ``phase`` is
-    entered for each of PHASES. All are called in this thread. CheckError: no answer was possible (address, right,
-    lock, version, nothing to compare, ...).
+    entered for each of PHASES; ``keeper`` keeps results between the attempts of one run. All are called in this
+    thread. CheckError: no answer was possible (address, right, lock, version, nothing to compare, ...).
     """
-    return _Comparing(source, target, options or Options(), seen, check or (lambda: None), phase or nullcontext).run()
+    comparing = _Comparing(source, target, options or Options(), seen, check or (lambda: None), keeper)
+    return comparing.run(phase or nullcontext)
 
 
 class _Comparing:
     def __init__(
         self, source: Address, target: Address, options: Options, seen: Progress | None, check: Callable[[], None],
-        phase: Phase,
+        keeper: Keeper | None,
     ) -> None:  # fmt: skip
-        self.options, self.check, self.phase = options, check, phase
+        self.options, self.check, self.keeper = options, check, keeper
         self.sides = [
             Side(name, address, options.workers, options.lock_seconds)
             for name, address in (("source", source), ("target", target))
         ]
         self.pace = Pace(seen)
+        self.earlier = resuming.read(keeper.load()) if keeper is not None else None
         # Positive and below 2^62, so that it is a bigint however it is combined.
-        self.seed = options.seed if options.seed is not None else secrets.randbits(62)
+        chosen = options.seed if options.seed is not None else secrets.randbits(62)
+        self.seed = self.earlier.seed if self.earlier is not None else chosen
 
-    def run(self) -> Comparison:
+    def run(self, phase: Phase) -> Comparison:
         began = time.monotonic()
         with ExitStack() as stack:
-            with self.phase("open"):
+            with phase("open"):
                 self.pace.doing("Connecting to both databases")
                 stack.enter_context(opened(*self.sides, check=self.check))
                 preparing.refuse_unfit(self.sides, self.check)
                 catalogs, labels, chosen = self._catalogs()
             found = Comparison(self.sides[0].facts, self.sides[1].facts, self.options.mode, self.seed)
             found.left_out = sorted({item for side in catalogs for item in side.left_out})
-            with self.phase("read"):
+            with phase("read"):
                 first = self._read(catalogs, chosen)
-            with self.phase("find"):
+                found.resumed = _resumed(first)
+            with phase("find"):
                 self._find(found, first, chosen)
-            with self.phase("surroundings"):
+            with phase("surroundings"):
                 self._surroundings(found, labels)
         found.seconds = round(time.monotonic() - began, 3)
         return found
@@ -103,7 +109,9 @@ class _Comparing:
             (index, side.relations[label]) for index, side in enumerate(catalogs)
             for label in chosen if label in side.relations and not (label in source and label in target)
         ]  # fmt: skip
-        first = FirstPass(self.sides, pairs, lonely, self.pace, self.check)
+        first = FirstPass(
+            self.sides, pairs, lonely, self.pace, self.check, keeper=self.keeper, earlier=self.earlier
+        )  # fmt: skip
         first.run()
         return first
 
@@ -152,3 +160,16 @@ class _Comparing:
         if options.large_objects and not options.tables:
             self.pace.doing("Comparing the large objects")
             found.large_objects = large_objects(self.sides, self.seed, options, self.check)
+
+
+def _resumed(first: FirstPass) -> str:
+    """What an earlier attempt saved, and why that may be used."""
+    taken = sum(table.taken_up for table in first.tables.values())
+    if not taken and not first.refuted:
+        return ""
+    units = sum(len(done) for table in first.tables.values() for done in table.done)
+    anew = f" {first.refuted:,} more were read anew, because their tables may have changed." if first.refuted else ""
+    return (
+        f"An attempt before this one was lost. {taken:,} of {units:,} units of work were taken up from it, after each"
+        f" was seen to hold the same rows still.{anew}"
+    )

@@ -1,20 +1,22 @@
 """The first pass over all tables, both sides at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg.sql import SQL
 
 from checks.tools.postgres import Connection
-from checks.tools.reconciling import units
+from checks.tools.reconciling import resuming, units
 from checks.tools.reconciling.catalog import Relation
 from checks.tools.reconciling.drilldown import Search, shares_for
 from checks.tools.reconciling.matching import Pair
 from checks.tools.reconciling.pace import Pace
 from checks.tools.reconciling.preparing import SCANS_PAGES
 from checks.tools.reconciling.results import TableResult
-from checks.tools.reconciling.sides import Job, Side, drive, rows
+from checks.tools.reconciling.resuming import Earlier, Identity, Keeper, Proof, Stored
+from checks.tools.reconciling.sides import Job, Side, both, drive, rows
 from checks.tools.reconciling.units import Buckets, Totals
 
 _HOW = {"one": "in one go", "hash": "buckets by the hash of the key", "range": "buckets by ranges of the key"}
@@ -25,26 +27,97 @@ class _Table:
     pair: Pair
     buckets: Buckets
     totals: tuple[Totals, Totals] = field(default_factory=lambda: (Totals(), Totals()))
-    units: int = 0
+    #: For each side: name of a unit -> its rows.
+    done: tuple[dict[str, int], dict[str, int]] = field(default_factory=lambda: ({}, {}))
     taken_up: int = 0
 
 
 class FirstPass:
-    """``lonely``: (side, table) of tables that only one side has; their rows are counted."""
+    """``lonely``: (side, table) of tables that only one side has; their rows are counted.
+
+    ``keeper``: where results are kept as they come. ``earlier``: what another attempt kept, with the same seed.
+    """
 
     def __init__(
-        self, sides: Sequence[Side], pairs: Sequence[Pair], lonely: Sequence[tuple[int, Relation]], pace: Pace,
+        self,
+        sides: Sequence[Side],
+        pairs: Sequence[Pair],
+        lonely: Sequence[tuple[int, Relation]],
+        pace: Pace,
         check: Callable[[], None],
-    ) -> None:  # fmt: skip
+        *,
+        keeper: Keeper | None = None,
+        earlier: Earlier | None = None,
+    ) -> None:
         self.sides, self.pairs, self.lonely, self.pace, self.check = sides, pairs, lonely, pace, check
+        self.keeper, self.earlier = keeper, earlier
         self.tables: dict[str, _Table] = {}
         self.lonely_results: list[TableResult] = []
+        self.refuted = 0
+        self._identities: list[Identity] = []
+        self._keep_at = time.monotonic() + resuming.KEEP_SECONDS
 
     def run(self) -> None:
         self._deal()
         self.pace.expect(sum(pair.source.estimate + pair.target.estimate for pair in self.pairs))
+        if self.keeper is not None:
+            self._identities = both(self.sides, lambda _, connection: resuming.identity(connection), self.check)
+        if self.earlier is not None:
+            self._take_up(self.earlier)
         drive(self.sides, [self._jobs(side) for side in (0, 1)], self.check)
         self._count_lonely()
+
+    # --- what an earlier attempt left --------------------------------------------------------------------------------
+
+    def _take_up(self, earlier: Earlier) -> None:
+        """Add the sums of tables whose rows are proven to be those of then; the others begin anew."""
+        fits = all(earlier.fits(side, self._identities[side], self.sides[side].facts.snapshot) for side in (0, 1))
+        known = {
+            label: stored for label, stored in earlier.tables.items()
+            if fits and label in self.tables
+            and stored.shape == resuming.shape(self.tables[label].pair, self._identities)
+        }  # fmt: skip
+        proof = Proof(earlier)
+        drive(self.sides, [self._proofs(side, known, proof) for side in (0, 1)], self.check)
+        for label, stored in known.items():
+            if label not in proof.refuted:
+                table = self.tables[label]
+                table.buckets, table.totals, table.done = stored.buckets, stored.totals, stored.done
+                table.taken_up = stored.units
+                self.pace.skip(sum(totals.rows for totals in stored.totals))
+        taken = sum(table.taken_up for table in self.tables.values())
+        self.refuted = sum(stored.units for stored in earlier.tables.values()) - taken
+
+    def _proofs(self, side: int, known: Mapping[str, Stored], proof: Proof) -> Iterator[Job]:
+        for label, stored in known.items():
+            self.pace.doing(f"Looking whether {label} was written to since the last attempt")
+            for unit in self._units(self.tables[label], side):
+                if unit.name in stored.done[side] and label not in proof.refuted:
+                    query = resuming.proving(unit, proof.earlier.since(side))
+                    yield Job(rows(query), proof.take(label, side, unit))
+
+    def _keep(self) -> None:
+        """Keep all results so far, now and then."""
+        began = time.monotonic()
+        if self.keeper is None or began < self._keep_at:
+            return
+        self.keeper.keep(resuming.document(self._results()))
+        took = time.monotonic() - began
+        self._keep_at = time.monotonic() + max(resuming.KEEP_SECONDS, took / resuming.KEEP_SHARE)
+
+    def _results(self) -> Earlier:
+        """All of them hold in the snapshots of now: what was taken up is proven to."""
+        return Earlier(
+            self.pairs[0].seed,
+            [resuming.told(side) for side in self._identities],
+            [side.facts.snapshot for side in self.sides],
+            {
+                label: Stored(resuming.shape(table.pair, self._identities), table.buckets, table.totals, table.done)
+                for label, table in self.tables.items() if any(table.done)
+            },
+        )  # fmt: skip
+
+    # --- units -------------------------------------------------------------------------------------------------------
 
     def _deal(self) -> None:
         known: dict[str, list[tuple[int | None, int | None]]] = {pair.label: [(None, None)] * 2 for pair in self.pairs}
@@ -59,18 +132,22 @@ class FirstPass:
         drive(self.sides, [[job(pair, side) for pair in orderly] for side in (0, 1)], self.check)
         self.tables = {pair.label: _Table(pair, units.deal(pair, known[pair.label])) for pair in self.pairs}
 
-    def _jobs(self, side: int) -> Iterator[Job]:
+    def _units(self, table: _Table, side: int) -> Iterator[units.Unit]:
         by_pages = self.sides[side].version >= SCANS_PAGES
+        return units.cut(table.pair.relation(side).parts, units.PAGES_IN_A_UNIT, by_pages=by_pages)
+
+    def _jobs(self, side: int) -> Iterator[Job]:
         for table in self.tables.values():
-            for unit in units.cut(table.pair.relation(side).parts, units.PAGES_IN_A_UNIT, by_pages=by_pages):
-                yield self._job(table, side, unit)
+            for unit in self._units(table, side):
+                if unit.name not in table.done[side]:
+                    yield self._job(table, side, unit)
 
     def _job(self, table: _Table, side: int, unit: units.Unit) -> Job:
-        table.units += 1
-
         def take(found: Sequence[tuple[Any, ...]]) -> None:
             seen = table.totals[side].add(found)
+            table.done[side][unit.name] = seen
             self.pace.read(seen, f"Reading {table.pair.label} on both sides")
+            self._keep()
 
         return Job(rows(units.summing(table.pair, unit, table.buckets), binary=True), take)
 
@@ -88,7 +165,8 @@ class FirstPass:
         how = "no key: rows counted by their content, " if not pair.key else ""
         return TableResult(
             pair.label, table.totals[0].rows, table.totals[1].rows, key=[column.name for column in pair.key],
-            how=how + _HOW[table.buckets.kind], units=table.units, taken_up=table.taken_up,
+            how=how + _HOW[table.buckets.kind],
+            units=sum(len(done) for done in table.done), taken_up=table.taken_up,
         )  # fmt: skip
 
     def unequal(self, pair: Pair) -> list[int]:

@@ -20,18 +20,23 @@ class Pace:
 
     def expect(self, total: int) -> None:
         """From here on it is about so many rows of both sides together, as the servers guess."""
-        self._rows, self._total, self._began = 0, total, time.monotonic()
+        self._rows, self._skipped, self._total, self._began = 0, 0, total, time.monotonic()
 
     def doing(self, text: str) -> None:
         self._text = text
         self._tell(at_once=True)
 
-    def read(self, rows: int, text: str, *, skipped: bool = False) -> None:
-        """So many more rows are done; ``skipped``: without reading them now."""
+    def read(self, rows: int, text: str) -> None:
+        """So many more rows are done."""
         self._rows += rows
-        self._skipped += rows if skipped else 0
         self._text = text
         self._tell()
+
+    def skip(self, rows: int) -> None:
+        """So many more rows are done without reading them now, so they say nothing about the pace."""
+        self._rows += rows
+        self._skipped += rows
+        self._began = time.monotonic()
 
     def _tell(self, *, at_once: bool = False) -> None:
         now = time.monotonic()

@@ -1,0 +1,188 @@
+"""How long a comparison of two databases takes, beside the hash floor and reladiff in the same run, and its memory.
+
+    python -m benchmarks.reconcile [rows]
+
+A durable PostgreSQL of its own holds two databases with that many rows (2,000,000) in a narrow and in a wide table.
+The floor is one unbucketed hash of all rows, on both sides at once. reladiff comes from PyPI into an environment of its
+own. Everything is asked in turns, ROUNDS times; the figures are medians. Then every fifth row of the narrow table is
+changed, and the comparison is done in a process of its own, whose peak memory is told.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROUNDS = 3
+RELADIFF = "reladiff[postgresql]==0.6.0"
+TABLES = {
+    "narrow": (
+        "CREATE TABLE narrow (id bigint PRIMARY KEY, person integer NOT NULL, points integer NOT NULL)",
+        "INSERT INTO narrow SELECT n, n % 1000, n % 77 FROM generate_series(1, {rows}) n",
+        ("person", "points"),
+    ),
+    "wide": (
+        "CREATE TABLE wide (id bigint PRIMARY KEY, email text NOT NULL, name text NOT NULL, address text,"
+        " born date, seen timestamptz, balance numeric(12, 2), active boolean, score double precision, note text,"
+        " country text, settings jsonb)",
+        "INSERT INTO wide SELECT n, 'person-' || n || '@example.org', 'Person ' || md5(n::text),"
+        " repeat('Long Street ', 5) || n, '2000-01-01'::date + n % 9000,"
+        " '2026-01-01'::timestamptz + n * interval '1 s', n / 100.0, n % 3 = 0,"
+        " n / 7.0, md5((n * 3)::text) || md5((n * 7)::text), 'Country ' || n % 200, jsonb_build_object('theme', 'dark',"
+        " 'n', n) FROM generate_series(1, {rows}) n",
+        ("email", "name", "address", "born", "seen", "balance", "active", "score", "note", "country", "settings"),
+    ),
+}
+LIMITS = {"narrow": 1.6, "wide": 1.25}
+DIFFERENT = "UPDATE narrow SET points = points + 1 WHERE id % 5 = 0"
+
+
+def main(rows: int) -> None:
+    from benchmarks.backup import _server
+
+    with _server() as (server, folder):
+        urls = _databases(server, rows)
+        peer = _reladiff(folder)
+        for table in TABLES:
+            _figures(table, rows, urls, peer)
+        _memory(rows, urls)
+
+
+def _databases(server: Any, rows: int) -> tuple[str, str]:
+    import psycopg
+
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE source")
+    with psycopg.connect(server.url("source"), autocommit=True) as connection:
+        for create, fill, _ in TABLES.values():
+            connection.execute(create)  # type: ignore[call-overload]
+            connection.execute(fill.format(rows=rows))  # type: ignore[call-overload]
+        connection.execute("VACUUM ANALYZE")
+        sizes = connection.execute(
+            "SELECT relname, pg_table_size(oid) FROM pg_class WHERE relname IN ('narrow', 'wide') ORDER BY 1"
+        ).fetchall()
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE target TEMPLATE source STRATEGY FILE_COPY")
+        connection.execute("CHECKPOINT")
+    told = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in sizes)
+    print(f"two databases with {rows:,} rows a table ({told}), median of {ROUNDS}", flush=True)
+    return server.url("source"), server.url("target")
+
+
+def _reladiff(folder: Path) -> Path | None:
+    """The peer in an environment of its own; None, with the reason, where it cannot be had."""
+    venv.create(folder / "reladiff", with_pip=True)
+    pip = [str(folder / "reladiff/bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*pip, RELADIFF], capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"  reladiff could not be installed, so nothing is beside ours: {done.stderr.strip()[-300:]}")
+        return None
+    return folder / "reladiff/bin/reladiff"
+
+
+def _figures(table: str, rows: int, urls: tuple[str, str], peer: Path | None) -> None:
+    floors, ours, theirs = [], [], []
+    for _ in range(ROUNDS):
+        floors.append(_timed(lambda: _floor(table, urls)))
+        ours.append(_timed(lambda: _compare(table, urls, rows)))
+        if peer is not None:
+            theirs.append(_timed(lambda: _ask_peer(table, urls, peer)))
+    floor, own = statistics.median(floors), statistics.median(ours)
+    print(f"  {table} rows, floor: {floor:.2f} s ({_spread(floors)})")
+    print(
+        f"  {table} rows, ours: {own:.2f} s ({_spread(ours)}), {own / floor:.2f} of the floor (limit {LIMITS[table]})"
+    )
+    if theirs:
+        them = statistics.median(theirs)
+        print(f"  {table} rows, reladiff: {them:.2f} s ({_spread(theirs)}), {them / own:.1f} times ours (at least 2.5)")
+    sys.stdout.flush()
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    return f"{min(seconds):.2f} to {max(seconds):.2f}"
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def _floor(table: str, urls: tuple[str, str]) -> None:
+    """What cannot be saved: reading and hashing each row once, both sides at once."""
+    import psycopg
+
+    names = ", ".join(sorted(("id", *TABLES[table][2])))
+    query = f"SELECT count(*), sum(hashbyteaextended(record_send(ROW({names})), 42)) FROM {table}"
+
+    def ask(url: str) -> Any:
+        with psycopg.connect(url) as connection:
+            connection.execute("SET max_parallel_workers_per_gather = 0; SET jit = off")
+            return connection.execute(query).fetchone()  # type: ignore[call-overload]
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(ask, urls)
+    if one != other:
+        raise SystemExit("The two databases of the benchmark differ.")
+
+
+def _compare(table: str, urls: tuple[str, str], rows: int, expected: int = 0) -> dict[str, Any]:
+    from checks.tools.postgres import Address
+    from checks.tools.reconciling import Options, compare
+
+    options = Options(tables=[table], schema=False, sequences=False, large_objects=False, workers=2)
+    found = compare(Address.parse(urls[0]), Address.parse(urls[1]), options)
+    if (found.rows, found.total("changed"), found.data_agrees) != (rows, expected, not expected):
+        raise SystemExit(f"The comparison is wrong: {found.rows} rows, {found.total('changed')} changed.")
+    return {"seconds": found.seconds, "told": len(found.tables[0].differences)}
+
+
+def _ask_peer(table: str, urls: tuple[str, str], peer: Path) -> None:
+    columns = [word for name in TABLES[table][2] for word in ("-c", name)]
+    command = [str(peer), urls[0], table, urls[1], table, "-k", "id", *columns]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or done.stdout.strip():
+        raise SystemExit(f"reladiff ended with {done.returncode}: {done.stdout[:300]} {done.stderr[-500:]}")
+
+
+def _memory(rows: int, urls: tuple[str, str]) -> None:
+    import psycopg
+
+    with psycopg.connect(urls[1], autocommit=True) as connection:
+        changed = connection.execute(DIFFERENT).rowcount
+        connection.execute("VACUUM ANALYZE narrow")
+    found = _child(["--child", "narrow", *urls, str(rows), str(changed)])
+    idle = _child(["--child", "idle", *urls, "0", "0"])
+    print(
+        f"  {changed:,} differences in {rows:,} rows: {found['seconds']:.2f} s, all counted, {found['told']} told;"
+        f" the process at most {found['memory']:.0f} MiB (limit 100; {idle['memory']:.0f} before it begins)"
+    )
+
+
+def _child(arguments: Sequence[str]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.reconcile", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _as_child(table: str, source: str, target: str, rows: str, changed: str) -> None:
+    import checks.tools.reconciling  # noqa: F401 - what an idle process holds as well
+
+    found = {} if table == "idle" else _compare(table, (source, target), int(rows), int(changed))
+    status = Path("/proc/self/status").read_text()
+    peak = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
+    print(json.dumps({**found, "memory": peak}))
+
+
+if __name__ == "__main__":
+    if "--child" in sys.argv:
+        _as_child(*sys.argv[2:7])
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 2_000_000)
