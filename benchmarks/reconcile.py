@@ -4,8 +4,9 @@
 
 A durable PostgreSQL of its own holds two databases with that many rows (2,000,000) in a narrow and in a wide table.
 The floor is one unbucketed hash of all rows, on both sides at once. reladiff comes from PyPI into an environment of its
-own. Everything is asked in turns, ROUNDS times; the figures are medians. Then every fifth row of the narrow table is
-changed, and the comparison is done in a process of its own, whose peak memory is told.
+own. Everything is asked in turns, ROUNDS times; times and shares are medians, a share being that of two neighbours.
+Then every fifth row of the narrow table is changed, and the comparison is done in a process of its own, whose peak
+memory is told.
 """
 
 import json
@@ -19,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-ROUNDS = 3
+ROUNDS = 5
 RELADIFF = "reladiff[postgresql]==0.6.0"
 TABLES = {
     "narrow": (
@@ -93,19 +94,17 @@ def _figures(table: str, rows: int, urls: tuple[str, str], peer: Path | None) ->
         ours.append(_timed(lambda: _compare(table, urls, rows)))
         if peer is not None:
             theirs.append(_timed(lambda: _ask_peer(table, urls, peer)))
-    floor, own = statistics.median(floors), statistics.median(ours)
-    print(f"  {table} rows, floor: {floor:.2f} s ({_spread(floors)})")
-    print(
-        f"  {table} rows, ours: {own:.2f} s ({_spread(ours)}), {own / floor:.2f} of the floor (limit {LIMITS[table]})"
-    )
+    share = statistics.median(own / floor for own, floor in zip(ours, floors, strict=True))
+    print(f"  {table} rows, floor: {_told(floors)}")
+    print(f"  {table} rows, ours: {_told(ours)}, {share:.2f} of the floor beside it (limit {LIMITS[table]})")
     if theirs:
-        them = statistics.median(theirs)
-        print(f"  {table} rows, reladiff: {them:.2f} s ({_spread(theirs)}), {them / own:.1f} times ours (at least 2.5)")
+        share = statistics.median(them / own for them, own in zip(theirs, ours, strict=True))
+        print(f"  {table} rows, reladiff: {_told(theirs)}, {share:.1f} times ours (at least 2.5)")
     sys.stdout.flush()
 
 
-def _spread(seconds: Sequence[float]) -> str:
-    return f"{min(seconds):.2f} to {max(seconds):.2f}"
+def _told(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -145,13 +145,18 @@ def connect(
     except psycopg.Error as error:
         raise explain(error, address, what=what) from None
     try:
-        for name, value in session.items():
-            connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+        settle(connection, session)
         connection.autocommit = autocommit
     except psycopg.Error as error:
         connection.close()
         raise explain(error, address, what=what) from error
     return connection
+
+
+def settle(connection: Connection, session: Mapping[str, str]) -> None:
+    """Settings of this session, all in one question."""
+    query: LiteralString = "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s(name, value)"
+    connection.execute(query, [list(session), list(session.values())])
 
 
 _CONNECT_FAULTS = (

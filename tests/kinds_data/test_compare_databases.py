@@ -1,11 +1,28 @@
 """The comparison names every difference between two databases, and nothing where nothing is."""
 
 from collections.abc import Iterator
+from typing import Any
 
+import psycopg
 import pytest
 
-from checks.tools.reconciling import Comparison, Options, TableResult, Tally, compare, pace, units
+from checks.errors import Cancelled, CheckError
+from checks.tools.postgres import Address, connected
+from checks.tools.reconciling import (
+    Comparison,
+    Options,
+    TableResult,
+    Tally,
+    compare,
+    drilldown,
+    first_pass,
+    pace,
+    preparing,
+    second_pass,
+    units,
+)
 from tests.kinds_data.database_pair import CHANGES, KEYS, ROWS, DatabasePair, differing_pair
+from tests.kinds_data.support import administration
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +182,118 @@ def test_progress_is_told_in_rows(found: Comparison, told: list[Tally]) -> None:
     assert told[0].doing == "Connecting to both databases"
     assert any(tally.rows and "Reading public." in tally.doing for tally in told)
     assert all(tally.rows <= tally.total for tally in told)
+
+
+# --- the same two databases, asked otherwise -------------------------------------------------------------------------
+
+
+def only(pair: DatabasePair, *tables: str, **more: Any) -> Comparison:
+    return compare(pair.source, pair.target, Options(tables=tables, schema=False, **more))
+
+
+def test_what_does_not_fit_in_memory_is_compared_share_by_share_and_old_servers_whole(
+    pair: DatabasePair, found: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "ROWS_IN_A_BUCKET", 16)
+    monkeypatch.setattr(drilldown, "ROWS_IN_A_SHARE", 50)
+    monkeypatch.setattr(drilldown, "BUFFER_BYTES", 2000)
+    for module in (first_pass, second_pass):
+        monkeypatch.setattr(module, "SCANS_PAGES", 1_000_000)
+    again = only(pair, "value", "many", "no_key", "composite", "event", "key_uuid", details=5)
+    assert {one.label: counts(one) for one in again.tables} == {
+        one.label: counts(table(found, one.label.removeprefix("public."))) for one in again.tables
+    }
+    assert all(len(one.differences) <= 15 for one in again.tables)
+
+
+def test_tables_columns_and_keys_can_be_chosen(pair: DatabasePair) -> None:
+    found = only(
+        pair, "declared_key", "keeps_*", "public.value",
+        keys={"declared_key": ["code"]},
+        columns={"value": ["f", "at"]},
+        ignore_columns={"keeps_secrets": ["note", "added"]},
+        show=["password"],
+    )  # fmt: skip
+    assert [one.label for one in found.tables] == ["public.declared_key", "public.keeps_secrets", "public.value"]
+    assert counts(table(found, "declared_key")) == (0, 0, 2)
+    (item,) = table(found, "keeps_secrets").differences
+    assert {cell.column: (cell.source, cell.target) for cell in item.cells if cell.differs} == {
+        "password": ("hunter2", "changed")
+    }
+    differing = {cell.column for item in table(found, "value").differences for cell in item.cells if cell.differs}
+    assert (counts(table(found, "value")), differing) == ((0, 0, 8), {"f", "at"})
+    rest = compare(pair.source, pair.target, Options(leave_out=["key_*", "value", "many"], schema=False))
+    assert not {"public.value", "public.key_big"} & {one.label for one in rest.tables}
+
+
+def test_equivalent_overlooks_what_is_declared_and_nothing_else(pair: DatabasePair) -> None:
+    normalise = {
+        "value": {
+            "a": ["empty_is_null", "trim", "nfc"], "at": ["seconds"], "f": ["round:6"], "d": ["number"], "j": ["json"],
+            "jb": ["json_numbers"], "tags": ["set"], "folded": ["lower"], "raw": ["presence"], "span": ["text"],
+        }
+    }  # fmt: skip
+    columns = {"value": sorted(normalise["value"])}
+    found = only(pair, "value", mode="equivalent", normalise=normalise, columns=columns)
+    told = {item.key["id"] for item in table(found, "value").differences}
+    overlooked = {"1", "7", "9", "11", "13", "16", "18", "19", "20", "21", "24", "26", "27", "31"}
+    chosen = {
+        row for _, rows in CHANGES.values() for row, names in rows.items() if names & set(normalise["value"])
+    }  # fmt: skip
+    assert told == chosen - overlooked
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tables": ["persons"]}, "No table on either side is called persons"),
+        ({"keys": {"many": ["code"]}}, "which is not a column of both sides"),
+        ({"columns": {"many": ["nothing"]}}, "public.many has no column nothing"),
+        ({"normalise": {"many": {"value": ["blur"]}}}, "There is no normaliser 'blur'"),
+        ({"tables": ["value"], "leave_out": ["value"]}, "There is no table to compare"),
+    ],
+)
+def test_a_name_that_fits_nothing_is_refused(pair: DatabasePair, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(CheckError, match=message):
+        compare(pair.source, pair.target, Options(**options))
+
+
+def test_a_locked_table_and_a_lacking_right_are_named(pair: DatabasePair) -> None:
+    with psycopg.connect(pair.target.conninfo()) as holder:
+        holder.execute("LOCK TABLE composite IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(CheckError, match=r"public\.composite: .* is locked by another session"):
+            only(pair, "composite", lock_seconds=0.2)
+    with administration() as server:
+        server.execute("CREATE ROLE reader LOGIN PASSWORD 'reader'")
+    reader = Address({**pair.source.parts, "user": "reader", "password": "reader"})
+    try:
+        with pytest.raises(CheckError, match="Role reader lacks a right on the source database"):
+            compare(reader, pair.target, Options(tables=["composite"]))
+        pair.sql("source", "GRANT SELECT ON composite TO reader; ALTER TABLE composite ENABLE ROW LEVEL SECURITY")
+        with pytest.raises(CheckError, match="row-level security"):
+            compare(reader, pair.target, Options(tables=["composite"]))
+    finally:
+        pair.sql("source", "ALTER TABLE composite DISABLE ROW LEVEL SECURITY; DROP OWNED BY reader; DROP ROLE reader")
+
+
+def test_servers_that_hash_otherwise_are_refused_and_a_database_is_not_compared_with_itself(pair: DatabasePair) -> None:
+    with connected(pair.source) as connection:
+        mine = preparing.sample(connection)
+    preparing.refuse_other_hashes([17, 18], [mine, mine])
+    with pytest.raises(CheckError, match="PostgreSQL 17 and 18 hash equal values differently"):
+        preparing.refuse_other_hashes([17, 18], [mine, (*mine[:-1], 0)])
+    with pytest.raises(CheckError, match="one and the same database"):
+        compare(pair.source, Address({**pair.source.parts, "host": "localhost"}), Options(tables=["value"]))
+
+
+def test_a_comparison_that_is_stopped_leaves_no_session(pair: DatabasePair) -> None:
+    def stop() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        compare(pair.source, pair.target, Options(workers=3), check=stop)
+    with administration() as server:
+        left = server.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gonogo' AND datname LIKE 'reconcile_t%'"
+        ).fetchone()
+    assert left == (0,)

@@ -3,18 +3,25 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
 from django.template.loader import render_to_string
+from django.utils import timezone
 
+from checks import engine, reaper
 from checks.errors import PlanError
+from checks.kinds import reconcile
 from checks.models import Run
 from checks.plan import parse
+from checks.tools import storage
+from checks.tools.reconciling import resuming, units
 from tests.engine.support import application_with, check, log_text, run_section
 from tests.factories import MINIMAL_PLAN
 from tests.kinds_data.database_pair import DatabasePair, database_pair
@@ -99,6 +106,35 @@ def test_differences_fail_and_stand_side_by_side_on_the_page_and_in_the_files(
     assert (person["missing"], person["extra"], person["changed"]) == (1, 0, 2)
     assert [item["sort"] for item in person["differences"]] == ["changed", "changed", "missing"]
     assert whole["schema"]["changed"] == ["column public.person.email"]
+
+
+def test_a_run_whose_worker_is_lost_goes_on_where_it_was(
+    storage_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resuming, "KEEP_SECONDS", 0)
+    monkeypatch.setattr(resuming, "KEEP_SHARE", 1e9)
+    monkeypatch.setattr(units, "PAGES_IN_A_UNIT", 1)
+    keep = reconcile._Shelf.keep
+
+    def lose(shelf: reconcile._Shelf, document: bytes) -> None:
+        """Keep it; then the lease is over and somebody else takes the run."""
+        keep(shelf, document)
+        run = shelf.context.run
+        if run.attempt == 1 and shelf.count == 4:
+            Run.objects.filter(pk=run.pk).update(lease_until=timezone.now() - timedelta(minutes=1))
+            assert [each.pk for each in reaper.reap()] == [run.pk]
+
+    monkeypatch.setattr(reconcile._Shelf, "keep", lose)
+    with databases("UPDATE person SET email = 'other' WHERE id = 7") as pair:
+        run = reconciled(pair, tmp_path)
+        assert (run.state, run.attempt) == ("queued", 1), log_text(run)
+        engine.execute(run.pk)
+    run = engine.load(run.pk)
+    assert (run.state, run.attempt) == ("failed", 2), log_text(run)
+    assert re.match(r"An attempt before this one was lost. [4-8] of 8 units", run.result["resumed"])
+    assert run.result["figures"]["changed"] == 1
+    assert "An attempt before this one was lost" in page(run)
+    assert storage.names(f"runs/{run.pk}/resume") == []
 
 
 def test_what_is_declared_not_to_matter_does_not_fail(storage_folder: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What a side holds, as its catalog says: tables with their columns, keys, parts and sizes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, LiteralString
 
 from psycopg import sql
@@ -12,13 +12,19 @@ from checks.tools.postgres import Connection
 _RELATIONS: LiteralString = """
     SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text,
            CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::bigint ELSE c.oid::bigint END,
-           (pg_relation_size(c.oid) / current_setting('block_size')::int)::bigint, c.reltuples::float8,
+           c.reltuples::float8,
            EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
                    AND d.objid = c.oid AND d.deptype = 'e')
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
       AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
     ORDER BY 2, 3
+"""
+
+# This waits for whoever holds a table exclusively, so only tables that are locked already are measured.
+_SIZES: LiteralString = """
+    SELECT t.oid, (pg_relation_size(t.oid::oid) / current_setting('block_size')::int)::bigint
+    FROM unnest(%s::bigint[]) AS t(oid)
 """
 
 # record_send would write the number of a type that is not built in; reg* types are numbers of other objects; a few
@@ -74,12 +80,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Part:
-    """A table with a file of its own: a plain table, or one leaf of a partitioned one. ``pages``: of its file."""
+    """A table with a file of its own: a plain table, or one leaf of a partitioned one.
+
+    ``tuples``: rows as ANALYZE noted them, -1 before the first one. ``pages``: of its file, once it is measured.
+    """
 
     schema: str
     name: str
-    pages: int
     oid: int
+    tuples: float
+    pages: int = 0
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -92,10 +102,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Relation:
-    """A table as an application sees it. ``keys``: column names that tell rows apart, the best first.
-
-    ``estimate``: rows, as the server guesses.
-    """
+    """A table as an application sees it. ``keys``: column names that tell rows apart, the best first."""
 
     schema: str
     name: str
@@ -103,7 +110,11 @@ class Relation:
     columns: Mapping[str, Column]
     keys: Sequence[tuple[str, ...]]
     parts: Sequence[Part]
-    estimate: int
+
+    @property
+    def estimate(self) -> int:
+        """Rows, as the server guesses."""
+        return sum(_estimate(part, len(self.columns)) for part in self.parts)
 
     @property
     def label(self) -> str:
@@ -147,27 +158,35 @@ def _relations(
 ) -> Catalog:
     relations: dict[str, Relation] = {}
     left_out: list[tuple[str, str]] = []
-    leaves: dict[int, list[tuple[Part, float]]] = {}
-    for oid, schema, name, kind, root, pages, tuples, _ in found:
+    leaves: dict[int, list[Part]] = {}
+    for oid, schema, name, kind, root, tuples, _ in found:
         if kind == "r":
-            leaves.setdefault(root, []).append((Part(schema, name, pages, oid), tuples))
-    for oid, schema, name, kind, root, _, _, of_extension in found:
+            leaves.setdefault(root, []).append(Part(schema, name, oid, tuples))
+    for oid, schema, name, kind, root, _, of_extension in found:
         label = f"{schema}.{name}"
         if of_extension:
             left_out.append((label, "it belongs to an extension"))
         elif kind in _LEFT_OUT:
             left_out.append((label, _LEFT_OUT[kind]))
         elif oid == root:
-            own = leaves.get(oid, [])
             relations[label] = Relation(
-                schema, name, kind == "p", columns.get(oid, {}), keys.get(oid, []), [part for part, _ in own],
-                sum(_estimate(part, tuples, len(columns.get(oid, {}))) for part, tuples in own),
-            )  # fmt: skip
+                schema, name, kind == "p", columns.get(oid, {}), keys.get(oid, []), leaves.get(oid, [])
+            )
     return Catalog(relations, left_out)
 
 
-def _estimate(part: Part, tuples: float, columns: int) -> int:
+def measured(connection: Connection, relations: Mapping[str, Relation]) -> dict[str, Relation]:
+    """The same tables, which are locked by now, with the pages of their files."""
+    oids = [part.oid for relation in relations.values() for part in relation.parts]
+    pages: dict[int, int] = dict(connection.execute(_SIZES, [oids]).fetchall())
+    return {
+        label: replace(relation, parts=[replace(part, pages=pages[part.oid]) for part in relation.parts])
+        for label, relation in relations.items()
+    }
+
+
+def _estimate(part: Part, columns: int) -> int:
     """What ANALYZE noted; before the first one a guess from pages and columns."""
-    if tuples >= 0 and (tuples or not part.pages):
-        return int(tuples)
+    if part.tuples >= 0 and (part.tuples or not part.pages):
+        return int(part.tuples)
     return part.pages * max(1, 8000 // (28 + 12 * columns))

@@ -95,9 +95,14 @@ class _Comparing:
             raise CheckError(
                 "There is no table to compare.", remedy="Nothing was compared, which is no pass. Correct the selection."
             )
-        preparing.lock(self.sides, [[side.relations[label] for label in chosen if label in side.relations]
-                                    for side in catalogs], self.check)  # fmt: skip
-        return catalogs, labels, chosen
+        mine = [{label: side.relations[label] for label in chosen if label in side.relations} for side in catalogs]
+        preparing.lock(self.sides, [list(relations.values()) for relations in mine], self.check)
+        known = dict(zip((side.name for side in self.sides), mine, strict=True))
+        sizes = both(
+            self.sides, lambda side, connection: catalog.measured(connection, known[side.name]), self.check
+        )  # fmt: skip
+        measured = [Catalog(size, one.left_out) for size, one in zip(sizes, catalogs, strict=True)]
+        return measured, labels, chosen
 
     def _read(self, catalogs: Sequence[Catalog], chosen: Sequence[str]) -> FirstPass:
         source, target = (side.relations for side in catalogs)

@@ -10,7 +10,7 @@ from checks.tools.reconciling.results import Cell, Comparison, Difference, Table
 
 COLUMNS = ("table", "difference", "key", "column", "source", "target", "note")
 #: What the page shows; the files hold every difference that was told.
-ROWS_OF_A_TABLE = 25
+ROWS_OF_A_TABLE = 10
 ROWS_ON_THE_PAGE = 200
 TABLES_ON_THE_PAGE = 500
 OBJECTS_ON_THE_PAGE = 200
@@ -28,6 +28,7 @@ def as_result(found: Comparison) -> dict[str, Any]:
         "source": vars(found.source),
         "target": vars(found.target),
         "seconds": found.seconds,
+        "resumed": found.resumed,
         "tables": [table.as_json() for table in [*differing, *_agreeing(found)][:TABLES_ON_THE_PAGE]],
         "tables_left_out": max(0, len(found.counted) - TABLES_ON_THE_PAGE),
         "differing": _shown(differing),
@@ -79,7 +80,7 @@ def _lone(cell: Cell, side: str) -> dict[str, Any]:
     value = cell.source if side == "source" else cell.target
     if cell.hidden:
         return {"column": cell.column, "hidden": True}
-    return {"column": cell.column, side: None if value is None else ["", _short(value), ""], "cut": cell.cut}
+    return {"column": cell.column, side: None if value is None else [_short(value), "", ""], "cut": cell.cut}
 
 
 def parted(source: str | None, target: str | None) -> tuple[list[str] | None, list[str] | None]:

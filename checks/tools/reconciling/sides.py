@@ -12,7 +12,7 @@ from typing import Any, LiteralString, TypeVar
 import psycopg
 from psycopg import sql
 
-from checks.tools.postgres import Address, Connection, connect, explain, one, version_name
+from checks.tools.postgres import Address, Connection, connect, explain, one, settle, version_name
 from checks.tools.reconciling.results import SideFacts
 
 T = TypeVar("T")
@@ -25,9 +25,9 @@ SESSION = {
     "jit": "off",
     "lc_monetary": "C",
     "work_mem": "64MB",
-    "transaction_timeout": "0",
-    "idle_session_timeout": "0",
 }
+#: name -> since which version there is such a setting; 0 switches each of them off.
+LATER = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
 Work = Callable[[Connection], Any]
 
 
@@ -82,10 +82,8 @@ class Side:
         connection = connect(self.address, what=self.what, lock_timeout=self._lock_timeout)
         self._connections.append(connection)
         try:
-            known = {name for (name,) in connection.execute("SELECT name FROM pg_catalog.pg_settings").fetchall()}
-            for name, value in SESSION.items():
-                if name in known:
-                    connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+            version = connection.info.server_version
+            settle(connection, SESSION | {name: "0" for name, since in LATER.items() if version >= since})
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         except psycopg.Error as error:
             raise explain(error, self.address, what=self.what) from error
