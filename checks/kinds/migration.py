@@ -194,17 +194,26 @@ class _Rehearsal:
     def _observe(self, address: Address, step: StepHandle, before: State | None = None) -> State:
         keys = {name: content.key for name, content in before.content.items()} if before is not None else None
 
-        def note(name: str, done: int, tables: int) -> None:
-            step.doing(name)
-            step.progress(done, tables, "tables")
+        seen: list[tuple[str, int, int]] = []
+
+        def tell() -> None:
+            if seen:
+                name, done, tables = seen[-1]
+                step.doing(name)
+                step.progress(done, tables, "tables")
 
         with connected(address, what="the clone") as connection:
             return patiently(
                 self.context,
                 connection,
                 lambda: rehearsal.observe(
-                    connection, seed=self.seed, values=self.params.compare_data, keys=keys, note=note
+                    connection,
+                    seed=self.seed,
+                    values=self.params.compare_data,
+                    keys=keys,
+                    note=lambda *noted: seen.append(noted),
                 ),
+                tell,
             )
 
     def _original(self) -> tuple[Mapping[str, str], list[str]]:

@@ -40,17 +40,24 @@ class Background(Generic[T]):
                 self._connection.cancel_safe(timeout=5)
             self._thread.join(_LOOK_SECONDS)
 
-    def result(self, context: RunContext) -> T:
-        """Wait for the value, looking whether the run must stop; raises what the work raised."""
+    def result(self, context: RunContext, meanwhile: Callable[[], None] | None = None) -> T:
+        """Wait for the value, looking whether the run must stop; raises what the work raised.
+
+        ``meanwhile`` is called now and then in the waiting thread: to tell the run's progress, which the work must not.
+        """
         while self._thread.is_alive():
             context.check()
+            if meanwhile is not None:
+                meanwhile()
             self._thread.join(_LOOK_SECONDS)
         if self._failure is not None:
             raise self._failure
         return self._value[0]
 
 
-def patiently(context: RunContext, connection: Connection, work: Callable[[], T]) -> T:
+def patiently(
+    context: RunContext, connection: Connection, work: Callable[[], T], meanwhile: Callable[[], None] | None = None
+) -> T:
     """Do ``work`` on a connection and return its value; a run that must stop cancels the statement."""
     with Background(connection, work) as background:
-        return background.result(context)
+        return background.result(context, meanwhile)

@@ -165,6 +165,7 @@ class Report:
             "same_tables": sum(not row["changed"] and not row["rows_changed"] for row in rows),
             "same_columns": sum(len(row["identical"]) for row in rows),
             "columns": sum(len(row["identical"]) + len(row["changed"]) for row in rows),
+            "other_rows": sum(row["rows_changed"] for row in rows),
             "changed": [row for row in rows if row["changed"] and not row["rows_changed"]],
             "unexplained": self.unexplained,
         }

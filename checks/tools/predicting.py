@@ -81,9 +81,11 @@ def _predict_migration(row: dict[str, Any], by_word: Mapping[str, float], scale:
         largest = max(largest, factor)
         scaled += statement["seconds"] * factor
         counted += statement["seconds"]
-    scaled += max(0.0, row["seconds"] - counted) * largest
-    row["predicted"] = round(scaled, 4)
-    return scaled / row["seconds"] if row["seconds"] else largest
+    between = max(0.0, row["seconds"] - counted)
+    scaled += between * largest
+    ratio = scaled / (counted + between) if counted + between else largest
+    row["predicted"] = round(row["seconds"] * ratio, 4)
+    return float(ratio)
 
 
 def _factor(statement: Mapping[str, Any], by_word: Mapping[str, float], scale: Mapping[str, float]) -> float:

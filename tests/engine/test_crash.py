@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from checks import engine, reaper, services
 from checks.engine import load
-from checks.models import Outbox
+from checks.models import Outbox, Run
 from releases.domain.environment import set_secret
 from releases.domain.gate import evaluate
 from releases.errors import StateChanged
@@ -19,6 +20,7 @@ from releases.models import LedgerEntry
 from tests.engine.support import application_with, check, log_lines, start
 from tests.engine.workers import execute_elsewhere, kill_tree, processes_with, relay, until
 from tests.factories import ReleaseFactory, make_team
+from tests.kinds_data.support import databases, shop
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -199,14 +201,56 @@ def test_lines_that_may_hold_an_unknown_secret_are_not_shown(application: Any, t
     assert not [line for line in lines if "made-up" in line]
 
 
+#: Migrates the clone slowly in its first attempt and at once in the next; each line of its log says its number.
+MIGRATE = """
+import os, pathlib, time, psycopg
+first = not pathlib.Path("migrating").exists()
+pathlib.Path("migrating").touch()
+with psycopg.connect(os.environ["DATABASE_URL"]) as database:
+    database.execute("CREATE TABLE made ()")
+    for number in range(1, 2001):
+        print("line", number, flush=True)
+        time.sleep(0.02 if first else 0)
+with open("finished", "a") as file:
+    file.write("done\\n")
+"""
+
+
 @pytest.mark.slow
-def test_with_the_real_lease_the_relay_takes_a_run_back_within_35_seconds(application: Any) -> None:
-    run = start(application, "checks.exclusive", params={"argv": ["sleep", "120"]})
-    with relay():
-        worker = execute_elsewhere(run, RUN_LEASE_SECONDS=30, RUN_HEARTBEAT_SECONDS=5)
-        until(lambda: load(run.pk).state == "running")
-        time.sleep(5.5)
-        kill_tree(worker)
-        began = time.monotonic()
-        until(lambda: load(run.pk).state == "unknown", seconds=60)
-        assert 20 < time.monotonic() - began < 35
+def test_with_the_real_lease_the_relay_takes_runs_back_within_35_seconds(tmp_path: Path) -> None:
+    """A deploy becomes unknown and a migration's rehearsal is queued again; both wait for the same lease."""
+    command = {"argv": [sys.executable, "-c", MIGRATE]}
+    migration = check("migration", "production", params={"command": command, "visitors_wait": "1m"})
+    plan = {"checks": {"exclusive": check("test_exclusive"), "migration": migration}}
+    with shop(tmp_path, plan=plan, schema="") as made:
+        release = made.release()
+        deploy = start(made.application, "checks.exclusive", params={"argv": ["sleep", "120"]})
+        rehearsal = start(made.application, "checks.migration", release=release)
+        with relay():
+            workers = [execute_elsewhere(run, RUN_LEASE_SECONDS=30, RUN_HEARTBEAT_SECONDS=5)
+                       for run in (deploy, rehearsal)]  # fmt: skip
+            until(lambda: load(deploy.pk).state == "running" and "line 40" in log_lines(load(rehearsal.pk)))
+            time.sleep(5.5)
+            for worker in workers:
+                kill_tree(worker)
+            began = time.monotonic()
+            until(lambda: load(deploy.pk).state == "unknown" and load(rehearsal.pk).state == "queued", seconds=60)
+            assert 20 < time.monotonic() - began < 35
+        _was_rehearsed_once(rehearsal, tmp_path)
+        assert Run.objects.count() == 2
+        assert not [name for name in databases() if name.startswith("gonogo_clone")]
+
+
+def _was_rehearsed_once(run: Run, folder: Path) -> None:
+    """The second attempt does all of it; no line of the first one is lost, doubled or in the wrong place."""
+    numbered = [f"line {number}" for number in range(1, 2001)]
+    first = [line for line in log_lines(load(run.pk), kinds="o") if line.startswith("line ")]
+    assert first == numbered[: len(first)]
+    assert 40 <= len(first) < 2000
+    for _ in range(2):  # a second message about the same run finds nothing to do
+        engine.execute(run.pk)
+    ended = load(run.pk)
+    assert (ended.state, ended.attempt) == ("passed", 2), (ended.error, ended.summary)
+    assert (folder / "finished").read_text() == "done\n"
+    assert [line for line in log_lines(ended, kinds="o") if line.startswith("line ")] == numbered
+    assert [line for line in log_lines(ended, attempt=1, kinds="o") if line.startswith("line ")] == first
