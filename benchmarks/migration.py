@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.backup import _server
+from benchmarks.backup import server_of_its_own
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
@@ -39,7 +39,7 @@ USES = {
 
 
 def main(rows: int) -> None:
-    with _server() as (server, folder):
+    with server_of_its_own() as (server, folder):
         shop = Learners(server, folder)
         shop.fill(rows)
         print(f"migration rehearsal of ThinkInCoin 1.0 to 1.1, {shop.count('courses_progress'):,} rows of progress")

@@ -58,6 +58,51 @@ def test_a_rewrite_is_named_and_nothing_else_is(application: Shop) -> None:
     assert run.result["rebuilt_indexes"] == []
 
 
+#: table -> (what is done to it, how it is told; "" where its file stays as it is).
+REWRITES = {
+    "wider": ("ALTER TABLE wider ALTER n TYPE bigint", "rewritten"),
+    "volatile": ("ALTER TABLE volatile ADD m double precision DEFAULT random()", "rewritten"),
+    "stored": ("ALTER TABLE stored ADD m integer GENERATED ALWAYS AS (n + 1) STORED", "rewritten"),
+    "shorter": ("ALTER TABLE shorter ALTER word TYPE varchar(5)", "rewritten"),
+    "unlogged": ("ALTER TABLE unlogged SET UNLOGGED", "rewritten"),
+    "full": ("VACUUM FULL full_", "rewritten"),
+    "part": ("ALTER TABLE whole ALTER word TYPE varchar(5)", "rewritten"),
+    "copied": (
+        "CREATE TABLE other AS TABLE copied;; DROP TABLE copied;; ALTER TABLE other RENAME TO copied",
+        "replaced",
+    ),
+    "emptied": ("TRUNCATE emptied", "emptied"),
+    "longer": ("ALTER TABLE longer ALTER word TYPE varchar(90)", ""),
+    "text": ("ALTER TABLE text_ ALTER word TYPE text", ""),
+    "constant": ("ALTER TABLE constant ADD m integer NOT NULL DEFAULT 7", ""),
+    "required": ("ALTER TABLE required ALTER n SET NOT NULL", ""),
+    "dropped": ("ALTER TABLE dropped DROP COLUMN word", ""),
+    "renamed": ("ALTER TABLE renamed RENAME TO renamed_too", ""),
+    "indexed": ("CREATE INDEX ON indexed (n);; ALTER TABLE indexed ADD CHECK (n > 0)", ""),
+    "updated": ("UPDATE updated SET n = n + 1;; DELETE FROM updated WHERE n > 15;; ANALYZE updated", ""),
+}
+
+
+def test_of_rewrites_none_is_missed_and_none_is_invented(application: Shop) -> None:
+    names = {name: {"full": "full_", "text": "text_"}.get(name, name) for name in REWRITES}
+    application.sql("CREATE TABLE whole (n integer, word varchar(20)) PARTITION BY RANGE (n)")
+    for name, table in names.items():
+        application.sql(f"CREATE TABLE {table} (n integer, word varchar(20))")
+        application.sql(f"INSERT INTO {table} SELECT n, 'w' FROM generate_series(1, 20) n")
+        if name == "part":
+            application.sql(f"ALTER TABLE whole ATTACH PARTITION {table} FOR VALUES FROM (1) TO (99)")
+    argv = [sys.executable, "-c", PSQL, ";;".join(statement for statement, _ in REWRITES.values()), "--auto"]
+    run = application.run(
+        "migration", release=application.release(), command={"argv": argv}, visitors_wait="1m", sample_every="20ms"
+    )
+    assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))
+    told = {row["table"].removeprefix("public."): (row["how"], row["rows"]) for row in run.result["rewrites"]}
+    assert told == {names[name]: (how, 20) for name, (_, how) in REWRITES.items() if how}
+    assert run.result["rebuilt_indexes"] == []
+    unchanged = {row["table"] for row in run.result["data"]["changed"]}
+    assert "public.longer" not in unchanged
+
+
 def test_a_rewrite_over_the_limit_says_no(application: Shop) -> None:
     run = rehearse(application, "ALTER TABLE purchase ALTER COLUMN id TYPE bigint", rewrite_rows=1999)
     assert run.state == RunState.FAILED

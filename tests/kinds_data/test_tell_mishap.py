@@ -45,9 +45,28 @@ def forget(apps, editor):
 """
 
 
-def command(shop: Shop, script: str, *arguments: str) -> Run:
+TOO_SLOW = """
+import os, psycopg
+with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as database:
+    database.execute("ALTER TABLE customer ADD COLUMN nick text")
+    database.execute("SELECT pg_sleep(60)")
+"""
+
+
+def command(shop: Shop, script: str, *arguments: str, timeout: str = "2m") -> Run:
     argv = [sys.executable, "-c", script, *arguments]
-    return shop.run("migration", release=shop.release(), command={"argv": argv}, visitors_wait="1m")
+    return shop.run(
+        "migration", release=shop.release(), command={"argv": argv, "timeout": timeout}, visitors_wait="1m"
+    )  # fmt: skip
+
+
+def test_a_command_that_takes_too_long_is_ended_with_what_it_left_on_the_server(plain_shop: Shop) -> None:
+    run = command(plain_shop, TOO_SLOW, timeout="2s")
+    assert run.state == RunState.FAILED, run.error
+    assert "The migrate command was ended after 2" in run.summary
+    assert "1 object(s) of the schema stay changed" in run.summary
+    assert run.result["timed_out"]
+    assert "was ended: SELECT pg_sleep(60)" in log_of(run)
 
 
 def test_a_lock_timeout_is_told_as_one(plain_shop: Shop) -> None:
