@@ -122,16 +122,16 @@ class _Comparing:
 
     def _find(self, found: Comparison, first: FirstPass, chosen: Sequence[str]) -> None:
         results = {table.label: table for table in first.lonely_results}
-        self.pace.expect(sum(first.in_question(one) for one in first.pairs))
+        self.pace.expect(sum(table.in_question() for table in first.tables.values()))
         for one in first.pairs:
             results[one.label] = self._table(one, first)
         found.tables = [results[label] for label in chosen]
 
     def _table(self, one: Pair, first: FirstPass) -> TableResult:
-        result = first.result(one)
+        result = first.tables[one.label].result()
         result.notes = list(one.notes)
         result.tolerated = self.options.mode == "equivalent" and not one.lacks_columns
-        unequal = first.unequal(one)
+        unequal = first.tables[one.label].unequal()
         if unequal:
             doing = f"Looking for the rows of {one.label} that differ"
             self.pace.doing(doing)

@@ -6,7 +6,7 @@ fit in memory is dealt out to a file by hash, and compared share by share.
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from psycopg.sql import SQL, Composable, Composed
 
 from checks.tools.reconciling.matching import Pair
 from checks.tools.reconciling.results import Sort
-from checks.tools.reconciling.units import Buckets, Unit, cut
+from checks.tools.reconciling.units import Buckets, Unit, cut, inside
 
 RECORD = 24
 HASHES = 16
@@ -156,12 +156,16 @@ def _surplus(records: bytes, wanted: "Counter[bytes]") -> _Records:
 
 @dataclass(frozen=True)
 class Search:
-    """What to read of a table in the second pass: the buckets that differ, dealt out to ``shares``."""
+    """What to read of a table in the second pass: the buckets that differ, dealt out to ``shares``.
+
+    ``matched``: units of the first pass that hold the same rows on both sides, so they need not be read.
+    """
 
     pair: Pair
     buckets: Buckets
     unequal: Sequence[int]
     shares: int
+    matched: Collection[str] = ()
 
     @property
     def all(self) -> bool:
@@ -177,7 +181,8 @@ class Search:
                     yield self._by_key(relation.parts[0].identifier, begin, end)
                 return
         for unit in cut(relation.parts, PAGES_IN_A_UNIT, by_pages=by_pages):
-            yield self._by_pages(unit)
+            if not inside(unit, self.matched):
+                yield self._by_pages(unit)
 
     def _by_key(self, table: Composable, begin: int, end: int) -> Composed:
         key = self.pair.key_hash

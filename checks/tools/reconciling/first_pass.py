@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg.sql import SQL
@@ -17,19 +16,7 @@ from checks.tools.reconciling.preparing import SCANS_PAGES
 from checks.tools.reconciling.results import TableResult
 from checks.tools.reconciling.resuming import Earlier, Identity, Keeper, Proof, Stored
 from checks.tools.reconciling.sides import Job, Side, both, drive, rows
-from checks.tools.reconciling.units import Buckets, Totals
-
-_HOW = {"one": "in one go", "hash": "buckets by the hash of the key", "range": "buckets by ranges of the key"}
-
-
-@dataclass
-class _Table:
-    pair: Pair
-    buckets: Buckets
-    totals: tuple[Totals, Totals] = field(default_factory=lambda: (Totals(), Totals()))
-    #: For each side: name of a unit -> its rows.
-    done: tuple[dict[str, int], dict[str, int]] = field(default_factory=lambda: ({}, {}))
-    taken_up: int = 0
+from checks.tools.reconciling.summed import Summed
 
 
 class FirstPass:
@@ -51,7 +38,7 @@ class FirstPass:
     ) -> None:
         self.sides, self.pairs, self.lonely, self.pace, self.check = sides, pairs, lonely, pace, check
         self.keeper, self.earlier = keeper, earlier
-        self.tables: dict[str, _Table] = {}
+        self.tables: dict[str, Summed] = {}
         self.lonely_results: list[TableResult] = []
         self.refuted = 0
         self._identities: list[Identity] = []
@@ -65,6 +52,9 @@ class FirstPass:
         if self.earlier is not None:
             self._take_up(self.earlier)
         drive(self.sides, [self._jobs(side) for side in (0, 1)], self.check)
+        for table in self.tables.values():
+            table.judge()
+        drive(self.sides, [self._second_looks(side) for side in (0, 1)], self.check)
         self._count_lonely()
 
     # --- what an earlier attempt left --------------------------------------------------------------------------------
@@ -81,10 +71,8 @@ class FirstPass:
         drive(self.sides, [self._proofs(side, known, proof) for side in (0, 1)], self.check)
         for label, stored in known.items():
             if label not in proof.refuted:
-                table = self.tables[label]
-                table.buckets, table.totals, table.done = stored.buckets, stored.totals, stored.done
-                table.taken_up = stored.units
-                self.pace.skip(sum(totals.rows for totals in stored.totals))
+                self.tables[label].take_up(stored)
+                self.pace.skip(sum(sum(done.values()) for done in stored.done))
         taken = sum(table.taken_up for table in self.tables.values())
         self.refuted = sum(stored.units for stored in earlier.tables.values()) - taken
 
@@ -112,7 +100,7 @@ class FirstPass:
             [resuming.told(side) for side in self._identities],
             [side.facts.snapshot for side in self.sides],
             {
-                label: Stored(resuming.shape(table.pair, self._identities), table.buckets, table.totals, table.done)
+                label: table.stored(resuming.shape(table.pair, self._identities))
                 for label, table in self.tables.items() if any(table.done)
             },
         )  # fmt: skip
@@ -130,9 +118,9 @@ class FirstPass:
 
         orderly = [pair for pair in self.pairs if units.orderly(pair)]
         drive(self.sides, [[job(pair, side) for pair in orderly] for side in (0, 1)], self.check)
-        self.tables = {pair.label: _Table(pair, units.deal(pair, known[pair.label])) for pair in self.pairs}
+        self.tables = {pair.label: Summed(pair, units.deal(pair, known[pair.label])) for pair in self.pairs}
 
-    def _units(self, table: _Table, side: int) -> Iterator[units.Unit]:
+    def _units(self, table: Summed, side: int) -> Iterator[units.Unit]:
         by_pages = self.sides[side].version >= SCANS_PAGES
         return units.cut(table.pair.relation(side).parts, units.PAGES_IN_A_UNIT, by_pages=by_pages)
 
@@ -142,14 +130,27 @@ class FirstPass:
                 if unit.name not in table.done[side]:
                     yield self._job(table, side, unit)
 
-    def _job(self, table: _Table, side: int, unit: units.Unit) -> Job:
+    def _job(self, table: Summed, side: int, unit: units.Unit) -> Job:
+        plainly = table.alike
+
         def take(found: Sequence[tuple[Any, ...]]) -> None:
-            seen = table.totals[side].add(found)
+            seen = table.note(side, unit, found) if plainly else table.totals[side].add(found)
             table.done[side][unit.name] = seen
             self.pace.read(seen, f"Reading {table.pair.label} on both sides")
             self._keep()
 
-        return Job(rows(units.summing(table.pair, unit, table.buckets), binary=True), take)
+        buckets = units.WHOLE if plainly else table.buckets
+        return Job(rows(units.summing(table.pair, unit, buckets), binary=True), take)
+
+    def _second_looks(self, side: int) -> Iterator[Job]:
+        """In tables that differ: units that were read without buckets, and are not the same on the other side."""
+        for table in self.tables.values():
+            if table.plain[side] and not table.equal:
+                self.pace.doing(f"Reading what differs of {table.pair.label} once more")
+                for unit in self._units(table, side):
+                    if unit.name in table.plain[side] and unit.name not in table.matched:
+                        query = units.summing(table.pair, unit, table.buckets)
+                        yield Job(rows(query, binary=True), _adding(table, side))
 
     def _count_lonely(self) -> None:
         """A table that one side lacks: all its rows are missing or extra."""
@@ -160,27 +161,18 @@ class FirstPass:
             jobs[side].append(Job(_count(relation), _counted(result)))
         drive(self.sides, jobs, self.check)
 
-    def result(self, pair: Pair) -> TableResult:
-        table = self.tables[pair.label]
-        how = "no key: rows counted by their content, " if not pair.key else ""
-        return TableResult(
-            pair.label, table.totals[0].rows, table.totals[1].rows, key=[column.name for column in pair.key],
-            how=how + _HOW[table.buckets.kind],
-            units=sum(len(done) for done in table.done), taken_up=table.taken_up,
-        )  # fmt: skip
-
-    def unequal(self, pair: Pair) -> list[int]:
-        return units.unequal(*self.tables[pair.label].totals)
-
-    def in_question(self, pair: Pair) -> int:
-        """Rows of both sides that lie in buckets that differ."""
-        totals = self.tables[pair.label].totals
-        return sum(side.sums.get(bucket, (0, 0))[0] for bucket in self.unequal(pair) for side in totals)
-
     def search(self, pair: Pair, unequal: Sequence[int]) -> Search:
+        """What to read row by row; ``unequal``: buckets of the pair that differ."""
         table = self.tables[pair.label]
         in_question = max(sum(side.sums.get(bucket, (0, 0))[0] for bucket in unequal) for side in table.totals)
-        return Search(pair, table.buckets, unequal, shares_for(in_question))
+        return Search(pair, table.buckets, unequal, shares_for(in_question), table.matched)
+
+
+def _adding(table: Summed, side: int) -> Callable[[Sequence[tuple[Any, ...]]], None]:
+    def take(found: Sequence[tuple[Any, ...]]) -> None:
+        table.totals[side].add(found)
+
+    return take
 
 
 def _count(relation: Relation) -> Callable[[Connection], int]:

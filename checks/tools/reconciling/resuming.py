@@ -82,6 +82,7 @@ class Stored:
     shape: str
     buckets: Buckets
     totals: tuple[Totals, Totals]
+    plain: tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]
     done: tuple[dict[str, int], dict[str, int]]
 
     @property
@@ -159,7 +160,7 @@ def document(earlier: Earlier) -> bytes:
             "sides": [
                 {
                     "done": table.done[side],
-                    "rows": table.totals[side].rows,
+                    "plain": {name: [rows, str(total)] for name, (rows, total) in table.plain[side].items()},
                     "sums": [[bucket, rows, str(total)] for bucket, (rows, total) in table.totals[side].sums.items()],
                 }
                 for side in (0, 1)
@@ -187,7 +188,15 @@ def _stored(table: Mapping[str, Any]) -> Stored:
     source, target = table["sides"]
 
     def totals(side: Mapping[str, Any]) -> Totals:
-        return Totals({bucket: (rows, int(total)) for bucket, rows, total in side["sums"]}, side["rows"])
+        return Totals({bucket: (rows, int(total)) for bucket, rows, total in side["sums"]})
 
-    done = (source["done"], target["done"])
-    return Stored(table["shape"], Buckets(**table["buckets"]), (totals(source), totals(target)), done)
+    def plain(side: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+        return {name: (rows, int(total)) for name, (rows, total) in side["plain"].items()}
+
+    return Stored(
+        table["shape"],
+        Buckets(**table["buckets"]),
+        (totals(source), totals(target)),
+        (plain(source), plain(target)),
+        (source["done"], target["done"]),
+    )

@@ -1,6 +1,6 @@
 """The first pass: counts and sums of hashes, bucket by bucket, over ranges of pages."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,12 +61,16 @@ class Buckets:
         return found
 
 
+#: No buckets: one for all.
+WHOLE = Buckets("one", 1)
+
+
 def deal(pair: Pair, extremes: Sequence[tuple[int | None, int | None]]) -> Buckets:
     """Choose buckets of about 4,000 rows. ``extremes``: least and greatest key of each side, for integer keys."""
     rows = max(pair.source.estimate, pair.target.estimate)
     wanted = min(MAX_BUCKETS, -(-rows // ROWS_IN_A_BUCKET))
     if wanted <= 1:
-        return Buckets("one", 1)
+        return WHOLE
     known = [value for pair_of in extremes for value in pair_of if value is not None]
     if known and orderly(pair):
         low, high = min(known), max(known)
@@ -91,6 +95,10 @@ def extremes(pair: Pair, side: int, connection: Connection) -> tuple[int | None,
     return (row[0], row[1]) if row else (None, None)
 
 
+def unit_name(part: Part, first: int) -> str:
+    return f"{part.label}:{first}"
+
+
 @dataclass(frozen=True)
 class Unit:
     """A range of pages of one part. ``last`` None: to the end. ``number``: of the part in its relation."""
@@ -102,7 +110,7 @@ class Unit:
 
     @property
     def name(self) -> str:
-        return f"{self.part.label}:{self.first}"
+        return unit_name(self.part, self.first)
 
     @property
     def condition(self) -> Composable:
@@ -145,7 +153,6 @@ class Totals:
     """One side of one table, summed up."""
 
     sums: Sums = field(default_factory=dict)
-    rows: int = 0
 
     def add(self, found: Sequence[tuple[Any, ...]]) -> int:
         """Take up a unit's rows (bucket, count, sum as text); returns how many rows of the table that was."""
@@ -155,7 +162,6 @@ class Totals:
                 rows, so_far = self.sums.get(bucket, (0, 0))
                 self.sums[bucket] = (rows + count, so_far + int(total))
                 seen += count
-        self.rows += seen
         return seen
 
 
@@ -165,3 +171,11 @@ def unequal(source: Totals, target: Totals) -> list[int]:
         bucket for bucket in source.sums.keys() | target.sums.keys()
         if source.sums.get(bucket) != target.sums.get(bucket)
     )  # fmt: skip
+
+
+def inside(unit: Unit, matched: Collection[str]) -> bool:
+    """Whether a smaller unit lies in one of these units of the first pass."""
+    first = unit.first // PAGES_IN_A_UNIT * PAGES_IN_A_UNIT
+    ends = unit.last is None or unit.last <= first + PAGES_IN_A_UNIT
+    whole = unit.last is not None or unit.part.pages <= first + PAGES_IN_A_UNIT
+    return ends and whole and unit_name(unit.part, first) in matched
