@@ -25,7 +25,8 @@ from releases.paging import page_of
 from releases.people import person
 from releases.permissions import get_application_or_404, roles_in
 
-KINDS = ("backup", "drill", "retention")
+#: In the order in which they are shown.
+KINDS = ("backup", "drill", "disaster", "retention")
 MOST_TABLES = 500
 
 
@@ -40,11 +41,8 @@ def _checks(place: Environment) -> list[tuple[str, CheckSection]]:
     if newest is None:
         return []
     plan = from_document(newest.document)
-    return [
-        (f"checks.{key}", check)
-        for key, check in plan.checks.items()
-        if check.kind in KINDS and check.environment == place.name
-    ]
+    ours = {key: check for key, check in plan.checks.items() if check.kind in KINDS and check.environment == place.name}
+    return [(f"checks.{key}", ours[key]) for key in sorted(ours, key=lambda key: (KINDS.index(ours[key].kind), key))]
 
 
 @login_required

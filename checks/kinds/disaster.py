@@ -43,7 +43,7 @@ class Disaster(Drill):
     title: ClassVar[str] = "Disaster drill"
     description: ClassVar[str] = (
         "Makes a new and empty database cluster, restores the newest backup with its roles, configuration and media,"
-        " starts the application of the running build on it, asks it the smoke test's requests, and measures RTO."
+        " starts the application of the release's build on it, asks it the smoke test's requests, and measures RTO."
     )
     Params: ClassVar[type[BackupToDrill]] = DisasterParams
     valid_hours: ClassVar[int] = 24 * 30
@@ -130,11 +130,12 @@ class _Disaster(DrillWork):
             "GONOGO_CONFIGURATION": str(folders["configuration"]),
             "GONOGO_MEDIA": str(folders["media"]),
         }
-        release = context.run.environment.current_release or context.run.release
+        # A run for a release is evidence about its build, and ``prepare`` brings the restored data up to it.
+        release = context.run.release or context.run.environment.current_release
         if release is None:
-            context.note("Nobody can say which build runs there; the application is started without one.")
+            context.note("No release of this program runs there; the application is started without a build.")
             return found
-        context.note(f"The application is started from the build of {release.version}, which runs there.")
+        context.note(f"The application is started from the build of {release.version}.")
         self.result["version"] = release.version
         return found | {
             "GONOGO_BUILD_FILE": str(context.build_of(release)),

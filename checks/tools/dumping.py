@@ -2,7 +2,9 @@
 
 import fcntl
 import re
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +18,8 @@ from checks.tools.postgres import Address, binary
 from checks.tools.storage import READ
 
 _TAIL = 20_000
+#: So many pieces may wait to be compressed, each of at most READ bytes.
+AHEAD = 3
 
 
 class RefusedError(CheckError):
@@ -161,12 +165,22 @@ def _close(stream: object) -> None:
 
 
 def compressed(pieces: Iterable[bytes], *, level: int) -> Iterator[bytes]:
-    """A zstd stream with its own checksum."""
+    """A zstd stream with its own checksum.
+
+    A thread compresses, in order, while the caller's thread gets the next piece and deals with the one before: reading,
+    compressing and sealing take turns otherwise, and pg_dump waits for all three.
+    """
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
-    for piece in pieces:
-        if packed := compressor.compress(piece):
-            yield packed
-    yield compressor.flush()
+    under_way: deque[Future[bytes]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="zstd") as thread:
+        for piece in pieces:
+            under_way.append(thread.submit(compressor.compress, piece))
+            if len(under_way) > AHEAD and (packed := under_way.popleft().result()):
+                yield packed
+        while under_way:
+            if packed := under_way.popleft().result():
+                yield packed
+        yield compressor.flush()
 
 
 def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -39,3 +39,4 @@ def test_a_run_that_ended_early_still_has_a_page(plain_shop: Shop) -> None:
     assert "Nothing was published" in page(Run(kind="backup", environment=plain_shop.environment(), result={}))
     assert "not reached" in page(Run(kind="migration", environment=plain_shop.environment(), result={}))
     assert "Restore drill" in page(Run(kind="drill", environment=plain_shop.environment(), result={}))
+    assert "Disaster drill" in page(Run(kind="disaster", environment=plain_shop.environment(), result={}))
