@@ -11,20 +11,25 @@ LEAST = 0.4
 #: The tone and the place of each bar in its lane: a lock lies low and is the thicker the more it closes.
 LOOKS = {
     "migration": ("live", 9, 12),
-    "reading": ("nogo", 19, 8),
-    "writing": ("hold", 19, 5),
+    "reading": ("idle", 19, 8),
+    "writing": ("idle", 19, 5),
     "rows": ("idle", 19, 2),
-    "stall": ("nogo", 5, 10),
+    "stall": ("hold", 5, 10),
+    "over": ("nogo", 5, 10),
 }
 
 
 def draw(
-    migrations: Sequence[Mapping[str, Any]], locks: Sequence[Mapping[str, Any]], stalls: Sequence[Mapping[str, Any]]
+    migrations: Sequence[Mapping[str, Any]],
+    locks: Sequence[Mapping[str, Any]],
+    stalls: Sequence[Mapping[str, Any]],
+    limit: float,
 ) -> dict[str, Any]:
-    """``lanes``: label, kind, seconds, who, bars; ``ticks``: x and seconds; ``left_out``: lanes that found no room.
+    """``lanes``: label, kind, seconds, who, over, bars; ``ticks``: x and seconds; ``left_out``: lanes without room.
 
-    A bar: x and width in percent of the axis, y and height in pixels, tone, title, seconds, and ``what`` (migration;
-    reading, writing, rows: closed by a lock; stall: somebody waited). Without a span there are no lanes.
+    A bar: x and width in percent of the axis, y and height in pixels, tone, title, seconds, and ``what``: migration;
+    reading, writing or rows, which a lock closes; stall or over, somebody waited, in production longer than ``limit``
+    seconds. Without a span there are no lanes.
     """
     known = [row for row in migrations if row["began"] is not None and row["seconds"] is not None]
     spans = [*known, *locks, *stalls]
@@ -41,7 +46,7 @@ def draw(
          "bars": [scale.bar(row, "migration", row["migration"])]}
         for row in chosen
     ]  # fmt: skip
-    lanes += [_table_lane(table, locks, stalls, scale) for table in tables[:MAX_TABLES]]
+    lanes += [_table_lane(table, locks, stalls, scale, limit) for table in tables[:MAX_TABLES]]
     return {
         "lanes": lanes,
         "ticks": scale.ticks(),
@@ -58,19 +63,24 @@ def _tables(locks: Sequence[Mapping[str, Any]], stalls: Sequence[Mapping[str, An
 
 
 def _table_lane(
-    table: str, locks: Sequence[Mapping[str, Any]], stalls: Sequence[Mapping[str, Any]], scale: "_Scale"
+    table: str,
+    locks: Sequence[Mapping[str, Any]],
+    stalls: Sequence[Mapping[str, Any]],
+    scale: "_Scale",
+    limit: float,
 ) -> dict[str, Any]:
     what = {"reading and writing": "reading", "writing": "writing", "changing the same rows": "rows"}
     bars = [scale.bar(row, what[row["blocks"]], f"no {row['blocks']}") for row in locks if row["table"] == table]
     mine = [row for row in stalls if row["table"] == table]
-    bars += [scale.bar(row, "stall", f"a {row['who']} waited") for row in mine]
+    bars += [scale.bar(row, "over" if row["predicted"] > limit else "stall", f"a {row['who']} waited") for row in mine]
     worst = max(mine, key=lambda row: row["seconds"], default=None)
     return {
         "label": table,
         "kind": "table",
         "seconds": worst["seconds"] if worst else 0.0,
         "who": worst["who"] if worst else "",
-        "bars": sorted(bars, key=lambda bar: bar["what"] == "stall"),
+        "over": worst is not None and worst["predicted"] > limit,
+        "bars": sorted(bars, key=lambda bar: bar["what"] in ("stall", "over")),
     }
 
 

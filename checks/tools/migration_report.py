@@ -111,7 +111,9 @@ class Report:
             "migrations": self.account.migrations,
             "locks": self.account.locks,
             "stalls": self.account.stalls,
-            "drawing": lanes.draw(self.account.migrations, self.account.locks, self.account.stalls),
+            "drawing": lanes.draw(
+                self.account.migrations, self.account.locks, self.account.stalls, limits.longest_stall
+            ),
             "samples": watched.samples,
             "sample_seconds": watched.interval,
             "longest_gap_seconds": round(watched.longest_gap, 3),

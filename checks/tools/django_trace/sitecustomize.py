@@ -156,11 +156,12 @@ class Watch:
         tell("sqlmigrate", migration=self.name, sql="\n".join(lines)[:MAX_SQLMIGRATE])
 
     def end(self, seconds: float, error: BaseException | None) -> None:
+        own = self.own  # what is asked from here on was not part of those seconds
         if self.group is not None:
             self.quietly(self.close_group)
         wal, size = self.quietly(self.growth) or (None, None)
-        tell("ended", migration=self.name, forwards=self.forwards, seconds=round(max(0.0, seconds - self.own), 6),
-             own=round(self.own, 6), wal=wal, size=size, failure=reason(error) if error is not None else None,
+        tell("ended", migration=self.name, forwards=self.forwards, seconds=round(max(0.0, seconds - own), 6),
+             own=round(own, 6), wal=wal, size=size, failure=reason(error) if error is not None else None,
              statements=self.number)  # fmt: skip
 
     def growth(self) -> tuple[int, int] | None:
