@@ -1,8 +1,10 @@
 """Pages of backups: those of one environment, and one of them with its manifest."""
 
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
@@ -89,8 +91,19 @@ def _facts(place: Environment) -> dict[str, Any]:
         "target": state.target if state else None,
         "late": state.reason(now) if state else "",
         "widest": _widest_gap(sound),
+        "keys": _keys(standing),
         "schedules": [{"schedule": one, "rhythm": rhythm_words(one.cron)} for one in schedules],
     }
+
+
+def _keys(standing: list[StoredBackup]) -> list[dict[str, Any]]:
+    """Each key that a standing backup is sealed with: whoever drops one from the ring loses these."""
+    ring = list(settings.BACKUP_KEYS or {})
+    needed = Counter(row.key_id for row in standing)
+    return [
+        {"id": key, "backups": many, "held": key in ring, "current": key == (ring[0] if ring else None)}
+        for key, many in sorted(needed.items(), key=lambda item: (ring.index(item[0]) if item[0] in ring else -1, item))
+    ]
 
 
 def _widest_gap(sound: list[StoredBackup]) -> float | None:

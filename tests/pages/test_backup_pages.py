@@ -45,6 +45,20 @@ def test_it_shows_what_there_is_and_what_retention_would_do(application: Applica
     assert "<title>" in page
 
 
+def test_it_tells_which_keys_are_needed_and_which_one_nobody_has(application: Application, settings: object) -> None:
+    settings.BACKUP_KEYS = {"k2": b"2" * 32, "k1": b"1" * 32}  # type: ignore[attr-defined]
+    for number, key in enumerate(("k2", "k1", "k1")):
+        stored(application, timedelta(hours=number), key_id=key)
+    page = browser(member(application, Role.VIEWER)).get(backups(application)).content.decode()
+    assert "<code>k2</code> for 1, which seals new ones; <code>k1</code> for 2, kept for opening." in page
+    assert "A key is missing." not in page
+    stored(application, timedelta(days=3), key_id="k0")
+    page = browser(member(application, Role.VIEWER)).get(backups(application)).content.decode()
+    assert "A key is missing." in page
+    assert "1 backup(s) here can be opened by nobody." in page
+    assert "<code>k0</code> for 1 (missing in the ring)" in page
+
+
 def test_without_a_backup_it_says_so(application: Application) -> None:
     page = browser(member(application, Role.VIEWER)).get(backups(application)).content.decode()
     assert "No backups yet" in page
