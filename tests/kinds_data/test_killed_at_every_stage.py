@@ -13,7 +13,6 @@ from tests.kinds_data.support import Shop, databases, log_of
 from tests.kinds_data.test_disaster import APPLICATION, START, left_of
 
 BACKUP = {
-    "checks.tools.dumping:program_major": {0},  # before the dump
     "checks.tools.facts:content": {0, 1},  # while it dumps and counts: a part under its unpublished name
     "checks.tools.storage:move": {1},  # everything is written, nothing has its name
     "checks.tools.storage:read_back": {1},  # named, not read back
@@ -22,10 +21,8 @@ BACKUP = {
 }
 DRILL = {
     "checks.tools.manifest:authenticate": False,
-    "checks.tools.scratch:create_empty": False,
     "checks.tools.dumping:load": True,
     "checks.tools.comparing:compare": True,
-    "checks.tools.soundness:write_test": True,
     "checks.tools.scratch:drop_at_the_end": True,
 }
 
