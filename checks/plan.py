@@ -20,6 +20,7 @@ from ruamel.yaml.tokens import AliasToken, AnchorToken
 from checks.enums import StepCategory
 from checks.errors import PlanError
 from checks.kinds.base import all_kinds, get_kind
+from checks.tools.inventory import PrivacySection
 from releases.enums import Requirement, Tier
 
 MAX_PLAN_BYTES = 1_000_000
@@ -165,6 +166,21 @@ class RollbackSection(Section):
     smoke: list[Request] = Field(min_length=1, max_length=100)
 
 
+class RefreshSection(Section):
+    """A rehearsal environment gets the masked data of ``source``. ``before`` and ``after`` run in that environment.
+
+    ``before``: what keeps people out while the databases change their names; ``after``: what brings the data to the
+    build that runs there, such as its migrations.
+    """
+
+    environment: Key
+    source: Key
+    before: list[DeployStep] = Field(default=[], max_length=20)
+    after: list[DeployStep] = Field(default=[], max_length=20)
+    proof_timeout: Duration = timedelta(minutes=10)
+    lock_timeout: Duration = timedelta(seconds=30)
+
+
 class StationSection(Section):
     key: Key
     title: str = Field(max_length=100)
@@ -269,6 +285,8 @@ class Plan(Section):
     probes: list[ProbeSection] = []
     watch: WatchSection = WatchSection()
     alerts: AlertsSection = AlertsSection()
+    privacy: PrivacySection = PrivacySection()
+    refresh: RefreshSection | None = None
     checklist: list[ChecklistOverride] = []
     risks: list[RiskOverride] = []
 
@@ -314,6 +332,10 @@ def section_digests(plan: Plan) -> dict[str, str]:
         if value["kind"] == "smoke" and not value["params"].get("requests"):
             # Such a check asks what the deploy asks in the end, so it depends on that as well.
             sections[f"checks.{key}"]["smoke"] = document["deploy"]["smoke"]
+        if value["kind"] == "privacy":
+            sections[f"checks.{key}"]["privacy"] = document["privacy"]
+    if document["refresh"] is not None:
+        sections["refresh"] = {"refresh": document["refresh"], "privacy": document["privacy"]}
     sections["deploy"] = {"deploy": document["deploy"], "checks": document["checks"]}
     sections["rollback"] = {"rollback": document["rollback"], "deploy": document["deploy"]}
     sections["monitoring"] = {name: document[name] for name in ("probes", "watch", "alerts")}
@@ -403,7 +425,7 @@ def _cross_check(plan: Plan) -> list[tuple[tuple[str | int, ...], str]]:
         problems.append((("deploy", "backup"), f"there is no check {plan.deploy.backup!r} of kind backup"))
     if plan.rollback.restore_backup and not plan.deploy.backup:
         problems.append((("rollback", "restore_backup"), "needs deploy.backup, so that there is something to restore"))
-    problems += _check_steps(plan)
+    problems += _check_steps(plan) + _check_refresh(plan)
     for index, item in enumerate(plan.checklist):
         if item.section and item.section not in {"deploy", "rollback"} | {f"checks.{key}" for key in plan.checks}:
             problems.append((("checklist", index, "section"), f"there is no section {item.section!r}"))
@@ -412,20 +434,48 @@ def _cross_check(plan: Plan) -> list[tuple[tuple[str | int, ...], str]]:
 
 def _check_steps(plan: Plan) -> list[tuple[tuple[str | int, ...], str]]:
     problems: list[tuple[tuple[str | int, ...], str]] = []
-    for where, steps in (("deploy", plan.deploy.steps), ("rollback", plan.rollback.before + plan.rollback.steps)):
+    refreshing = plan.refresh.before + plan.refresh.after if plan.refresh else []
+    reserved = {"backup", "restore", "smoke"}
+    for where, steps, own in (
+        ("deploy", plan.deploy.steps, reserved),
+        ("rollback", plan.rollback.before + plan.rollback.steps, reserved),
+        ("refresh", refreshing, {"look", "compare", "clone", "mask", "prove", "carry", "swap"}),
+    ):
         keys = [step.key for step in steps]
-        ours = sorted({"backup", "restore", "smoke"}.intersection(keys))
+        ours = sorted(own.intersection(keys))
         twice = sorted({key for key in keys if keys.count(key) > 1})
-        problems += [((where, "steps"), f"{key!r} is a step that the program adds itself; rename it") for key in ours]
-        problems += [((where, "steps"), f"two steps are called {key!r}") for key in twice]
+        at: tuple[str | int, ...] = (where,) if where == "refresh" else (where, "steps")
+        problems += [(at, f"{key!r} is a step that the program adds itself; rename it") for key in ours]
+        problems += [(at, f"two steps are called {key!r}") for key in twice]
         moves = [step.transition for step in steps if step.transition is not None]
         problems += [
-            ((where, "steps"), f"there is no check {key!r} of kind transition")
+            (at, f"there is no check {key!r} of kind transition")
             for key in moves
             if getattr(plan.checks.get(key), "kind", "") != "transition"
         ]
         if len(moves) > 1:
-            problems.append(((where, "steps"), "one transition at most; its mapping may have many tables"))
+            problems.append((at, "one transition at most; its mapping may have many tables"))
+        if moves and where == "refresh":
+            problems.append((at, "a refresh moves no rows of its own; leave the transition to the deploy"))
+    return problems
+
+
+def _check_refresh(plan: Plan) -> list[tuple[tuple[str | int, ...], str]]:
+    refresh = plan.refresh
+    if refresh is None:
+        return []
+    problems: list[tuple[tuple[str | int, ...], str]] = []
+    for name in ("environment", "source"):
+        if (value := getattr(refresh, name)) not in plan.environments:
+            names = ", ".join(plan.environments)
+            problems.append((("refresh", name), f"there is no environment {value!r}: {names}"))
+    place = plan.environments.get(refresh.environment)
+    if place is not None and place.tier is Tier.PRODUCTION:
+        problems.append((("refresh", "environment"), "a refresh replaces all data; it may not run in production"))
+    if refresh.environment == refresh.source:
+        problems.append((("refresh", "source"), "an environment cannot be refreshed from itself"))
+    if not plan.privacy.inventory:
+        problems.append((("refresh",), "needs privacy.inventory: without it nothing says what has to be masked"))
     return problems
 
 

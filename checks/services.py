@@ -24,7 +24,7 @@ from releases.models import Application, Environment, PlanVersion, Release, User
 from releases.permissions import require
 
 _STARTERS = (Role.ENGINEER, Role.RELEASE_MANAGER)
-DEPLOY, ROLLBACK = "deploy", "rollback"
+DEPLOY, ROLLBACK, REFRESH = "deploy", "rollback", "refresh"
 
 
 @transaction.atomic
@@ -141,6 +141,27 @@ def start_rollback(
 
 
 @transaction.atomic
+def start_refresh(
+    *, release: Release, actor: User, environment: Environment | None = None, retry_of: Run | None = None
+) -> Run:
+    """Queue a refresh: the environment that the plan names gets the masked data of the one it names.
+
+    By an engineer or a release manager. Raises NotAllowed, StateChanged, DomainError; nothing is written then.
+    """
+    require(actor, release.application, *_STARTERS)
+    _, plan = _plan(release.application, release)
+    if plan.refresh is None:
+        raise DomainError("The plan has no section refresh. Publish a plan that has one. Nothing was started.")
+    place = environment or _environment(release.application, plan.refresh.environment)
+    if place.name != plan.refresh.environment or place.pk == release.target_environment_id:
+        raise DomainError(
+            f"The plan refreshes {plan.refresh.environment}, not {place.name}. Nothing was started.",
+            field="environment",
+        )
+    return _start_exclusive(REFRESH, release, place, actor, {}, retry_of)
+
+
+@transaction.atomic
 def cancel_run(*, run: Run, actor: User) -> Run:
     """A queued run ends at once; a running one is asked to stop, which takes at most the grace time."""
     locked = _lock(run)
@@ -176,6 +197,8 @@ def retry_run(*, run: Run, actor: User) -> Run:
         assert run.release is not None
         params = dict(run.params)
         common: dict[str, Any] = {"release": run.release, "environment": run.environment, "actor": actor}
+        if run.section == REFRESH:
+            return start_refresh(**common, retry_of=run)
         if run.section == ROLLBACK:
             return start_rollback(**common, **params, retry_of=run)
         resume = params.pop("resume_from", "")

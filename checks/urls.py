@@ -33,5 +33,6 @@ urlpatterns = [
     path("release/<uuid:release_id>/start/<path:section>", views.launch, name="launch"),
     path("release/<uuid:release_id>/start-blocking", views.start_blocking, name="start_blocking"),
     path("release/<uuid:release_id>/deploy", views.deploy, name="deploy"),
+    path("release/<uuid:release_id>/refresh", views.refresh, name="refresh"),
     path("release/<uuid:release_id>/rollback", views.rollback, name="rollback"),
 ]

@@ -197,7 +197,12 @@ def release_panel(request: HttpRequest, release_id: str) -> HttpResponse:
 @require_GET
 def start_menu(request: HttpRequest, release_id: str) -> HttpResponse:
     release = get_release_or_404(request.user, release_id)
-    return render(request, "checks/run/start.html", {"release": release, "choices": queries.startable(release)})
+    context = {
+        "release": release,
+        "choices": queries.startable(release),
+        "refresh": from_document(release.plan_version.document).refresh,
+    }
+    return render(request, "checks/run/start.html", context)
 
 
 @login_required
@@ -258,6 +263,26 @@ def deploy(request: HttpRequest, release_id: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def rollback(request: HttpRequest, release_id: str) -> HttpResponse:
     return _exclusive(request, release_id, "rollback")
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def refresh(request: HttpRequest, release_id: str) -> HttpResponse:
+    """The plan says which environment gets whose masked data."""
+    release = get_release_or_404(request.user, release_id)
+    plan = from_document(release.plan_version.document)
+    if plan.refresh is None:
+        raise Http404(f"Plan v{release.plan_version.number} has no section refresh.")
+    form = DeployForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            run = services.start_refresh(release=release, actor=person(request))
+            return redirect("checks:run_detail", run.number)
+        except DomainError as error:
+            form.add_error(None, error.message)
+    steps = get_kind("refresh").steps(plan, "refresh", get_kind("refresh").Params())
+    context = {"release": release, "refresh": plan.refresh, "form": form, "steps": steps, "plan": plan}
+    return render(request, "checks/run/refresh.html", context)
 
 
 def _exclusive(request: HttpRequest, release_id: str, section: str) -> HttpResponse:

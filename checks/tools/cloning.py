@@ -113,7 +113,7 @@ def _copy(attempt: _Attempt, method: Method, lock_timeout: timedelta, visitors_w
 def _why_no_files(attempt: _Attempt, method: Method, visitors_wait: timedelta) -> str:
     if method == "dump":
         return "the plan asks for a dump"
-    if not _same_server(attempt.source, attempt.server):
+    if not same_server(attempt.source, attempt.server):
         return f"the clone stands at {attempt.server.server}, another server"
     if method == "auto" and not visitors_wait:
         return "it would let new sessions of the original wait, and the plan allows no waiting"
@@ -182,7 +182,8 @@ def _create(attempt: _Attempt, connection: Connection, method: str, wait: timede
     return ""
 
 
-def _same_server(one_address: Address, other: Address) -> bool:
+def same_server(one_address: Address, other: Address) -> bool:
+    """Whether two addresses lead to one server, by whatever names."""
     with connected(one_address) as first, connected(other) as second:
         query = "SELECT system_identifier::text || current_setting('port') FROM pg_catalog.pg_control_system()"
         try:

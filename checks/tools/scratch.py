@@ -34,6 +34,12 @@ def name_of(context: RunContext, purpose: str) -> str:
     return f"gonogo_{purpose}_{context.run.id.hex}_{context.run.attempt}"
 
 
+def is_of_this_run(context: RunContext, name: str) -> bool:
+    """Whether a database is a scratch one of this very attempt, which nobody else uses."""
+    match = _NAME.fullmatch(name)
+    return match is not None and match["run"] == context.run.id.hex and int(match["attempt"]) == context.run.attempt
+
+
 def sweep(context: RunContext, connection: Connection) -> list[str]:
     """Drop scratch databases of attempts that are over; returns their names. Those of other programs stay."""
     dropped = []

@@ -1,0 +1,157 @@
+"""A copy of a database that may leave it: looked at, cloned beside the original, masked there, and proven.
+
+Until it is masked, the clone is as personal as the original. So it never stands anywhere else than on the original's
+own server, under the original's role, and nobody else may connect to it.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from psycopg import sql
+
+from checks.enums import StepCategory
+from checks.kinds.base import RunContext, Step, StepHandle
+from checks.tools import classifying, cloning, leaks, masked_clone, sampling
+from checks.tools.inventory import PrivacySection
+from checks.tools.postgres import Address, connected
+
+MAX_SHOWN: Final = 500
+LOOK: Final = (
+    Step("look", "Look for personal data", StepCategory.DATABASE),
+    Step("compare", "Compare with the inventory"),
+)
+MAKE: Final = (
+    Step("clone", "Clone the database", StepCategory.DATABASE),
+    Step("mask", "Mask the clone", StepCategory.DATABASE),
+    Step("prove", "Prove that nothing is left in it", StepCategory.DATABASE),
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """``rows``: how many of each table are looked at; how long one look, one proof and one lock may take."""
+
+    rows: int = 300
+    look: timedelta = timedelta(seconds=20)
+    proof: timedelta = timedelta(minutes=10)
+    lock: timedelta = timedelta(seconds=30)
+    method: cloning.Method = "auto"
+
+
+class MaskedCopy:
+    """One walk through the steps. ``told`` collects a sentence for each reason to say no; no sentence holds a value."""
+
+    def __init__(self, context: RunContext, source: Address, limits: Limits) -> None:
+        self.context = context
+        self.source = source
+        self.limits = limits
+        self.section: PrivacySection = context.plan.privacy
+        self.told: list[str] = []
+        self.result: dict[str, Any] = {"problems": self.told, "rehearsed": False, "leaks": [], "not_provable": []}
+        self.figures: dict[str, Any] = {}
+
+    def look(self) -> None:
+        """The steps ``look`` and ``compare``."""
+        context = self.context
+        with context.step("look") as step, connected(self.source, what="the database") as connection:
+            sampling.read_only(connection, self.limits.look)
+
+            def progress(label: str, done: int, total: int) -> None:
+                step.doing(label)
+                step.progress(done, total, "tables")
+                context.check()
+
+            found = sampling.audit(connection, rows=self.limits.rows, progress=progress)
+            self.result["large_objects"] = masked_clone.large_objects(connection)
+            self.result["foreign"] = masked_clone.foreign_tables(connection)
+            step.figure("columns", len(found.columns))
+            step.figure("values", found.values)
+        self._compare(found)
+
+    def _compare(self, found: sampling.Audit) -> None:
+        with self.context.step("compare") as step:
+            comparison = classifying.compare(found, self.section)
+            self.result |= {name: comparison[name][:MAX_SHOWN] for name in ("unclassified", "classified")}
+            self.result |= {"missing": comparison["missing"], "misfits": comparison["misfits"]}
+            self.figures |= {
+                "columns": len(found.columns),
+                "personal": comparison["personal"],
+                "unclassified": len(comparison["unclassified"]),
+                "missing": len(comparison["missing"]),
+            }
+            self.tell(comparison["problems"])
+            if comparison["problems"]:
+                step.fail(f"{len(comparison['problems'])} thing(s) to put right in the inventory")
+
+    @contextmanager
+    def made(self) -> Iterator[Address]:
+        """The steps ``clone``, ``mask`` and ``prove``; the masked clone until the block ends. See ``told`` first."""
+        context, limits = self.context, self.limits
+        with ExitStack() as stack:
+            with context.step("clone") as step:
+                copying = cloning.clone(
+                    context, self.source, server=self.source, method=limits.method, lock_timeout=limits.lock
+                )
+                clone = stack.enter_context(copying)
+                step.figure("seconds", clone.seconds)
+            self._close_to_others(clone.address)
+            self._mask(clone.address)
+            with context.step("prove") as step:
+                sentences = self.prove(clone.address, "the masked clone", step)
+                if sentences:
+                    step.fail(sentences[0])
+            self.result["rehearsed"] = True
+            yield clone.address
+
+    def _close_to_others(self, clone: Address) -> None:
+        with connected(clone, what="the clone") as connection:
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(clone.database)))
+
+    def _mask(self, clone: Address) -> None:
+        context = self.context
+        with context.step("mask") as step:
+
+            def progress(label: str, done: int, total: int) -> None:
+                step.doing(label)
+                step.progress(done, total, "tables")
+
+            key = masked_clone.key_of(context, self.section)
+            masking = masked_clone.mask(context, clone, self.section, key, progress)
+            for name, value in (("rows", masking.rows), ("values", masking.values), ("seconds", masking.seconds)):
+                step.figure(name, value)
+            self.result |= {"masked": masking.tables, "views": masking.views}
+            self.figures |= {"masked_rows": masking.rows, "masking_seconds": masking.seconds}
+
+    def prove(self, clone: Address, what: str, step: StepHandle) -> list[str]:
+        """Look through one database for every masked value; the sentences are told as well."""
+        context = self.context
+
+        def progress(label: str, done: int, total: int) -> None:
+            step.doing(label)
+            step.progress(done, total, "columns")
+
+        proof = leaks.prove(
+            context, source=self.source, clone=clone, section=self.section,
+            statement_timeout=self.limits.proof, progress=progress,
+        )  # fmt: skip
+        step.figure("compared", proof.compared)
+        step.figure("places", proof.places)
+        self.result["leaks"] += [{"where": what, **leak} for leak in proof.leaks]
+        self.result["not_provable"] = proof.not_provable
+        self.figures |= {"compared": proof.compared, "leaks": len(self.result["leaks"])}
+        sentences = classifying.leak_sentences(proof, what)
+        self.tell(sentences)
+        return sentences
+
+    def tell(self, sentences: list[str]) -> None:
+        self.told += sentences
+        for sentence in sentences:
+            self.context.warn(sentence)
+
+    def why_not(self) -> str:
+        """The first sentence that was told, and how many more there are."""
+        more = f" (and {len(self.told) - 1} more)" if len(self.told) > 1 else ""
+        return (self.told[0] + more)[:500] if self.told else ""

@@ -1,0 +1,258 @@
+"""Pseudonyms as SQL: temporary functions of one session, keyed by HMAC-SHA-256, gone when the session ends.
+
+The same input gives the same output in every table, so joins hold; what was unique stays unique; null and '' stay what
+they are. Addresses end in ``masked.invalid``, a domain that no mail reaches (RFC 2606); names are invented; telephone
+numbers begin with 999, which is no country's code; IP addresses are of the ranges for benchmarks and documentation.
+"""
+
+import json
+from typing import Final, LiteralString, get_args
+
+from psycopg import sql
+
+from checks.errors import CheckError
+from checks.tools.column_facts import Column, Shape
+from checks.tools.inventory import InventoryEntry, Mask
+from checks.tools.postgres import Connection
+
+DOMAIN: Final = "masked.invalid"
+KEY_BYTES: Final = 32
+#: What a mask needs room for where a column has a limit.
+_ROOM: Final = {"email": 32, "password": 16}
+_GIVEN: Final = (
+    "Alvena Brisko Calyth Dorvin Elswyn Farrun Gelmir Haldria Ilvano Jorwen Kestrin Lumara Merrok Nyvela Orsilo Pellwyn"
+    " Quorra Ristan Selvie Torvan Ulmeth Vaskin Wrenlo Xandry Yolvar Zemira Astrev Belquin Corlys Dravine Emmorin"
+    " Fynwick"
+)
+_FAMILY: Final = (
+    "Abberwold Brackenmoor Candlewright Dunmarrow Elderquist Fennimarsh Gorsewick Hollowbeck Inglethorn Jasperling"
+    " Kettlemoss Larkenfeld Mossgrave Netherbourn Oakenshade Pebblewyn Quillmarsh Ravenstoke Silverholt Thistlegate"
+    " Underbough Velvetarn Willowmere Yarrowfield Zephyrstone Amberhythe Bristlecote Copperdene Drizzlewood Embercroft"
+    " Frostwhistle Gladepool Hawkenridge Ivymantle Juniperhay Kindlebrook Lanternhill Mistlevale Nettlecombe Otterwick"
+)
+_SHAPES: Final[dict[str, tuple[Shape, ...]]] = {
+    **dict.fromkeys(
+        ("email", "name", "given_name", "family_name", "username", "text", "token", "password"), ("text", "array")
+    ),
+    "phone": ("text", "array", "number"),
+    "shape": ("text", "array", "number"),
+    "ip": ("text", "inet"),
+    "date": ("date", "time"),
+    "json": ("json",),
+}
+
+_FUNCTIONS: Final[LiteralString] = r"""
+CREATE TEMPORARY TABLE gonogo_phone (value text PRIMARY KEY, masked text);
+CREATE FUNCTION pg_temp.mac(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT encode(sha256(decode(current_setting('gonogo.outer'), 'hex')
+        || sha256(decode(current_setting('gonogo.inner'), 'hex') || convert_to(v, 'UTF8'))), 'hex') $$;
+CREATE FUNCTION pg_temp.letters(v text, n integer) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT left(translate(pg_temp.mac(v), '0123456789abcdef', 'abcdefghijklmnop'), n) $$;
+CREATE FUNCTION pg_temp.dice(v text, n integer) RETURNS integer LANGUAGE sql STABLE STRICT AS $$
+    SELECT (('x' || left(pg_temp.mac(v), 12))::bit(48)::bigint % n)::integer $$;
+CREATE FUNCTION pg_temp.one_email(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN v = lower(v) THEN base ELSE (
+        SELECT string_agg(CASE WHEN o = 1 OR get_bit(decode(pg_temp.mac('case:' || v), 'hex'), o::integer) = 1
+                               THEN upper(c) ELSE c END, '' ORDER BY o)
+        FROM regexp_split_to_table(base, '') WITH ORDINALITY AS s(c, o)) END || '@masked.invalid'
+    FROM (SELECT pg_temp.letters('email:' || lower(v), 16) AS base) AS b $$;
+CREATE FUNCTION pg_temp.email(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN v = '' THEN v WHEN v !~ '[,;]' THEN pg_temp.one_email(btrim(v)) ELSE (
+        SELECT string_agg(pg_temp.one_email(btrim(p)), ',' ORDER BY o)
+        FROM regexp_split_to_table(v, '\s*[,;]\s*') WITH ORDINALITY AS s(p, o) WHERE btrim(p) <> '') END $$;
+CREATE FUNCTION pg_temp.given_name(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN v = '' THEN v ELSE (string_to_array(current_setting('gonogo.given'), ' '))
+        [1 + pg_temp.dice('given:' || v, current_setting('gonogo.givens')::integer)] END $$;
+CREATE FUNCTION pg_temp.family_name(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN v = '' THEN v ELSE (string_to_array(current_setting('gonogo.family'), ' '))
+        [1 + pg_temp.dice('family:' || v, current_setting('gonogo.families')::integer)] END $$;
+CREATE FUNCTION pg_temp.name(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN v = '' THEN v ELSE pg_temp.given_name(v) || ' ' || pg_temp.family_name(v) END $$;
+CREATE FUNCTION pg_temp.own_name(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN v = '' THEN v
+        ELSE pg_temp.name(v) || ' ' || initcap(pg_temp.letters('own:' || v, 10)) END $$;
+CREATE FUNCTION pg_temp.username(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN v = '' THEN v ELSE 'user_' || pg_temp.letters('username:' || v, 14) END $$;
+CREATE FUNCTION pg_temp.token(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN v = '' THEN v ELSE left(repeat(pg_temp.mac('token:' || v), 1 + length(v) / 64),
+                                             greatest(length(v), 16)) END $$;
+CREATE FUNCTION pg_temp.password(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN v = '' THEN v ELSE '!' || pg_temp.letters('password:' || v, 40) END $$;
+CREATE FUNCTION pg_temp.text(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN length(v) <= 16 THEN left(pg_temp.letters('text:' || v, 16), length(v))
+        ELSE rtrim(rpad(pg_temp.letters('text:' || v, 16) || ' ', least(length(v), 2000),
+                        'vonu selim tarko brenil ossal quedu mirnat folvi ')) END $$;
+CREATE FUNCTION pg_temp.own_text(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN v = '' OR length(v) > 16 THEN pg_temp.text(v) ELSE pg_temp.letters('text:' || v, 16) END $$;
+CREATE FUNCTION pg_temp.pour(v text, stream text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT string_agg(CASE
+        WHEN c ~ '[0-9]' THEN substr(stream, (1 + (n - 1) % length(stream))::integer, 1)
+        WHEN c ~ '[A-Z]' THEN chr(65 + ascii(substr(stream, (1 + (o - 1) % length(stream))::integer, 1)) * 7 % 26)
+        WHEN c ~ '[[:alpha:]]' THEN chr(97 + ascii(substr(stream, (1 + (o - 1) % length(stream))::integer, 1)) * 7 % 26)
+        ELSE c END, '' ORDER BY o)
+    FROM (SELECT c, o, count(*) FILTER (WHERE c ~ '[0-9]') OVER (ORDER BY o) AS n
+          FROM regexp_split_to_table(v, '') WITH ORDINALITY AS s(c, o)) AS counted $$;
+CREATE FUNCTION pg_temp.digits(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT translate(pg_temp.mac('digits:' || v) || pg_temp.mac('digits2:' || v), 'abcdef', '284961') $$;
+CREATE FUNCTION pg_temp.shape(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN v = '' THEN v ELSE pg_temp.pour(v, pg_temp.digits(v)) END $$;
+CREATE FUNCTION pg_temp.phone(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT COALESCE((SELECT p.masked FROM pg_temp.gonogo_phone AS p WHERE p.value = v), pg_temp.shape(v)) $$;
+CREATE FUNCTION pg_temp.ip(v inet) RETURNS inet LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN family(v) = 4 THEN '198.18.0.0'::inet + pg_temp.dice('ip:' || host(v), 131072)
+        ELSE '2001:db8::'::inet + ('x0' || left(pg_temp.mac('ip:' || host(v)), 15))::bit(64)::bigint END $$;
+CREATE FUNCTION pg_temp.ip_text(v text) RETURNS text LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN v = '' THEN v WHEN v ~ ':'
+        THEN host('2001:db8::'::inet + ('x0' || left(pg_temp.mac('ip:' || v), 15))::bit(64)::bigint)
+        ELSE host('198.18.0.0'::inet + pg_temp.dice('ip:' || v, 131072)) END $$;
+CREATE FUNCTION pg_temp.shift(v text) RETURNS interval LANGUAGE sql STABLE STRICT AS $$
+    SELECT (CASE WHEN pg_temp.dice('sign:' || v, 2) = 0 THEN 1 ELSE -1 END) * (interval '1 day'
+        + pg_temp.dice('shift:' || v, 1000000000) / 1e9 * (current_setting('gonogo.window')::integer - 1)
+        * interval '1 day') $$;
+CREATE FUNCTION pg_temp.shift_days(v date) RETURNS date LANGUAGE sql STABLE STRICT AS $$
+    SELECT CASE WHEN NOT isfinite(v) THEN v ELSE v + (CASE WHEN pg_temp.dice('sign:' || v::text, 2) = 0
+        THEN 1 ELSE -1 END) * (1 + pg_temp.dice('shift:' || v::text, current_setting('gonogo.window')::integer)) END $$;
+CREATE FUNCTION pg_temp.value(rule text, v text) RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN
+    RETURN CASE rule WHEN 'email' THEN pg_temp.email(v) WHEN 'name' THEN pg_temp.name(v)
+        WHEN 'given_name' THEN pg_temp.given_name(v) WHEN 'family_name' THEN pg_temp.family_name(v)
+        WHEN 'username' THEN pg_temp.username(v) WHEN 'phone' THEN pg_temp.phone(v) WHEN 'shape' THEN pg_temp.shape(v)
+        WHEN 'token' THEN pg_temp.token(v) WHEN 'password' THEN pg_temp.password(v) WHEN 'ip' THEN pg_temp.ip_text(v)
+        WHEN 'date' THEN pg_temp.shape(v) WHEN 'keep' THEN v WHEN 'null' THEN NULL ELSE pg_temp.text(v) END;
+END $$;
+CREATE FUNCTION pg_temp.document(v jsonb, path text, rules jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE rule text := COALESCE(rules ->> path, rules ->> ('*.' || regexp_replace(path, '^.*\.', '')), 'text');
+BEGIN
+    CASE jsonb_typeof(v)
+    WHEN 'object' THEN
+        IF rules ? path AND rule = 'null' THEN RETURN 'null'::jsonb; END IF;
+        RETURN COALESCE((SELECT jsonb_object_agg(
+            CASE WHEN key ~ '@' THEN pg_temp.email(key) ELSE key END,
+            pg_temp.document(value, CASE WHEN path = '' THEN key ELSE path || '.' || key END, rules))
+            FROM jsonb_each(v)), '{}'::jsonb);
+    WHEN 'array' THEN
+        RETURN COALESCE((SELECT jsonb_agg(pg_temp.document(value, path, rules) ORDER BY o)
+            FROM jsonb_array_elements(v) WITH ORDINALITY AS s(value, o)), '[]'::jsonb);
+    WHEN 'string' THEN
+        RETURN COALESCE(to_jsonb(pg_temp.value(rule, v #>> '{}')), 'null'::jsonb);
+    WHEN 'number' THEN
+        RETURN CASE rule WHEN 'null' THEN 'null'::jsonb
+            WHEN 'phone' THEN COALESCE(to_jsonb(pg_temp.value(rule, v #>> '{}')::numeric), 'null'::jsonb)
+            WHEN 'shape' THEN COALESCE(to_jsonb(pg_temp.value(rule, v #>> '{}')::numeric), 'null'::jsonb) ELSE v END;
+    ELSE RETURN v;
+    END CASE;
+END $$;
+"""
+
+
+def install(connection: Connection, key: bytes, date_window: int) -> None:
+    """Make the functions for this session. ``key`` is 32 bytes; it is never a part of a statement's text."""
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"the key has {len(key)} bytes and not {KEY_BYTES}")
+    padded = key.ljust(64, b"\0")
+    settings = {
+        "gonogo.inner": bytes(byte ^ 0x36 for byte in padded).hex(),
+        "gonogo.outer": bytes(byte ^ 0x5C for byte in padded).hex(),
+        "gonogo.given": _GIVEN,
+        "gonogo.givens": str(len(_GIVEN.split())),
+        "gonogo.family": _FAMILY,
+        "gonogo.families": str(len(_FAMILY.split())),
+        "gonogo.window": str(date_window),
+    }
+    for name, value in settings.items():
+        connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+    connection.execute(_FUNCTIONS)
+
+
+def fill_phones(connection: Connection, columns: list[Column]) -> None:
+    """Give each distinct number one of its own: 999 and a count in a secret order, poured into the number's shape."""
+    if not columns:
+        return
+    parts = [
+        sql.SQL("SELECT {}::text AS value FROM {}").format(
+            sql.SQL("unnest({})").format(column.identifier) if column.shape == "array" else column.identifier,
+            column.table_identifier,
+        )
+        for column in columns
+    ]
+    connection.execute(
+        sql.SQL(
+            "INSERT INTO pg_temp.gonogo_phone SELECT value, pg_temp.pour(value, CASE WHEN n > 3"
+            " THEN left('999' || lpad(place::text, n - 3, '0'), n) ELSE pg_temp.digits(value) END)"
+            " FROM (SELECT value, n,"
+            " row_number() OVER (PARTITION BY n ORDER BY pg_temp.mac('phone:' || value)) AS place"
+            " FROM (SELECT DISTINCT value, length(regexp_replace(value, '[^0-9]', '', 'g')) AS n FROM ({}) AS every"
+            " WHERE value <> '') AS each) AS counted"
+        ).format(sql.SQL(" UNION ALL ").join(parts))
+    )
+    connection.execute("ANALYZE pg_temp.gonogo_phone")
+
+
+def misfit(column: Column, entry: InventoryEntry) -> str:
+    """Why a mask cannot be applied to a column, or ""."""
+    mask = entry.mask
+    if mask in ("keep", "delete_rows"):
+        return ""
+    if column.computed:
+        return f"{column.label} is computed by the database and cannot be masked itself; mask what it is made from."
+    if column.relation == "f":
+        return f"{column.label} belongs to a foreign table, which stands elsewhere and is not masked."
+    if mask == "null":
+        return f"{column.label} may not be null, so mask: null does not fit." if column.not_null else ""
+    if column.shape not in _SHAPES[mask]:
+        return f"mask: {mask} does not fit {column.label}, whose type is {column.type}."
+    room = _ROOM.get(mask)
+    if room and column.limit is not None and column.limit < room:
+        return f"{column.label} takes {column.limit} characters, and mask: {mask} needs {room}."
+    return ""
+
+
+def expression(column: Column, entry: InventoryEntry, *, own: bool) -> sql.Composable:
+    """The masked value of a column in SQL. ``own``: some column with this mask is unique, so pseudonyms are as well.
+
+    CheckError when the mask does not fit the column.
+    """
+    if problem := misfit(column, entry):
+        raise CheckError(problem, remedy="Correct the inventory in the plan. Nothing was masked.")
+    name = column.identifier
+    if entry.mask == "null":
+        return sql.SQL("NULL")
+    if entry.mask == "json":
+        rules = sql.Literal(json.dumps(entry.json_keys))
+        return sql.SQL("pg_temp.document({}::jsonb, '', {}::jsonb)::{}").format(name, rules, sql.SQL(_json(column)))
+    if entry.mask == "date":
+        if column.shape == "date":
+            return sql.SQL("pg_temp.shift_days({})").format(name)
+        return sql.SQL("CASE WHEN isfinite({0}) THEN {0} + pg_temp.shift({0}::text) ELSE {0} END").format(name)
+    if column.shape == "inet":
+        return _device(column, name)
+    function: LiteralString = _FUNCTION_OF[(entry.mask, own)]
+    call = sql.SQL("pg_temp.") + sql.SQL(function)
+    if column.shape == "array":
+        return sql.SQL(
+            "CASE WHEN {0} IS NULL THEN NULL ELSE ARRAY(SELECT {1}(e::text) FROM unnest({0}) WITH ORDINALITY AS s(e, o)"
+            " ORDER BY o) END"
+        ).format(name, call)
+    masked = sql.SQL("{}({}::text)").format(call, name)
+    if column.shape == "number":
+        return sql.SQL("({})::numeric").format(masked)
+    if column.limit is not None:
+        masked = sql.SQL("left({}, {})").format(masked, sql.Literal(column.limit))
+    return masked
+
+
+_OWN: Final = {"name": "own_name", "text": "own_text"}
+_FUNCTION_OF: Final[dict[tuple[str, bool], LiteralString]] = {
+    (mask, own): (_OWN.get(mask, mask) if own else mask) if mask != "ip" else "ip_text"
+    for mask in get_args(Mask)
+    for own in (False, True)
+}
+
+
+def _device(column: Column, name: sql.Identifier) -> sql.Composable:
+    if column.type.startswith("macaddr"):
+        return sql.SQL("('02' || left(pg_temp.mac('mac:' || {}::text), 10))::macaddr").format(name)
+    return sql.SQL("pg_temp.ip({}::inet)").format(name)
+
+
+def _json(column: Column) -> LiteralString:
+    return "json" if column.type == "json" else "jsonb"
