@@ -12,6 +12,7 @@ from releases.views import (
     ledger,
     membership,
     people,
+    personal_data,
     release,
     risk,
     styleguide,
@@ -74,5 +75,7 @@ urlpatterns = [
     path("people/<int:user_id>/deactivate/", people.deactivate, name="person_deactivate"),
     path("people/<int:user_id>/reactivate", people.reactivate, name="person_reactivate"),
     path("me/", user.me, name="person"),
+    path("me/data", personal_data.export, name="personal_data"),
+    path("me/erase/", personal_data.erase, name="erase_person"),
     path("styleguide/", styleguide.styleguide, name="styleguide"),
 ]

@@ -32,12 +32,15 @@ MAKE: Final = (
 
 @dataclass(frozen=True)
 class Limits:
-    """``rows``: how many of each table are looked at; how long one look, one proof and one lock may take."""
+    """``rows``: how many of each table are looked at. How long one look, one proof and one lock may take, and how long
+    a copy of files may keep new sessions of the original waiting.
+    """
 
     rows: int = 300
     look: timedelta = timedelta(seconds=20)
     proof: timedelta = timedelta(minutes=10)
     lock: timedelta = timedelta(seconds=30)
+    visitors_wait: timedelta = timedelta(milliseconds=500)
     method: cloning.Method = "auto"
 
 
@@ -93,8 +96,9 @@ class MaskedCopy:
         with ExitStack() as stack:
             with context.step("clone") as step:
                 copying = cloning.clone(
-                    context, self.source, server=self.source, method=limits.method, lock_timeout=limits.lock
-                )
+                    context, self.source, server=self.source, method=limits.method, lock_timeout=limits.lock,
+                    visitors_wait=limits.visitors_wait,
+                )  # fmt: skip
                 clone = stack.enter_context(copying)
                 step.figure("seconds", clone.seconds)
             self._close_to_others(clone.address)

@@ -149,6 +149,8 @@ def reactivate(*, user: User, actor: User) -> User:
     require_manager_of(locked, actor)
     if locked.is_active:
         raise DomainError(f"The account of {locked} is active already. Nothing was changed.")
+    if locked.is_erased:
+        raise DomainError("This account was erased, and nobody can have it back. Nothing was changed.")
     locked.is_active = True
     locked.save(update_fields=["is_active"])
     _tell("user.reactivated", locked, actor, {})

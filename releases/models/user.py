@@ -8,6 +8,9 @@ from django.db.models.functions import Lower
 
 from releases.enums import Role
 
+#: Addresses of accounts that were erased end like this; no mail reaches them (RFC 2606).
+ERASED_DOMAIN = "erased.invalid"
+
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
@@ -47,6 +50,11 @@ class User(AbstractUser):
     def waits_to_accept(self) -> bool:
         """Invited, and never logged in since."""
         return self.invited_at is not None and self.last_login is None
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the account is a pseudonym, for ever."""
+        return self.email.endswith(f"@{ERASED_DOMAIN}")
 
     def get_full_name(self) -> str:
         return self.name

@@ -33,7 +33,7 @@ def as_csv(entries: Iterator[LedgerEntry]) -> Iterator[bytes]:
     for entry in entries:
         facts = _facts(entry)
         facts["document"] = json.dumps(facts["document"], ensure_ascii=False, sort_keys=True)
-        yield _csv_line([_cell(facts[name]) for name in COLUMNS])
+        yield _csv_line([cell(facts[name]) for name in COLUMNS])
 
 
 def as_json(entries: Iterator[LedgerEntry]) -> Iterator[bytes]:
@@ -54,7 +54,8 @@ def _facts(entry: LedgerEntry) -> dict[str, Any]:
     }
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value for a spreadsheet; what looks like a formula gets an apostrophe."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
 

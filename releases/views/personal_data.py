@@ -1,0 +1,86 @@
+"""One's own data: all of it in a file, and its erasure."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST
+
+from releases.domain.person import Kept, everything_about
+from releases.domain.person import erase as erase_person
+from releases.errors import DomainError
+from releases.people import person
+from releases.views.ledger_export import cell
+
+
+class EraseForm(forms.Form):
+    email = forms.EmailField(
+        label="Your e-mail address", help_text="Write it once more, so that nothing happens by accident."
+    )
+    reason = forms.CharField(label="Reason", max_length=500, initial="At my own wish.")
+
+
+@login_required
+@require_POST
+def export(request: HttpRequest) -> HttpResponseBase:
+    """POST, because it is noted in the ledger; ``format`` json or csv."""
+    user = person(request)
+    as_csv = request.POST.get("format") == "csv"
+    rows = everything_about(person=user, actor=user)
+    name = f"my-data-{timezone.now():%Y%m%d}.{'csv' if as_csv else 'json'}"
+    kind = "text/csv; charset=utf-8" if as_csv else "application/json"
+    answer = StreamingHttpResponse(csv_lines(rows) if as_csv else json_lines(rows), content_type=kind)
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def erase(request: HttpRequest) -> HttpResponse:
+    user = person(request)
+    form = EraseForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        if form.cleaned_data["email"].strip().lower() != user.email.lower():
+            form.add_error("email", "This is not the address of your account. Nothing was changed.")
+        else:
+            try:
+                erase_person(person=user, actor=user, reason=form.cleaned_data["reason"])
+                logout(request)
+                messages.success(request, "Your account is erased.")
+                return redirect("account_login")
+            except DomainError as error:
+                form.add_error(error.field if error.field in form.fields else None, error.message)
+    return render(request, "releases/user/erase.html", {"form": form}, status=422 if form.errors else 200)
+
+
+def json_lines(rows: Iterator[Kept]) -> Iterator[bytes]:
+    """One array of {source, record, as, values}."""
+    separator = "[\n"
+    for row in rows:
+        yield (separator + json.dumps(row.as_json(), ensure_ascii=False, default=str)).encode()
+        separator = ",\n"
+    yield b"\n]\n"
+
+
+def csv_lines(rows: Iterator[Kept]) -> Iterator[bytes]:
+    """A line for each value: source, record, as, field, value; what looks like a formula gets an apostrophe."""
+    yield _line(["source", "record", "as", "field", "value"])
+    for row in rows:
+        for field, value in row.values.items():
+            text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+            yield _line([cell(each) for each in (row.source, row.record, row.as_what, field, text)])
+
+
+def _line(cells: list[str]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow(cells)
+    return buffer.getvalue().encode()

@@ -1,0 +1,131 @@
+"""One person's data in the program itself: all of it in a file, and erased without breaking the ledger."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+
+from releases.domain import ledger
+from releases.domain.person import erase
+from releases.enums import Role
+from releases.errors import DomainError
+from releases.models import LedgerEntry, Membership, Release, User
+from tests.factories import CHECKS, Team, make_application, make_release, make_team, member
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def browser(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def team_and_release() -> tuple[Team, Release]:
+    application = make_application(plan={"checks": CHECKS})
+    team = make_team(application)
+    return team, make_release(application=application, requester=team.manager)
+
+
+def parts(answer: Any) -> str:
+    return b"".join(answer.streaming_content).decode()
+
+
+def test_a_person_gets_everything_that_is_kept_of_them_and_nothing_of_others(
+    team_and_release: tuple[Team, Release],
+) -> None:
+    team, _ = team_and_release
+    manager, other = team.manager, team.engineer
+    client = browser(manager)
+    answer = client.post(reverse("releases:personal_data"), {"format": "json"})
+    assert "attachment" in answer["Content-Disposition"]
+    kept = json.loads(parts(answer))
+    sources = {row["source"] for row in kept}
+    assert {"user", "membership", "release", "session", "ledger entry"} <= sources
+    account = next(row["values"] for row in kept if row["source"] == "user")
+    assert (account["email"], account["name"]) == (manager.email, manager.name)
+    assert "password" not in account
+    assert manager.password not in json.dumps(kept)
+    assert other.email not in json.dumps(kept)
+    assert {row["values"]["action"] for row in kept if row["source"] == "ledger entry"} >= {"person.exported"}
+    lines = list(csv.reader(io.StringIO(parts(client.post(reverse("releases:personal_data"), {"format": "csv"})))))
+    assert lines[0] == ["source", "record", "as", "field", "value"]
+    assert ["user", str(manager.pk), "the account", "email", manager.email] in lines
+    assert Client().post(reverse("releases:personal_data")).status_code == 302
+
+
+def test_whoever_erases_their_account_becomes_a_pseudonym_and_the_ledger_still_verifies(
+    team_and_release: tuple[Team, Release],
+) -> None:
+    team, release = team_and_release
+    approver = team.approvers["security"]
+    name, email = approver.name, approver.email
+    client, elsewhere = browser(approver), browser(approver)
+    page = reverse("releases:erase_person")
+    assert name in client.get(reverse("releases:person")).content.decode()
+    refused = client.post(page, {"email": "somebody@gonogo.example", "reason": "x"})
+    assert (refused.status_code, User.objects.get(pk=approver.pk).email) == (422, email)
+    before = LedgerEntry.objects.count()
+    client.post(page, {"email": email.upper(), "reason": "At my own wish."})
+    erased = User.objects.get(pk=approver.pk)
+    assert (erased.name, erased.email) == (f"Erased person {erased.pk}", f"erased-{erased.pk}@erased.invalid")
+    assert (erased.is_active, erased.has_usable_password(), erased.memberships.exists()) == (False, False, False)
+    assert elsewhere.get(reverse("releases:person")).status_code == 302
+    assert everywhere_but_in_the_ledger(name, email) == []
+    # What was written from then on does not name the person, and nothing sealed was touched.
+    entry = LedgerEntry.objects.get(action="person.erased")
+    assert email not in json.dumps(entry.document) + entry.actor_name
+    assert LedgerEntry.objects.count() == before + 2
+    assert ledger.verify().problem is None
+    with pytest.raises(DomainError, match="erased already"):
+        erase(person=erased, actor=None, reason="again")
+    assert release.requester != erased
+
+
+def everywhere_but_in_the_ledger(*texts: str) -> list[str]:
+    """Tables in which one of the texts still stands, whatever the column; asked of the database itself."""
+    found = []
+    wanted = [f"%{text}%" for text in texts]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT format('%I', tablename) FROM pg_tables WHERE schemaname = current_schema()"
+            " AND tablename <> 'releases_ledgerentry'"
+        )
+        for (table,) in cursor.fetchall():
+            cursor.execute(f"SELECT count(*) FROM {table} AS t WHERE t::text ILIKE ANY (%s)", [wanted])
+            if cursor.fetchone()[0]:
+                found.append(table)
+    return found
+
+
+def test_the_last_administrator_names_another_one_first(team_and_release: tuple[Team, Release]) -> None:
+    team, release = team_and_release
+    answer = browser(team.administrator).post(
+        reverse("releases:erase_person"), {"email": team.administrator.email, "reason": "x"}
+    )
+    assert answer.status_code == 422
+    assert "needs an administrator who can log in; name another one first" in answer.content.decode()
+    team.administrator.refresh_from_db()
+    assert team.administrator.is_active
+    assert Membership.objects.filter(user=team.administrator).exists()
+    member(release.application, Role.ADMINISTRATOR)
+    call_command("erase_person", team.administrator.email, "--reason", "Left the company.")
+    team.administrator.refresh_from_db()
+    assert team.administrator.name == f"Erased person {team.administrator.pk}"
+    with pytest.raises(CommandError, match="There is no account"):
+        call_command("erase_person", "nobody@gonogo.example", "--reason", "x")
+
+
+def test_a_command_exports_at_a_persons_request(
+    team_and_release: tuple[Team, Release], capsys: pytest.CaptureFixture[str]
+) -> None:
+    team, _ = team_and_release
+    call_command("export_person", team.viewer.email)
+    assert team.viewer.email in json.dumps(json.loads(capsys.readouterr().out))
