@@ -133,7 +133,7 @@ class _Retention:
             **figures,
             "dry": self.params.dry,
             "wrong": self.wrong,
-            "counts": {tier: getattr(self.params, tier) for tier in retention.TIERS},
+            "counts": [{"tier": tier, "kept": getattr(self.params, tier)} for tier in retention.TIERS],
             "choices": [shown(choice) for choice in chosen.choices[:MAX_ROWS]],
             "left_out": max(0, len(chosen.choices) - MAX_ROWS),
         }
