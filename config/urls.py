@@ -1,5 +1,6 @@
 """Addresses of the whole site."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponseRedirect
 from django.templatetags.static import static
@@ -7,6 +8,9 @@ from django.urls import include, path
 
 from config import health
 from config.api import api
+
+# The admin's own form asks for a password only; the one way in asks for the second factor as well.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 
 def icon(request: HttpRequest) -> HttpResponseRedirect:

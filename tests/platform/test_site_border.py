@@ -8,10 +8,13 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.contrib.auth import SESSION_KEY
 from django.test import Client
 
 from config.services.home import BASE_DIR
 from releases import request_id
+from releases.models import User
 
 
 def test_the_content_policy_allows_nothing_but_own_files(client: Client) -> None:
@@ -131,3 +134,15 @@ def test_keys_that_signed_before_are_read_from_their_variable(tmp_path: Path) ->
     done = settings_with(tmp_path, "print(s.LEDGER_TRUSTED_KEYS)", LEDGER_TRUSTED_KEYS=", ".join(keys))
     assert done.stdout.splitlines() == [str(keys)], done.stderr
     assert settings_with(tmp_path, "print(s.LEDGER_TRUSTED_KEYS)").stdout.splitlines() == ["[]"]
+
+
+@pytest.mark.django_db
+def test_the_page_of_the_admin_is_no_way_around_the_second_factor(client: Client) -> None:
+    keeper = User.objects.create_superuser("keeper@example.org", "a-long-enough-password", name="Keeper")
+    TOTP.activate(keeper, generate_totp_secret())
+    answer = client.post(
+        "/admin/login/?next=/admin/", {"username": "keeper@example.org", "password": "a-long-enough-password"}
+    )
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/accounts/login/")
+    assert SESSION_KEY not in client.session
