@@ -1,5 +1,6 @@
 """Finds runs whose worker died, by their lease on the database's clock, and decides what becomes of them."""
 
+import contextlib
 import logging
 import shutil
 from pathlib import Path
@@ -35,9 +36,21 @@ def reap() -> list[Run]:
         logger.warning("run.reaped", extra={"run": str(run.pk), "state": str(run.state), "attempt": run.attempt})
         reaped.append(run)
         for root in (settings.SPOOL_ROOT, settings.WORK_ROOT):
-            # The keepers ended its children before the lease did; what it left on this machine is nobody's now.
-            shutil.rmtree(Path(root) / str(run.pk), ignore_errors=True)
+            _clear(Path(root) / str(run.pk), run)
     return reaped
+
+
+def _clear(folder: Path, run: Run) -> None:
+    """Remove what the dead attempts left on this machine; their keepers ended the children before the lease did.
+
+    A worker may have claimed the next attempt already, so that one's folder is not touched.
+    """
+    for attempt in folder.glob("*"):
+        if attempt.name.isdigit() and int(attempt.name) <= run.attempt:
+            shutil.rmtree(attempt, ignore_errors=True)
+    if run.state != RunState.QUEUED:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 @transaction.atomic

@@ -4,11 +4,13 @@ import os
 import signal
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from checks import engine, reaper, services
 from checks.engine import load
@@ -43,6 +45,19 @@ def _reaped(run: Any) -> Any:
 
 def _forty_lines(run: Any) -> bool:
     return load(run.pk).log_lines > 40
+
+
+def test_what_the_next_attempt_has_begun_is_not_cleared_away_with_the_dead_one(application: Any, settings: Any) -> None:
+    run = start(application, "checks.command", params={"argv": ["true"]})
+    past = timezone.now() - timedelta(seconds=1)
+    Run.objects.filter(pk=run.pk).update(state="running", attempt=1, token=-1, owner=uuid4(), lease_until=past)
+    dead, living = (Path(settings.WORK_ROOT) / str(run.pk) / attempt / "file" for attempt in ("1", "2"))
+    for path in (dead, living):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert [each.state for each in reaper.reap()] == ["queued"]
+    assert not dead.exists()
+    assert living.exists()
 
 
 def test_a_killed_worker_gives_a_check_back_and_it_is_done_once(application: Any, tmp_path: Path) -> None:
