@@ -180,9 +180,23 @@ def _record_evidence(run: Run, ending: Ending) -> None:
         run_id=run.pk,
         run_number=run.number,
         valid_until=timezone.now() + _valid_for(run, kind),
-        # Who uploads a report vouches for it, as who signs does.
-        author=run.started_by if kind is not None and any(run.params.get(name) for name in uploads_of(kind)) else None,
+        author=_uploader(run, kind),
     )
+
+
+def _uploader(run: Run, kind: Kind | None) -> User | None:
+    """Who uploaded the report that the run read: that person vouches for it, as who signs does.
+
+    Somebody else who runs the same report again takes nothing of that away.
+    """
+    names = [name for name in uploads_of(kind) if run.params.get(name)] if kind is not None else []
+    first = run
+    while names and first.retry_of is not None:
+        earlier = first.retry_of
+        if any(earlier.params.get(name) != run.params[name] for name in names):
+            break
+        first = earlier
+    return first.started_by if names else None
 
 
 def _valid_for(run: Run, kind: Kind | None) -> timedelta:

@@ -9,9 +9,10 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
+from checks import engine, services
 from releases.models import Evidence
 from tests.engine.support import application_with, check, log_text, run_section
-from tests.factories import ReleaseFactory
+from tests.factories import ReleaseFactory, make_team
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -124,6 +125,16 @@ def test_an_uploaded_report_of_another_build_is_refused(storage_folder: Path) ->
     run = run_section(application, "checks.unit", release=release, params={"uploaded": own})
     assert (run.state, run.summary) == ("passed", "1 tests, 0 failed.")
     assert Evidence.objects.get(run_id=run.pk).verdict == "passed"
+
+
+def test_who_runs_an_uploaded_report_again_takes_nothing_from_who_vouches_for_it(storage_folder: Path) -> None:
+    application = application_with({"unit": check("suite")})
+    team, release = make_team(application), ReleaseFactory(application=application)
+    uploaded = {"uploaded": upload(application, GREEN)}
+    run = run_section(application, "checks.unit", release=release, params=uploaded, actor=team.engineer)
+    again = services.retry_run(run=run, actor=team.manager)
+    engine.execute(again.pk)
+    assert Evidence.objects.get(run_id=again.pk).author == team.engineer
 
 
 @pytest.mark.parametrize("key", ["backups/secret.xml", "uploads/other/unit.xml", "uploads/../x", "/etc/passwd"])
