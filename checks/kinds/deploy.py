@@ -53,6 +53,7 @@ class Deploy(Kind):
         answers: list[http.Answer] = []
         artifacts: list[Artifact] = []
         base = context.run.result
+        _refuse_outside_of_the_window(context.run)
         left_out = _left_out(context, base)
         variables = delivery.previous_variables(base)
         made = delivering.Made()
@@ -99,6 +100,14 @@ class Deploy(Kind):
         if run.release is not None and run.release.target_environment_id == run.environment_id:
             _tell_release(run)
         delivering.open_data_loss(run, run.result.get("transition", {}).get("differences", []))
+
+
+def _refuse_outside_of_the_window(run: Run) -> None:
+    """A launch may have waited in the queue until its window was over. Says no before anything is touched."""
+    if run.release is None or run.release.target_environment_id != run.environment_id:
+        return
+    if problem := release_domain.too_late(release=run.release):
+        raise CheckError(problem, remedy="Nothing was changed. Schedule a new window, and let people vote on it.")
 
 
 def _tell_release(run: Run) -> None:

@@ -11,9 +11,10 @@ from releases.domain.approval import keep_manifest
 from releases.domain.defaults import read_seconds
 from releases.domain.gate import Blocker, Gate, evaluate
 from releases.domain.transition import lock, move, require_state
+from releases.domain.wording import moment
 from releases.enums import ReleaseState, Role
 from releases.errors import DomainError, GateClosed, StaleManifest, StateChanged
-from releases.models import Release, User
+from releases.models import BreakGlass, Release, User
 
 _LAUNCHABLE = (ReleaseState.REHEARSING, ReleaseState.APPROVED, ReleaseState.FAILED)
 _LAUNCHED = (
@@ -55,6 +56,21 @@ def authorise_deploy(*, release: Release, actor: User, manifest_digest: str | No
     _launch(locked, actor, document, by_the_gate=glass is None)
     release.state, release.state_since = locked.state, locked.state_since
     return gate
+
+
+def too_late(*, release: Release) -> str:
+    """Why a deploy that was launched may not begin any more; empty when it may.
+
+    The gate was open at the launch; a worker may be free only much later. A break-glass holds until it expires.
+    """
+    now = timezone.now()
+    if release.window_closes is not None and release.window_closes > now:
+        return ""
+    if BreakGlass.objects.filter(release=release, used_at__isnull=False, expires_at__gt=now).exists():
+        return ""
+    if release.window_closes is None:
+        return "No worker was free before the break-glass expired, and there is no window."
+    return f"No worker was free before the window closed, {moment(release.window_closes)}."
 
 
 def _closed(blockers: list[Blocker]) -> str:

@@ -1,13 +1,15 @@
 """A deploy, run for real by the engine."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from checks import services
 from checks.models import Run, RunStep
 from releases.errors import GateClosed
-from releases.models import Environment
+from releases.models import BreakGlass, Environment, Release
 from tests.kinds_deploy.local_server import LocalServer, Reply
 from tests.kinds_deploy.support import OLD, STEPS, Shop, cancelling, executed, kill_after, make_shop, step
 
@@ -208,3 +210,31 @@ def test_a_point_of_no_return_is_remembered(tmp_path: Path, server: LocalServer)
     assert "point of no return" in refused.error
     assert shop.fresh().state == "failed"
     assert shop.roll_back(reason="The drop did nothing; looked at it.").state == "passed"
+
+
+def waited_past_the_window(shop: Shop) -> Run:
+    """A deploy that was launched in its window, and that no worker took before the window was over."""
+    run = services.start_deploy(release=shop.fresh(), actor=shop.team.manager)
+    closed = timezone.now() - timedelta(minutes=1)
+    Release.objects.filter(pk=shop.release.pk).update(window_opens=closed - timedelta(hours=1), window_closes=closed)
+    return run
+
+
+def test_one_that_waited_in_the_queue_until_the_window_was_over_changes_nothing(shop: Shop) -> None:
+    run = executed(waited_past_the_window(shop))
+    assert run.state == "errored"
+    assert "No worker was free before the window closed" in run.summary
+    assert not shop.written()
+    assert runs_there(shop.production) == ("1.0", OLD)
+    assert shop.fresh().state == "failed"
+
+
+def test_one_that_two_people_let_through_the_glass_may_wait_until_that_expires(shop: Shop) -> None:
+    run = waited_past_the_window(shop)
+    now = timezone.now()
+    BreakGlass.objects.create(
+        release=shop.fresh(), plan_version=shop.fresh().plan_version, reason="The shop is down.",
+        requested_by=shop.team.manager, requested_at=now, approved_by=shop.team.engineer, approved_at=now,
+        expires_at=now + timedelta(hours=1), used_at=now, blockers=[],
+    )  # fmt: skip
+    assert executed(run).state == "passed"
