@@ -4,6 +4,7 @@ Each row of such a bucket comes as 24 bytes: key hash, row hash, number of its p
 fit in memory is dealt out to a file by hash, and compared share by share.
 """
 
+import struct
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -20,8 +21,8 @@ from checks.tools.reconciling.results import Sort
 from checks.tools.reconciling.units import Buckets, Unit, cut, inside
 
 RECORD = 24
-HASHES = 16
 KEY = 8
+_SPLIT = struct.Struct("16s8s")
 #: Rows of one side that are compared in memory at a time, about 10 MB of it.
 ROWS_IN_A_SHARE = 50_000
 MAX_SHARES = 1024
@@ -136,21 +137,20 @@ def _leftover(source: bytes, target: bytes) -> tuple[_Records, _Records]:
 
 
 def _places(records: bytes) -> dict[bytes, bytes]:
-    return {records[at : at + HASHES]: records[at + HASHES : at + RECORD] for at in range(0, len(records), RECORD)}
+    return dict(_SPLIT.iter_unpack(records))
 
 
 def _hashes(records: bytes) -> Iterator[bytes]:
-    return (records[at : at + HASHES] for at in range(0, len(records), RECORD))
+    return (hashes for hashes, _ in _SPLIT.iter_unpack(records))
 
 
 def _surplus(records: bytes, wanted: "Counter[bytes]") -> _Records:
     """The places of so many records of each hash; rows that are alike cannot be told apart, any will do."""
     found = []
-    for at in range(0, len(records), RECORD):
-        hashes = records[at : at + HASHES]
+    for hashes, place in _SPLIT.iter_unpack(records):
         if wanted.get(hashes, 0) > 0:
             wanted[hashes] -= 1
-            found.append((hashes, records[at + HASHES : at + RECORD]))
+            found.append((hashes, place))
     return found
 
 
