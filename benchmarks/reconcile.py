@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 ROUNDS = 5
-#: On each side as many sessions as the floor has, so that a busy machine favours neither.
-WORKERS = 1
+#: Beside the floor as many sessions on each side as it has, so that a busy machine favours neither; beside reladiff,
+#: which opens several, as many as the kind has where a plan says nothing.
+SESSIONS, USUAL_SESSIONS = 1, 2
 RELADIFF = "reladiff[postgresql]==0.6.0"
 NARROW = (
     "CREATE TABLE {name} (id bigint PRIMARY KEY, person integer NOT NULL, points integer NOT NULL)",
@@ -105,17 +106,19 @@ def _reladiff(folder: Path) -> Path | None:
 
 
 def _figures(table: str, rows: int, urls: tuple[str, str], peer: Path | None) -> None:
-    floors, ours, theirs = [], [], []
+    floors, ours, usual, theirs = [], [], [], []
     for _ in range(ROUNDS):
         floors.append(_timed(lambda: _floor(table, urls)))
         ours.append(_timed(lambda: _compare(table, urls, rows)))
         if peer is not None:
+            usual.append(_timed(lambda: _compare(table, urls, rows, workers=USUAL_SESSIONS)))
             theirs.append(_timed(lambda: _ask_peer(table, urls, peer)))
     share = statistics.median(own / floor for own, floor in zip(ours, floors, strict=True))
     print(f"  {table} rows, floor: {_told(floors)}")
     print(f"  {table} rows, ours: {_told(ours)}, {share:.2f} of the floor beside it (limit {LIMITS[table]})")
     if theirs:
-        share = statistics.median(them / own for them, own in zip(theirs, ours, strict=True))
+        share = statistics.median(them / own for them, own in zip(theirs, usual, strict=True))
+        print(f"  {table} rows, ours with {USUAL_SESSIONS} sessions a side: {_told(usual)}")
         print(f"  {table} rows, reladiff: {_told(theirs)}, {share:.1f} times ours (at least 2.5)")
     sys.stdout.flush()
 
@@ -148,11 +151,13 @@ def _floor(table: str, urls: tuple[str, str]) -> None:
         raise SystemExit("The two databases of the benchmark differ.")
 
 
-def _compare(table: str, urls: tuple[str, str], rows: int, expected: int = 0) -> dict[str, Any]:
+def _compare(
+    table: str, urls: tuple[str, str], rows: int, expected: int = 0, *, workers: int = SESSIONS
+) -> dict[str, Any]:
     from checks.tools.postgres import Address
     from checks.tools.reconciling import Options, compare
 
-    options = Options(tables=[table], schema=False, sequences=False, large_objects=False, workers=WORKERS)
+    options = Options(tables=[table], schema=False, sequences=False, large_objects=False, workers=workers)
     found = compare(Address.parse(urls[0]), Address.parse(urls[1]), options)
     if (found.rows, found.total("changed"), found.data_agrees) != (rows, expected, not expected):
         raise SystemExit(f"The comparison is wrong: {found.rows} rows, {found.total('changed')} changed.")

@@ -19,6 +19,7 @@ from checks.tools.reconciling import (
     pace,
     preparing,
     second_pass,
+    surroundings,
     units,
 )
 from tests.kinds_data.database_pair import CHANGES, KEYS, ROWS, DatabasePair, differing_pair
@@ -171,6 +172,11 @@ def test_differences_of_the_schema_are_named(found: Comparison) -> None:
     assert "constraint empty_id_check on public.empty" in found.schema["extra"]
     assert list(found.schema["changed"]) == ["function public.answer()"]
     assert table(found, "keeps_secrets").notes == ["Column added only in the target."]
+
+
+def test_an_extension_of_another_version_is_named() -> None:
+    told = surroundings.extension_differences({"hstore": "1.7", "citext": "1.6"}, {"hstore": "1.8", "citext": "1.6"})
+    assert told == ["Extension hstore is 1.7 in the source and 1.8 in the target."]
 
 
 def test_what_holds_no_rows_of_its_own_is_left_out_and_told(found: Comparison) -> None:
