@@ -96,6 +96,8 @@ def test_differences_fail_and_stand_side_by_side_on_the_page_and_in_the_files(
     assert "p9@example.org" in shown
     assert "hidden" in shown
     assert "column public.person.email" in shown
+    person = next(table for table in run.result["differing"] if table["label"] == "public.person")
+    assert [row["sort"] for row in person["rows"]] == ["missing", "changed", "changed"]
     rows = list(csv.DictReader(io.StringIO(kept(run, "differences.csv"))))
     email = next(row for row in rows if row["column"] == "email" and row["difference"] == "changed")
     assert (email["key"], email["source"], email["target"]) == (

@@ -51,11 +51,22 @@ def _shown(tables: Sequence[TableResult]) -> list[dict[str, Any]]:
     """Each differing table with its first rows, as long as there is room on the page."""
     shown, room = [], ROWS_ON_THE_PAGE
     for table in tables:
-        rows = table.differences[: min(ROWS_OF_A_TABLE, room)]
+        rows = _some(table.differences, min(ROWS_OF_A_TABLE, room))
         room -= len(rows)
         total = table.missing + table.extra + table.changed
         shown.append({**table.as_json(), "rows": [_row(row) for row in rows], "more": total - len(rows)})
     return shown
+
+
+def _some(differences: Sequence[Difference], most: int) -> list[Difference]:
+    """So many, of each sort a like share as far as there are enough; each sort together."""
+    by_sort = [[item for item in differences if item.sort == sort] for sort in ("missing", "extra", "changed")]
+    counts = [0, 0, 0]
+    while sum(counts) < most and any(count < len(items) for count, items in zip(counts, by_sort, strict=True)):
+        for place, items in enumerate(by_sort):
+            if counts[place] < len(items) and sum(counts) < most:
+                counts[place] += 1
+    return [item for count, items in zip(counts, by_sort, strict=True) for item in items[:count]]
 
 
 def _row(difference: Difference) -> dict[str, Any]:
