@@ -2,18 +2,17 @@
 
     python -m benchmarks.migration [rows]
 
-The ways to clone stand beside PostgreSQL's default (WAL_LOG). The same migrations run once more without anybody
-watching, while a reader and a writer use the table in a loop: how long those two had to wait is what the canaries'
-figures are compared with. Everything happens on one durable PostgreSQL in this run.
+The ways to clone stand beside PostgreSQL's default (WAL_LOG). The same migrations run once more without a rehearsal.
+During the rehearsed ones a real reader and a real writer use the table in a loop: how long those two had to wait is
+what the canaries' figures are compared with. Everything happens on one durable PostgreSQL in this run.
 """
 
+import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,28 @@ GROW = """
         FROM accounts_user u CROSS JOIN courses_lesson l;
     VACUUM ANALYZE
 """
+#: Migrates while users are at work, and writes down how long each of them had to wait: python -c BESIDE USES FILE.
+BESIDE = """
+import json, os, pathlib, subprocess, sys, threading, time, psycopg
+uses = json.loads(sys.argv[1])
+waits, ending = dict.fromkeys(uses, 0.0), threading.Event()
+def live(who, statement):
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        while not ending.is_set():
+            began = time.monotonic()
+            connection.execute(statement)
+            waits[who] = max(waits[who], time.monotonic() - began)
+            time.sleep(0.002)
+threads = [threading.Thread(target=live, args=each) for each in uses.items()]
+for thread in threads:
+    thread.start()
+status = subprocess.call([sys.executable, "-m", "thinkincoin", "migrate", "--noinput"])
+ending.set()
+for thread in threads:
+    thread.join()
+pathlib.Path(sys.argv[2]).write_text(json.dumps(waits))
+sys.exit(status)
+"""
 USES = {
     "reader": "SELECT FROM courses_progress LIMIT 1",
     "writer": "DELETE FROM courses_progress WHERE false",
@@ -44,8 +65,9 @@ def main(rows: int) -> None:
         shop.fill(rows)
         print(f"migration rehearsal of ThinkInCoin 1.0 to 1.1, {shop.count('courses_progress'):,} rows of progress")
         clones = _clones(server)
-        alone, users = _alone(shop)
+        alone = _alone(shop)
         run = _rehearse(shop)
+        users = json.loads(shop.waits.read_text())
         result, figures = run.result, run.result["figures"]
         floor = clones.pop("WAL_LOG")
         print(f"  CREATE DATABASE, WAL_LOG: {floor:.2f} s")
@@ -79,6 +101,10 @@ class Learners:
     folder: Path
     database: str = "learners"
     code: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def waits(self) -> Path:
+        return self.folder / "waits.json"
 
     def url(self, database: str = "") -> str:
         return str(self.server.url(database or self.database, user="gonogo", password="benchmark"))
@@ -152,49 +178,20 @@ def _clones(server: Any) -> dict[str, float]:
     return seconds
 
 
-def _alone(shop: Learners) -> tuple[float, dict[str, float]]:
-    """Seconds of migrate on a copy with no rehearsal around it, and the longest wait of each user meanwhile."""
+def _alone(shop: Learners) -> float:
+    """Seconds of migrate on a copy, with neither a rehearsal nor users around it."""
     import psycopg
 
     with psycopg.connect(shop.server.url(), autocommit=True) as connection:
         connection.execute("CREATE DATABASE alone TEMPLATE learners STRATEGY FILE_COPY OWNER gonogo")
-    with _users(shop.url("alone")) as waits:
         seconds = shop.manage("1.1", "migrate", "alone")
-    with psycopg.connect(shop.server.url(), autocommit=True) as connection:
         connection.execute("DROP DATABASE alone WITH (FORCE)")
-    return seconds, waits
-
-
-@contextmanager
-def _users(url: str) -> Iterator[dict[str, float]]:
-    import psycopg
-
-    waits = dict.fromkeys(USES, 0.0)
-    ending = threading.Event()
-
-    def live(who: str, statement: str) -> None:
-        with psycopg.connect(url, autocommit=True) as connection:
-            while not ending.is_set():
-                began = time.monotonic()
-                connection.execute(statement)  # type: ignore[arg-type]
-                waits[who] = max(waits[who], time.monotonic() - began)
-                time.sleep(0.002)
-
-    threads = [threading.Thread(target=live, args=each) for each in USES.items()]
-    for thread in threads:
-        thread.start()
-    try:
-        yield waits
-    finally:
-        ending.set()
-        for thread in threads:
-            thread.join()
+    return seconds
 
 
 def _rehearse(shop: Learners) -> Any:
     """The rehearsal through the engine, as a worker does it."""
     import io
-    import json
 
     import django
 
@@ -232,7 +229,7 @@ def _plan(shop: Learners) -> dict[str, Any]:
     python = {"PYTHON": sys.executable, "BACK": str(EXAMPLES / "hosting" / "back.py")}
     variables = {**shop.variables("1.1"), **python}
     params = {
-        "command": {"argv": [sys.executable, "-m", "thinkincoin", "migrate", "--noinput"], "timeout": "30m"},
+        "command": {"argv": [sys.executable, "-c", BESIDE, json.dumps(USES), str(shop.waits)], "timeout": "30m"},
         "reverse": {"script": 'exec "$PYTHON" "$BACK" "$GONOGO_APPLIED"', "timeout": "30m"},
         "longest_stall": "1h",
         "visitors_wait": "1m",
