@@ -34,8 +34,8 @@ class TransitionParams(KindParams):
         default="auto", description="auto: as a template where nobody is connected, else by dump and restore."
     )
     visitors_wait: Duration = Field(
-        default=timedelta(seconds=10),
-        description="How long new sessions may be kept out while files are copied for the clone; then it is dumped.",
+        default=timedelta(milliseconds=500),
+        description="How long a copy of files may keep new sessions of the original waiting; 0s for never.",
     )
     triggers: Literal["fire", "off"] = Field(
         default="fire", description="off: the tables' own triggers are disabled while rows are moved."

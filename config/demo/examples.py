@@ -23,7 +23,7 @@ PREPARE_SECONDS = 1500
 ALERT_SECONDS = 90.0
 _RECEIPT = re.compile(r"/monitoring/receipts?/([A-Za-z0-9_-]+)")
 # The order in which a person would run them: what is quick and likely to fail first.
-_KINDS = ("smoke", "suite", "privacy", "backup", "drill", "migration")
+_KINDS = ("smoke", "suite", "privacy", "backup", "drill", "migration", "transition")
 
 
 class NotReady(Exception):

@@ -20,6 +20,7 @@ CHECKS = (
     "Backup of production",
     "Restore of production's backup",
     "Migration on a clone of production",
+    "Testers move from staging to production",
 )
 
 

@@ -119,6 +119,13 @@ def _references(work: TableWork, by_label: dict[str, TableWork]) -> list[Referen
     for key in work.target.foreign_keys:
         parent = by_label.get(key.table)
         mapped = [work.columns[name] for name in key.columns if name in work.columns]
+        if parent is None and mapped and any(one.source.column and not one.source.references for one in mapped):
+            raise CheckError(
+                f"{work.label}.{mapped[0].column.name} names rows of {key.table}, which is not in the mapping: the same"
+                " number may be another row in the target.",
+                remedy='Add that table (match: ..., new: stop, existing: skip), or say references: "-" to take the'
+                " number as it is. Nothing was written.",
+            )
         if parent is None or len(mapped) != len(key.columns) or taken & set(key.columns):
             continue
         if any(one.source.references == "-" for one in mapped) or any(not one.source.column for one in mapped):
