@@ -49,6 +49,9 @@ function enhance(part) {
   part.querySelectorAll(".scroll").forEach(reach);
 }
 
+// A window that became narrow, or a phone that was turned.
+window.addEventListener("resize", () => document.querySelectorAll(".scroll").forEach(reach));
+
 // A table that scrolls sideways can be scrolled by the keyboard, and says what it is.
 function reach(region) {
   if (region.scrollWidth <= region.clientWidth || region.hasAttribute("tabindex")) return;

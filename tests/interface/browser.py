@@ -58,6 +58,8 @@ def show_each_look(page: Page) -> Iterator[int]:
     for width, scheme in ((1280, "light"), (390, "dark")):
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        # The page hears of its new size with the next picture.
+        page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
         yield width
     page.set_viewport_size({"width": 1280, "height": 900})
     page.emulate_media(color_scheme="light")
