@@ -83,7 +83,9 @@ def keeps_installation(user: User | AnonymousUser) -> bool:
 
 def manages_people(user: User | AnonymousUser) -> bool:
     """Whether the pages of people are for this person at all."""
-    return keeps_installation(user) or administered_applications(user).exists()
+    if not isinstance(user, User) or not user.is_active:
+        return False
+    return user.is_superuser or any(role == Role.ADMINISTRATOR for _application, role in user.held_roles)
 
 
 def visible_people(user: User | AnonymousUser) -> QuerySet[User]:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.functional import cached_property
 
 from releases.enums import Role
 
@@ -45,6 +46,14 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.name or self.email
+
+    @cached_property
+    def held_roles(self) -> frozenset[tuple[int, str]]:
+        """Each role held and the application's id, as this object first read them: for what one page shows and
+        leaves out. Whatever changes something asks ``releases.permissions`` anew.
+        """
+        held = Membership.objects.filter(user=self.pk, user__is_active=True)
+        return frozenset(held.values_list("application_id", "role"))
 
     @property
     def waits_to_accept(self) -> bool:

@@ -87,7 +87,7 @@ def test_the_list_takes_a_fixed_number_of_queries(
 ) -> None:
     write(count, application=application)
     auditor.get(LIST)
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(12):
         auditor.get(LIST)
 
 

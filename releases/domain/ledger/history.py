@@ -16,7 +16,7 @@ from releases.enums import Role
 from releases.errors import LedgerBroken
 from releases.models.application import Application
 from releases.models.ledger import LedgerCheckpoint, LedgerEntry, LedgerVerification
-from releases.models.user import Membership, User
+from releases.models.user import User
 from releases.verify_ledger import GENESIS, root_from_inclusion, seal_hash
 
 # Whoever holds one of these roles in an application also reads what belongs to no application.
@@ -86,7 +86,7 @@ class Summary:
 
 def scope_of(user: User) -> Scope:
     """What this person may read: the applications where they hold any role; a reader's role adds the rest."""
-    held = list(Membership.objects.filter(user=user, user__is_active=True).values_list("application_id", "role"))
+    held = user.held_roles
     read_in = {application for application, role in held if role in READERS}
     everywhere = bool(read_in) and not Application.objects.exclude(pk__in=read_in).exists()
     return Scope(frozenset(application for application, _role in held), bool(read_in), everywhere)
