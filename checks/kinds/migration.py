@@ -72,7 +72,8 @@ class MigrationParams(KindParams):
         default=True, description="Fail when a migration cannot be reversed and the plan does not waive it."
     )
     irreversible: dict[str, Reason] = Field(
-        default={}, description="What need not be reversible, with the reason: migration, table or object -> reason."
+        default={},
+        description="What need not be reversible, with the reason: migration, table, table.column or object -> reason.",
     )
     compare_data: bool = Field(default=True, description="Prove that what no migration touched is the same afterwards.")
     scale_to: str = Field(

@@ -11,7 +11,7 @@ from releases.templatetags.interface_format import duration
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds, rows, and ``waived``: migration, table or object -> why it need not be reversible."""
+    """Seconds, rows, and ``waived``: migration, table, column or object -> why it need not be reversible."""
 
     longest_stall: float
     longest: float
@@ -75,12 +75,26 @@ def of_way_back(back: Mapping[str, Any] | None, limits: Limits) -> list[str]:
         told.append(f"Going back broke off{at} with exit status {back['exit_status']}.")
     if back["compared"]:
         objects = [row["object"] for row in back["schema"] if row["object"] not in limits.waived]
-        tables = [row["table"] for row in back["data"] if row["table"] not in limits.waived]
+        tables = [row["table"] for row in back["data"] if not waiver_of(row, limits.waived)]
         if objects:
             told.append(f"Going back leaves {len(objects)} object(s) of the schema different: {_some(objects)}.")
         if tables:
             told.append(f"Going back does not bring back what {len(tables)} table(s) held: {_some(tables)}.")
     return told
+
+
+def waiver_of(row: Mapping[str, Any], waived: Mapping[str, str]) -> str:
+    """Why the plan lets a table be other than before after going back; empty: it does not.
+
+    ``row`` is one of ``back["data"]``. The plan names the whole table, or each of the columns that differ; columns
+    excuse no row that came or went.
+    """
+    if row["table"] in waived:
+        return waived[row["table"]]
+    columns = [f"{row['table']}.{column}" for column in row["columns"]]
+    if row["rows_before"] != row["rows_after"] or not columns or not all(name in waived for name in columns):
+        return ""
+    return " ".join(dict.fromkeys(waived[name] for name in columns))
 
 
 def of_data(unexplained: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from checks.kinds.base import Artifact, RunContext
 from checks.tools import lanes, mishaps
 from checks.tools.attribution import Account
 from checks.tools.cloning import Clone
-from checks.tools.limits import Limits
+from checks.tools.limits import Limits, waiver_of
 from checks.tools.locks import ROWS
 from checks.tools.mishaps import Mishap
 from checks.tools.predicting import SAME
@@ -131,7 +131,7 @@ class Report:
             "wal_shared": change.wal_shared,
             "reversible_checked": known is not None,
             "irreversible": [{"name": name, "waived": limits.waived.get(name, "")} for name in known or []],
-            "back": self.back,
+            "back": self._back(limits),
             "limits": {
                 "longest_stall": limits.longest_stall,
                 "longest": limits.longest,
@@ -157,6 +157,13 @@ class Report:
                 " for them the lock's own time stands."
             )
         return told
+
+    def _back(self, limits: Limits) -> dict[str, Any] | None:
+        if self.back is None:
+            return None
+        data = [{**row, "waived": waiver_of(row, limits.waived)} for row in self.back["data"]]
+        schema = [{**row, "waived": limits.waived.get(row["object"], "")} for row in self.back["schema"]]
+        return {**self.back, "data": data, "schema": schema}
 
     def _data(self) -> dict[str, Any] | None:
         if not self.compared:
