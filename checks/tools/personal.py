@@ -69,6 +69,15 @@ def _is_iban(value: str) -> bool:
     return 15 <= len(plain) <= 34 and int(number) % 97 == 1
 
 
+def _holds_iban(text: str) -> bool:
+    """One stands among other words; a word in capitals after it may look like its last part."""
+    for found in _IBAN.finditer(text):
+        parts = found.group().split(" ")
+        if any(_is_iban(" ".join(parts[:length])) for length in range(len(parts), 0, -1)):
+            return True
+    return False
+
+
 def _is_card(value: str) -> bool:
     """A card's number: 13 to 19 digits with Luhn's check digit, from a range that card companies use."""
     if not _CARD.fullmatch(value):
@@ -156,7 +165,7 @@ def _said_by_texts(column: Column, texts: Sequence[str]) -> Iterator[tuple[Categ
     if inside:
         yield Category.CONTENT, f"{inside} of {len(texts)} looked-at texts hold e-mail addresses"
         return
-    ibans = sum(any(_is_iban(found.group().strip()) for found in _IBAN.finditer(text)) for text in texts)
+    ibans = sum(_holds_iban(text) for text in texts)
     if ibans:
         yield Category.FINANCIAL, f"{ibans} of {len(texts)} looked-at texts hold IBANs"
 

@@ -35,6 +35,8 @@ PERSONAL: list[tuple[str, str, str, list[Any]]] = [
     ("visit", "latitude", "float8", []),
     ("account", "iban", "varchar", []),
     ("payout", "target", "varchar", ["DE89 3704 0044 0532 0130 00", "GB29NWBK60161331926819"]),
+    ("payout", "target", "text", ["Send it to (DE89 3704 0044 0532 0130 00), please."]),
+    ("payout", "target", "text", ["BE71 0961 2345 6769 PAID IN FULL"]),
     ("payout", "paid_by", "varchar", ["4111 1111 1111 1111", "5500005555555559"]),
     ("account", "password", "varchar", []),
     ("legacy", "login_data", "varchar", ["pbkdf2_sha256$600000$salt$aGFzaA==", "x"]),
@@ -89,6 +91,9 @@ SAFE: list[tuple[str, str, str, list[Any]]] = [
     ("purchase", "amount", "numeric", [4111111111111111]),
     ("purchase", "paid_by", "varchar", ["4111 1111 1111 1112", "invoice"]),
     ("payout", "target", "varchar", ["DE00 3704 0044 0532 0130 00"]),
+    # Random codes, in which a piece keeps every rule of an account number.
+    ("badge", "code", "varchar", ["q7RQDE89370400440532013000"]),
+    ("badge", "code", "varchar", ["9DE89370400440532013000", "DE89370400440532013000abc"]),
     ("widget", "settings", "jsonb", [json.dumps({"show_email": True, "colour": "red", "sizes": [1, 2]})]),
     ("widget", "tags", "_text", ["red", "blue"]),
     ("settings", "public_name", "bool", []),
