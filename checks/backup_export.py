@@ -1,7 +1,5 @@
 """The list of backups as a file."""
 
-import csv
-import io
 import json
 from typing import Any
 
@@ -9,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
 from checks.models import StoredBackup
+from releases import spreadsheet
 from releases.views.streaming import stream
 
 COLUMNS = ("manifest_key", "snapshot_at", "finished_at", "seconds", "state", "stored_bytes", "plain_bytes",
@@ -30,11 +29,7 @@ def export_backups(request: HttpRequest, backups: "QuerySet[StoredBackup]", form
     """``form``: csv or json."""
     rows = [_row(backup) for backup in backups]
     if form == "json":
-        text, kind = json.dumps(rows, ensure_ascii=False, indent=1), "application/json"
+        parts, kind = iter([json.dumps(rows, ensure_ascii=False, indent=1).encode()]), "application/json"
     else:
-        out = io.StringIO()
-        writer = csv.DictWriter(out, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-        text, kind = out.getvalue(), "text/csv"
-    return stream(request, iter([text.encode()]), f"{kind}; charset=utf-8", f"backups.{form}")
+        parts, kind = spreadsheet.lines(COLUMNS, rows), "text/csv"
+    return stream(request, parts, f"{kind}; charset=utf-8", f"backups.{form}")

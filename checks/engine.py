@@ -254,11 +254,16 @@ class _Attempt:
         return Ending(RunState.ERRORED, error=message, remedy=remedy)
 
     def _broken(self, error: Exception) -> Ending:
-        logger.exception("run.broken", extra={"run": str(self.run.pk)})
+        self._log_masked("run.broken", error)
         if self.recorder is not None:
             self.recorder.add(LineKind.ERROR, "".join(traceback.format_exception(error)))
         message = f"The check broke: {type(error).__name__}: {error}"
         return self._errored(message, "The log ends with the traceback. The release was not judged; run it again.")
+
+    def _log_masked(self, event: str, error: BaseException) -> None:
+        """Into the worker's own log, which no secret of the plan may reach either: a traceback quotes values."""
+        told = self.vocabulary.mask_text("".join(traceback.format_exception(error)))
+        logger.error(event, extra={"run": str(self.run.pk), "exception": told})
 
     # --- its end -----------------------------------------------------------------------------------------------------
 
@@ -276,14 +281,14 @@ class _Attempt:
                 self._persist_end(refused, log_key)
             except (*CONNECTION_LOST, Fenced):
                 raise
-            except Exception:
-                logger.exception("run.end_refused_twice", extra={"run": str(self.run.pk)})
+            except Exception as twice:  # noqa: BLE001 - the same
+                self._log_masked("run.end_refused_twice", twice)
                 # What stands in an environment is known to nobody now; a check has simply said nothing.
                 state = RunState.UNKNOWN if self.run.exclusive else RunState.ERRORED
                 self._persist_end(replace(refused, state=state), log_key, consequences=False)
 
     def _refused(self, ending: Ending, error: Exception) -> Ending:
-        logger.error("run.consequence_refused", exc_info=error, extra={"run": str(self.run.pk)})
+        self._log_masked("run.consequence_refused", error)
         said = error.message if isinstance(error, DomainError) else f"{type(error).__name__}: {error}"
         return Ending(
             RunState.ERRORED,
@@ -300,8 +305,8 @@ class _Attempt:
         self.recorder.flush()
         try:
             return self.recorder.store_rest()
-        except OSError:
-            logger.exception("run.log_rest_not_stored", extra={"run": str(self.run.pk)})
+        except OSError as error:
+            self._log_masked("run.log_rest_not_stored", error)
             self.recorder.add(LineKind.ERROR, "The rest of the log could not be stored and is lost.")
             self.recorder.flush()
             return ""

@@ -1,6 +1,5 @@
 """Lists of runs as files, streamed."""
 
-import csv
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -9,15 +8,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
 from checks.models import Run
+from releases import spreadsheet
 from releases.views.streaming import stream
 
 COLUMNS = ("number", "application", "release", "kind", "section", "environment", "state", "verdict", "summary",
            "started_by", "created_at", "started_at", "ended_at", "seconds")  # fmt: skip
-
-
-class _Echo:
-    def write(self, value: str) -> str:
-        return value
 
 
 def _rows(runs: "QuerySet[Run]") -> Iterator[dict[str, Any]]:
@@ -32,8 +27,7 @@ def _rows(runs: "QuerySet[Run]") -> Iterator[dict[str, Any]]:
             "environment": run.environment.name,
             "state": run.state,
             "verdict": run.verdict,
-            # A cell that begins like a formula is run by spreadsheets; the quote keeps it text.
-            "summary": f"'{run.summary}" if run.summary[:1] in "=+-@\t\r" else run.summary,
+            "summary": run.summary,
             "started_by": str(run.started_by or ""),
             "created_at": run.created_at.isoformat(),
             "started_at": run.started_at.isoformat() if run.started_at else "",
@@ -42,21 +36,15 @@ def _rows(runs: "QuerySet[Run]") -> Iterator[dict[str, Any]]:
         }
 
 
-def _csv(runs: "QuerySet[Run]") -> Iterator[str]:
-    writer = csv.DictWriter(_Echo(), COLUMNS)
-    yield str(writer.writeheader())
-    for row in _rows(runs):
-        yield str(writer.writerow(row))
-
-
-def _json(runs: "QuerySet[Run]") -> Iterator[str]:
-    yield "[\n"
+def _json(runs: "QuerySet[Run]") -> Iterator[bytes]:
+    yield b"[\n"
     for index, row in enumerate(_rows(runs)):
-        yield ("," if index else "") + json.dumps(row, ensure_ascii=False) + "\n"
-    yield "]\n"
+        yield (("," if index else "") + json.dumps(row, ensure_ascii=False) + "\n").encode()
+    yield b"]\n"
 
 
 def export_runs(request: HttpRequest, runs: "QuerySet[Run]", form: str) -> StreamingHttpResponse:
     """``form``: csv or json."""
-    content, kind = (_csv(runs), "text/csv") if form == "csv" else (_json(runs), "application/json")
-    return stream(request, (part.encode() for part in content), f"{kind}; charset=utf-8", f"runs.{form}")
+    if form == "csv":
+        return stream(request, spreadsheet.lines(COLUMNS, _rows(runs)), "text/csv; charset=utf-8", "runs.csv")
+    return stream(request, _json(runs), "application/json; charset=utf-8", "runs.json")

@@ -132,8 +132,12 @@ class DecisionForm(forms.Form):
 
 
 class DeployForm(forms.Form):
-    """Where a deploy starts, after a step failed: again at that step, or past it with a reason."""
+    """Where a deploy starts, after a step failed: again at that step, or past it with a reason.
 
+    ``manifest_digest``: the evidence that the page showed; a launch on other evidence is refused.
+    """
+
+    manifest_digest = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
     resume = forms.CharField(required=False, widget=forms.HiddenInput)
     skip = forms.CharField(required=False, widget=forms.HiddenInput)
     reason = forms.CharField(required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2}), label="Reason")

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -21,12 +20,14 @@ from checks.kinds.base import get_kind
 from checks.log_views import visible_run
 from checks.models import Run
 from checks.plan import from_document
+from releases.domain import gate as gates
 from releases.enums import Role
 from releases.errors import DomainError
 from releases.models import Release
 from releases.paging import page_of
 from releases.people import person
 from releases.permissions import get_release_or_404, require, roles_in, visible_applications
+from releases.views.stored import stored_file
 
 LINES_ON_PAGE = 2000
 STARTERS = (Role.ENGINEER, Role.RELEASE_MANAGER)
@@ -181,7 +182,7 @@ def artifact(request: HttpRequest, number: int, name: str) -> FileResponse:
     run = visible_run(request.user, number)
     for kept in run.result.get("artifacts", []):
         if kept["name"] == name:
-            return FileResponse(default_storage.open(kept["key"]), as_attachment=True, filename=name.rsplit("/")[-1])
+            return stored_file(kept["key"], name)
     raise Http404(f"Run #{number} kept no file called {name}.")
 
 
@@ -293,19 +294,26 @@ def _exclusive(request: HttpRequest, release_id: str, section: str) -> HttpRespo
     )
     if environment is None:
         raise Http404(f"{release} has no environment called {name}.")
-    form = DeployForm(request.POST if request.method == "POST" else None, initial=request.GET.dict())
+    asked = section == "deploy" and environment == release.target_environment
+    gate = gates.evaluate(release) if asked else None
+    shown = {"manifest_digest": gate.digest if gate else ""}
+    form = DeployForm(request.POST if request.method == "POST" else None, initial=request.GET.dict() | shown)
     if request.method == "POST" and form.is_valid():
         try:
             run = _start(release, section, environment, request, form.cleaned_data)
             return redirect("checks:run_detail", run.number)
         except DomainError as error:
             form.add_error(None, error.message)
+            # What changed is read before it is launched on: the page that says so carries the new digest.
+            gate = gates.evaluate(release) if asked else None
+            form.data = {**request.POST.dict(), "manifest_digest": gate.digest if gate else ""}
     plan = from_document(release.plan_version.document)
     context = {
         "release": release,
         "environment": environment,
         "section": section,
         "form": form,
+        "gate": gate,
         "steps": get_kind(section).steps(plan, section, get_kind(section).Params()),
         "plan": plan,
     }
@@ -316,4 +324,9 @@ def _start(release: Release, section: str, environment: Any, request: HttpReques
     common = {"release": release, "actor": person(request), "environment": environment, "reason": data["reason"]}
     if section == "rollback":
         return services.start_rollback(**common)
-    return services.start_deploy(**common, resume=data["resume"] or None, skip=data["skip"] or None)
+    return services.start_deploy(
+        **common,
+        resume=data["resume"] or None,
+        skip=data["skip"] or None,
+        manifest_digest=data["manifest_digest"] or None,
+    )

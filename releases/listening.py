@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
@@ -15,6 +16,8 @@ from django.db import close_old_connections, connections
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 15.0
+# How long somebody may go on reading whose role is gone, where nothing rang.
+ASK_SECONDS = 30.0
 # A comment keeps proxies from closing the line; the event tells the page that the line still lives.
 BEAT = b": still here\nevent: beat\ndata: {}\n\n"
 Listener = Callable[[dict[str, Any] | None], None]
@@ -130,8 +133,10 @@ async def while_allowed(
     """Pass on ``frames`` until ``allowed`` says no: asked after each ring of ``channel``, before anything more is sent.
 
     ``channel`` is the person's: a role that was taken away or an account that ended silences what is open already.
+    A ring may be lost, so it is asked every ``ASK_SECONDS`` as well.
     """
     rung = asyncio.Event()
+    asked = time.monotonic()
 
     def listener(_ring: dict[str, Any] | None) -> None:
         rung.set()
@@ -140,8 +145,9 @@ async def while_allowed(
     bell.listen(channel, listener)
     try:
         async for frame in frames:
-            if rung.is_set():
+            if rung.is_set() or time.monotonic() - asked >= ASK_SECONDS:
                 rung.clear()
+                asked = time.monotonic()
                 if not await read_database(allowed):
                     return
             yield frame

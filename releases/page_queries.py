@@ -1,14 +1,12 @@
 """What the pages of the domain read; each function takes a fixed number of queries."""
 
-import csv
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, QueryDict, StreamingHttpResponse
+from django.http import QueryDict
 from django.urls import reverse
 from django.utils import timezone
 
@@ -31,7 +29,6 @@ from releases.models import (
 )
 from releases.permissions import visible_releases
 from releases.telling import told
-from releases.views.streaming import stream
 
 UNDER_WAY = (
     ReleaseState.DRAFT,
@@ -364,52 +361,3 @@ def _item_change(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, s
     look = "changed" if verdicts[0] == verdicts[1] else "better" if verdicts[1] == "passed" else "worse"
     found = (new.get("evidence") or {}).get("summary", "no evidence any more")
     return {"look": look, "text": f"{new['title']}: {found}"}
-
-
-_COLUMNS = (
-    "application",
-    "version",
-    "state",
-    "build_digest",
-    "requester",
-    "window_opens",
-    "window_closes",
-    "live_at",
-    "id",
-)
-
-
-def export_releases(request: HttpRequest, releases: QuerySet[Release], form: str) -> StreamingHttpResponse:
-    """The filtered list as CSV or JSON, streamed."""
-    kind = "text/csv" if form == "csv" else "application/json"
-    content = _as_csv(releases) if form == "csv" else _as_json(releases)
-    return stream(request, (part.encode() for part in content), f"{kind}; charset=utf-8", f"releases.{form}")
-
-
-def _rows(releases: QuerySet[Release]) -> Iterator[dict[str, str]]:
-    for release in releases.iterator(chunk_size=500):
-        values = {name: getattr(release, name) for name in _COLUMNS}
-        yield {
-            name: value.isoformat() if isinstance(value, datetime) else "" if value is None else str(value)
-            for name, value in values.items()
-        }
-
-
-class _Echo:
-    def write(self, value: str) -> str:
-        return value
-
-
-def _as_csv(releases: QuerySet[Release]) -> Iterator[str]:
-    writer = csv.DictWriter(_Echo(), _COLUMNS)
-    yield str(writer.writeheader())
-    for row in _rows(releases):
-        # A cell that begins like a formula is run by spreadsheets; the quote keeps it text.
-        yield str(writer.writerow({name: f"'{text}" if text[:1] in "=+-@" else text for name, text in row.items()}))
-
-
-def _as_json(releases: QuerySet[Release]) -> Iterator[str]:
-    yield "[\n"
-    for index, row in enumerate(_rows(releases)):
-        yield ("," if index else "") + json.dumps(row, ensure_ascii=False) + "\n"
-    yield "]\n"

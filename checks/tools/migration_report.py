@@ -1,7 +1,5 @@
 """What a rehearsal says: its result for the page, its figures, and its files."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from checks.tools.predicting import SAME
 from checks.tools.rehearsal import Change, State
 from checks.tools.tracing import Trace
 from checks.tools.watching import Watched
+from releases import spreadsheet
 from releases.templatetags.interface_format import duration
 
 MAX_SHOWN = 200
@@ -225,9 +224,9 @@ class Report:
         rows = [{**row, "rewrites": " ".join(row["rewrites"])} for row in self.account.migrations]
         return [
             context.store("rehearsal.json", whole),
-            context.store("migrations.csv", _csv(COLUMNS["migrations"], rows)),
-            context.store("locks.csv", _csv(COLUMNS["locks"], self.account.locks)),
-            context.store("stalls.csv", _csv(COLUMNS["stalls"], self.account.stalls)),
+            context.store("migrations.csv", b"".join(spreadsheet.lines(COLUMNS["migrations"], rows))),
+            context.store("locks.csv", b"".join(spreadsheet.lines(COLUMNS["locks"], self.account.locks))),
+            context.store("stalls.csv", b"".join(spreadsheet.lines(COLUMNS["stalls"], self.account.stalls))),
         ]
 
 
@@ -245,16 +244,3 @@ def shortened(result: Mapping[str, Any]) -> dict[str, Any]:
         for row in result["migrations"]
     ]  # fmt: skip
     return short
-
-
-def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore")
-    writer.writeheader()
-    for row in rows:
-        # A cell that begins like a formula is run by spreadsheets; the quote keeps it text.
-        writer.writerow(
-            {name: f"'{value}" if str(value)[:1] in ("=", "+", "@", "\t", "\r") else value
-             for name, value in row.items() if name in columns}
-        )  # fmt: skip
-    return text.getvalue().encode()

@@ -1,6 +1,5 @@
 """Pages of incidents: the list, one, and taking notice of it."""
 
-import csv
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -14,11 +13,13 @@ from monitoring import drawing, queries
 from monitoring.domain import incident as incidents
 from monitoring.domain import slo
 from monitoring.models import Incident
+from releases import spreadsheet
 from releases.enums import Role
 from releases.paging import page_of
 from releases.people import person
 from releases.permissions import roles_in, visible_applications
 from releases.views.acting import act
+from releases.views.streaming import stream
 
 MAX_EXPORT = 10_000
 _AROUND = timedelta(minutes=30)
@@ -32,7 +33,7 @@ def incident_list(request: HttpRequest) -> HttpResponseBase:
     filters = queries.IncidentFilters.read(request.GET)
     found = queries.incidents(applications, filters, request.GET.get("sort", ""))
     if request.GET.get("format") in ("csv", "json"):
-        return _export(found[:MAX_EXPORT], request.GET["format"])
+        return _export(request, found[:MAX_EXPORT], request.GET["format"])
     context = {
         "nav": "monitoring",
         "page": page_of(request, found),
@@ -43,7 +44,7 @@ def incident_list(request: HttpRequest) -> HttpResponseBase:
     return render(request, "monitoring/incident/list.html", context)
 
 
-def _export(found: Iterable[Incident], form: str) -> HttpResponseBase:
+def _export(request: HttpRequest, found: Iterable[Incident], form: str) -> HttpResponseBase:
     rows = [
         {
             "application": one.probe.environment.application.slug,
@@ -59,14 +60,8 @@ def _export(found: Iterable[Incident], form: str) -> HttpResponseBase:
     ]
     if form == "json":
         return JsonResponse({"incidents": rows})
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = 'attachment; filename="incidents.csv"'
     names = list(rows[0]) if rows else ["application", "environment", "probe", "opened_at", "closed_at", "reason"]
-    writer = csv.DictWriter(response, names)
-    writer.writeheader()
-    # A spreadsheet must not take a reason for a formula.
-    writer.writerows({name: f"'{text}" if text[:1] in "=+-@" else text for name, text in row.items()} for row in rows)
-    return response
+    return stream(request, spreadsheet.lines(names, rows), "text/csv; charset=utf-8", "incidents.csv")
 
 
 def visible_incident(request: HttpRequest, incident_id: int) -> Incident:

@@ -1,6 +1,6 @@
 """Change freezes: when nothing goes live."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q
@@ -20,6 +20,11 @@ def freezes_touching(application: Application, opens: datetime, closes: datetime
     concerned = Q(application__isnull=True) | Q(application=application)
     found = ChangeFreeze.objects.filter(concerned, lifted_at__isnull=True, opens__lt=closes, closes__gt=opens)
     return [freeze for freeze in found if touches(freeze, application.pk, opens, closes)]
+
+
+def freezes_at(application: Application, when: datetime) -> list[ChangeFreeze]:
+    """The freezes in force at one moment."""
+    return freezes_touching(application, when, when + timedelta(microseconds=1))
 
 
 @transaction.atomic

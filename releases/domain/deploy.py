@@ -8,6 +8,7 @@ from django.utils import timezone
 from releases import permissions
 from releases.domain import break_glass
 from releases.domain.approval import keep_manifest
+from releases.domain.calendar import freezes_at
 from releases.domain.defaults import read_seconds
 from releases.domain.gate import Blocker, Gate, evaluate
 from releases.domain.transition import lock, move, require_state
@@ -61,13 +62,17 @@ def authorise_deploy(*, release: Release, actor: User, manifest_digest: str | No
 def too_late(*, release: Release) -> str:
     """Why a deploy that was launched may not begin any more; empty when it may.
 
-    The gate was open at the launch; a worker may be free only much later. A break-glass holds until it expires.
+    The gate was open at the launch; a worker may be free only much later, after the window or in a change freeze that
+    was declared meanwhile. A break-glass holds until it expires.
     """
     now = timezone.now()
-    if release.window_closes is not None and release.window_closes > now:
+    freeze = next(iter(freezes_at(release.application, now)), None)
+    if freeze is None and release.window_closes is not None and release.window_closes > now:
         return ""
     if BreakGlass.objects.filter(release=release, used_at__isnull=False, expires_at__gt=now).exists():
         return ""
+    if freeze is not None:
+        return f"Before a worker was free, a change freeze began, until {moment(freeze.closes)}: {freeze.reason}"
     if release.window_closes is None:
         return "No worker was free before the break-glass expired, and there is no window."
     return f"No worker was free before the window closed, {moment(release.window_closes)}."

@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -20,6 +19,7 @@ from releases.people import person
 from releases.permissions import get_release_or_404, roles_in, visible_releases
 from releases.views import showing
 from releases.views.acting import act, refuse
+from releases.views.stored import stored_file
 
 STARTERS = {Role.ENGINEER, Role.RELEASE_MANAGER}
 SIGNERS = {Role.ENGINEER, Role.APPROVER, Role.RELEASE_MANAGER}
@@ -160,5 +160,5 @@ def attachment(request: HttpRequest, evidence_id: UUID, name: str) -> FileRespon
     found = get_object_or_404(Evidence, pk=evidence_id, release__in=visible_releases(request.user))
     for kept in found.artifacts:
         if kept["name"] == name:
-            return FileResponse(default_storage.open(kept["key"]), as_attachment=True, filename=name.rsplit("/")[-1])
+            return stored_file(kept["key"], name)
     raise Http404(f"There is no file called {name} with this evidence.")

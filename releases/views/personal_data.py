@@ -1,7 +1,5 @@
 """One's own data: all of it in a file, and its erasure."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 
@@ -9,16 +7,17 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
+from releases import spreadsheet
 from releases.domain.person import Kept, everything_about
 from releases.domain.person import erase as erase_person
 from releases.errors import DomainError
 from releases.people import person
-from releases.views.ledger_export import cell
+from releases.views.streaming import stream
 
 
 class EraseForm(forms.Form):
@@ -35,12 +34,10 @@ def export(request: HttpRequest) -> HttpResponseBase:
     user = person(request)
     as_csv = request.POST.get("format") == "csv"
     rows = everything_about(person=user, actor=user)
-    name = f"my-data-{timezone.now():%Y%m%d}.{'csv' if as_csv else 'json'}"
-    kind = "text/csv; charset=utf-8" if as_csv else "application/json"
-    answer = StreamingHttpResponse(csv_lines(rows) if as_csv else json_lines(rows), content_type=kind)
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    answer["Cache-Control"] = "no-store"
-    return answer
+    name = f"my-data-{timezone.now():%Y%m%d}"
+    if as_csv:
+        return stream(request, csv_lines(rows), "text/csv; charset=utf-8", f"{name}.csv")
+    return stream(request, json_lines(rows), "application/json; charset=utf-8", f"{name}.json")
 
 
 @login_required
@@ -68,19 +65,13 @@ def json_lines(rows: Iterator[Kept]) -> Iterator[bytes]:
     for row in rows:
         yield (separator + json.dumps(row.as_json(), ensure_ascii=False, default=str)).encode()
         separator = ",\n"
-    yield b"\n]\n"
+    yield b"[]\n" if separator == "[\n" else b"\n]\n"
 
 
 def csv_lines(rows: Iterator[Kept]) -> Iterator[bytes]:
-    """A line for each value: source, record, as, field, value; what looks like a formula gets an apostrophe."""
-    yield _line(["source", "record", "as", "field", "value"])
+    """A line for each value: source, record, as, field, value."""
+    yield spreadsheet.line(["source", "record", "as", "field", "value"])
     for row in rows:
         for field, value in row.values.items():
             text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
-            yield _line([cell(each) for each in (row.source, row.record, row.as_what, field, text)])
-
-
-def _line(cells: list[str]) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerow(cells)
-    return buffer.getvalue().encode()
+            yield spreadsheet.line([row.source, row.record, row.as_what, field, text])

@@ -25,6 +25,7 @@ from releases.domain import release as releases
 from releases.doorbell import person_channel, release_channel
 from releases.enums import ReleaseState, Role
 from releases.errors import DomainError
+from releases.exporting import export_releases
 from releases.forms.release import ReasonForm, ReleaseForm, WindowForm
 from releases.listening import topics, while_allowed
 from releases.models import Release
@@ -45,7 +46,7 @@ def release_list(request: HttpRequest) -> HttpResponseBase:
     filters = queries.ReleaseFilters.read(request.GET)
     found = queries.release_list(person(request), filters)
     if request.GET.get("format") in ("csv", "json"):
-        return queries.export_releases(request, found, request.GET["format"])
+        return export_releases(request, found, request.GET["format"])
     page = page_of(request, found, size=25)
     rows = list(page.object_list)
     evaluated = gates.evaluate_many(rows)

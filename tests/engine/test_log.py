@@ -107,6 +107,19 @@ def test_a_secret_in_an_argument_is_masked_in_the_command_line(application: Any)
     assert log_lines(run, kinds="o") == ["--password=***"]
 
 
+def test_a_secret_in_a_traceback_does_not_reach_the_worker_s_own_log(
+    application: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = run_section(
+        application, "checks.command", params={"secret_value": "hush-hush-1", "raises": "no user at hush-hush-1"}
+    )
+    (broken,) = [record for record in caplog.records if record.msg == "run.broken"]
+    assert broken.exc_info is None
+    assert "ValueError: no user at ***" in broken.exception  # type: ignore[attr-defined]
+    assert "hush-hush-1" not in f"{[vars(record) for record in caplog.records]}"
+    assert "ValueError: no user at ***" in run.error
+
+
 def test_notes_stand_before_the_command_they_were_written_before(application: Any) -> None:
     run = run_section(
         application, "checks.command", params={"notes": ["first", "second\nthird"], "argv": ["echo", "x"]}

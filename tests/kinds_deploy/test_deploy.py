@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from checks import services
 from checks.models import Run, RunStep
+from releases.domain.calendar import create_freeze
 from releases.errors import GateClosed
 from releases.models import BreakGlass, Environment, Release
 from tests.kinds_deploy.local_server import LocalServer, Reply
@@ -226,6 +227,21 @@ def test_one_that_waited_in_the_queue_until_the_window_was_over_changes_nothing(
     assert "No worker was free before the window closed" in run.summary
     assert not shop.written()
     assert runs_there(shop.production) == ("1.0", OLD)
+    assert shop.fresh().state == "failed"
+
+
+def test_one_before_which_a_change_freeze_was_declared_changes_nothing(shop: Shop) -> None:
+    run = services.start_deploy(release=shop.fresh(), actor=shop.team.manager)
+    now = timezone.now()
+    create_freeze(
+        application=shop.application, opens=now, closes=now + timedelta(hours=1), reason="Sales day.",
+        actor=shop.team.manager,
+    )  # fmt: skip
+    run = executed(run)
+    assert run.state == "errored"
+    assert "a change freeze began" in run.summary
+    assert "Sales day." in run.summary
+    assert not shop.written()
     assert shop.fresh().state == "failed"
 
 

@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 from django.urls import reverse
 
+from releases import listening
 from releases.domain import user as users
 from releases.domain.membership import remove_member
 from releases.doorbell import ring_release
@@ -66,6 +67,20 @@ async def test_the_log_and_the_board_go_silent_for_this_person_only(deed: Callab
     await asyncio.sleep(0.3)  # the ring is on its way to this process
     await sync_to_async(writer.lines)("after")
     await until(others, "after")
+    assert b"after" not in await rest(theirs)
+
+
+async def test_a_lost_ring_only_delays_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "ASK_SECONDS", 0.2)
+    writer = await sync_to_async(Writer.begin)()
+    application = await sync_to_async(lambda: writer.run.application)()
+    viewer = await sync_to_async(member)(application, Role.VIEWER)
+    theirs = await opened(viewer, reverse("checks:log_stream", args=[writer.run.number]))
+    await sync_to_async(writer.lines)("before")
+    await until(theirs, "before")
+    await sync_to_async(lambda: viewer.memberships.all().delete())()  # nothing rings
+    await asyncio.sleep(0.3)
+    await sync_to_async(writer.lines)("after")
     assert b"after" not in await rest(theirs)
 
 

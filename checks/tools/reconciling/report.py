@@ -1,12 +1,12 @@
 """A comparison as people and programs read it: rows for the page, differences as CSV and as JSON."""
 
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from checks.tools.reconciling.results import Cell, Comparison, Difference, TableResult
+from releases import spreadsheet
 
 COLUMNS = ("table", "difference", "key", "column", "source", "target", "note")
 #: What the page shows; the files hold every difference that was told.
@@ -118,28 +118,12 @@ def _short(value: str) -> str:
 
 
 def write_csv(found: Comparison, path: Path) -> None:
-    """One line for each differing column of each told row, and one for each other difference."""
-    with path.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out)
-        writer.writerow(COLUMNS)
+    """One line for each differing column of each told row, and one for each other difference; NULL is \\N."""
+    with path.open("wb") as out:
+        out.write(spreadsheet.line(COLUMNS))
         for line in _lines(found):
-            writer.writerow([_safe(line.get(name)) for name in COLUMNS])
-
-
-def _safe(value: Any) -> str:
-    """NULL as \\N. A cell that begins like a formula is run by spreadsheets; the quote keeps it text."""
-    if value is None:
-        return "\\N"
-    text = str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not _number(text) else text
-
-
-def _number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+            values = [line.get(name) for name in COLUMNS]
+            out.write(spreadsheet.line("\\N" if value is None else value for value in values))
 
 
 def _lines(found: Comparison) -> Iterator[Mapping[str, Any]]:

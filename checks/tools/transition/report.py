@@ -1,7 +1,5 @@
 """What a transition found, as its page and its downloads show it: sentences, figures, and the shapes of the flow."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,6 +11,7 @@ from checks.tools.background import patiently
 from checks.tools.postgres import Connection
 from checks.tools.transition.moving import Moved, accounts
 from checks.tools.transition.work import SKIPPED, Action, TableWork, column, listed
+from releases import spreadsheet
 
 MAX_COLUMNS: Final = 2000
 WIDTH, HEIGHT, GAP, LEAST = 1000.0, 220.0, 30.0, 3.0
@@ -216,28 +215,5 @@ def keep_report(context: RunContext, result: Mapping[str, Any]) -> list[Artifact
     for name in ("tables", "conflicts", "skipped", "columns"):
         rows = plain[name]
         if rows:
-            stored.append(context.store(f"{name}.csv", _csv(rows)))
+            stored.append(context.store(f"{name}.csv", b"".join(spreadsheet.lines(list(rows[0]), rows))))
     return stored
-
-
-def _csv(rows: list[dict[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), extrasaction="ignore")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    return text.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    text = "; ".join(value) if isinstance(value, list) else value
-    # A cell that begins like a formula is run by spreadsheets; the quote keeps it text.
-    return f"'{text}" if isinstance(text, str) and text[:1] in "=+-@\t\r" and not _number(text) else text
-
-
-def _number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
