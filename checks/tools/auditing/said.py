@@ -1,0 +1,135 @@
+"""What an auditing tool says, in one shape for all tools.
+
+A tool that failed, was skipped, ran out of time or saw too little is ``incomplete``, whatever its exit status was.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ToolStatus(StrEnum):
+    OK = "ok"
+    FINDINGS = "findings"
+    INCOMPLETE = "incomplete"
+
+
+class Severity(StrEnum):
+    """``UNKNOWN`` counts as high wherever severities are compared."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    UNKNOWN = "unknown"
+
+
+class Family(StrEnum):
+    """What kind of look found it. Two tools of one family that see the same thing make one finding."""
+
+    DEPENDENCIES = "dependencies"
+    WEB = "web"
+    TLS = "tls"
+    HEADERS = "headers"
+    AUTHENTICATION = "authentication"
+    CONFIGURATION = "configuration"
+    SOURCE = "source"
+    SECRETS = "secrets"
+
+
+@dataclass(frozen=True, slots=True)
+class PackagePlace:
+    """``ecosystem``: as OSV names it, PyPI or npm. ``version`` is where it was seen and no part of what it is."""
+
+    ecosystem: str
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlace:
+    """``route``: the path with ids replaced (``/talks/{id}/``); ``parameter`` empty for the whole page."""
+
+    method: str
+    route: str
+    parameter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlace:
+    """``code``: the line that was found, without spaces at its ends; empty and replaced by a keyed hash for secrets."""
+
+    path: str
+    code: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPlace:
+    """A host, a setting, a header of a whole site: anything that has a name and no finer place."""
+
+    name: str
+
+
+Place = PackagePlace | RoutePlace | FilePlace | SystemPlace
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One thing that a tool found. ``rule``: the tool's own name of it; ``cwe``: numbers; ``cvss``: 0 to 10.
+
+    ``aliases``: every id of a vulnerability (CVE, GHSA, PYSEC); ``fixed_in``: versions that no longer have it.
+    ``owasp``: category of the Top 10:2025 such as A05; ``asvs``: requirements of ASVS 5.0 such as 3.4.1.
+    """
+
+    family: Family
+    rule: str
+    title: str
+    severity: Severity
+    place: Place
+    detail: str = ""
+    remedy: str = ""
+    cvss: float | None = None
+    aliases: tuple[str, ...] = ()
+    cwe: tuple[int, ...] = ()
+    owasp: str = ""
+    asvs: tuple[str, ...] = ()
+    fixed_in: tuple[str, ...] = ()
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """What a completed look really looked at, so that a finding there that it no longer sees is resolved.
+
+    ``places``: package names, routes, paths or system names; None: everything of this family in this environment.
+    ``rules``: the rules it looked for; None: every rule of the family.
+    """
+
+    family: Family
+    places: frozenset[str] | None = None
+    rules: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReport:
+    """One tool's run. ``why``: what made it incomplete; ``looked_at``: how many places, ``unit``: what they are."""
+
+    tool: str
+    version: str
+    status: ToolStatus
+    seconds: float
+    found: tuple[Found, ...] = ()
+    covered: tuple[Covered, ...] = ()
+    looked_at: int = 0
+    unit: str = ""
+    why: str = ""
+    remedy: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if (self.status is ToolStatus.INCOMPLETE) != bool(self.why):
+            raise ValueError("An incomplete look says why, and a complete one has nothing to say.")
+        if self.status is not ToolStatus.INCOMPLETE and (self.status is ToolStatus.FINDINGS) != bool(self.found):
+            raise ValueError("The status does not fit what was found.")
+        if self.status is not ToolStatus.INCOMPLETE and not self.looked_at:
+            raise ValueError("A look that saw nothing is incomplete.")
