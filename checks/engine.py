@@ -24,7 +24,7 @@ from checks.context import Context
 from checks.ending import Ending, announce, end_run
 from checks.enums import LineKind, RunState
 from checks.errors import Cancelled, CheckError, Fenced
-from checks.kinds.base import Kind, Outcome, get_kind
+from checks.kinds.base import Inconclusive, Kind, Outcome, get_kind
 from checks.lease import CONNECTION_LOST, Claim, Lease
 from checks.masking import Vocabulary
 from checks.models import Run
@@ -147,6 +147,8 @@ class _Attempt:
             raise
         except Cancelled:
             return Ending(RunState.CANCELLED, summary="Cancelled while it ran.")
+        except Inconclusive as error:
+            return self._inconclusive(error)
         except CheckError as error:
             return self._errored(error.message, error.remedy)
         except Exception as error:  # noqa: BLE001 - a kind that breaks in any way must end as errored, never passed
@@ -252,6 +254,12 @@ class _Attempt:
         if self.recorder is not None:
             self.recorder.add(LineKind.ERROR, f"{message} {remedy}".strip())
         return Ending(RunState.ERRORED, error=message, remedy=remedy)
+
+    def _inconclusive(self, error: Inconclusive) -> Ending:
+        """Errored, and what was seen is kept with it, so that people can look at it."""
+        seen = self._ending_of(error.outcome)
+        told = self._errored(error.message, error.remedy)
+        return replace(told, figures=seen.figures, result=seen.result, artifacts=seen.artifacts)
 
     def _broken(self, error: Exception) -> Ending:
         self._log_masked("run.broken", error)

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from checks.enums import StepCategory
+from checks.errors import CheckError
 from releases.enums import Tier
 
 if TYPE_CHECKING:
@@ -61,6 +62,17 @@ class Outcome:
     figures: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
     artifacts: Sequence[Artifact] = ()
+
+
+class Inconclusive(CheckError):
+    """The check could not be judged, and this much was seen all the same. Ends as errored, with the result kept.
+
+    ``outcome.passed`` is not looked at.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", outcome: Outcome) -> None:
+        super().__init__(message, remedy=remedy)
+        self.outcome = outcome
 
 
 @dataclass(frozen=True)

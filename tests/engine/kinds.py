@@ -7,7 +7,7 @@ from pydantic import Field
 
 from checks.enums import StepCategory
 from checks.errors import CheckError
-from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step, register
+from checks.kinds.base import Inconclusive, Kind, KindParams, Outcome, RunContext, Step, register
 from checks.models import Run
 from releases.errors import DomainError
 
@@ -23,6 +23,7 @@ class CommandParams(KindParams):
     raises: str = ""
     refuse_end: bool = False
     refuse_start: bool = False
+    inconclusive: bool = False
     capture: bool = False
     variables: dict[str, str] = Field(default={})
 
@@ -57,7 +58,10 @@ class CommandKind(Kind):
         if params.raises:
             raise ValueError(params.raises)
         artifacts = [context.store(name, text.encode()) for name, text in params.store.items()]
-        return Outcome(params.passed, "It ran.", figures=figures, artifacts=artifacts)
+        outcome = Outcome(params.passed, "It ran.", figures=figures, artifacts=artifacts)
+        if params.inconclusive:
+            raise Inconclusive("Too little was seen.", remedy="Look further.", outcome=outcome)
+        return outcome
 
     def started(self, run: Run) -> None:
         if run.params["refuse_start"]:

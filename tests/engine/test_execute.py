@@ -84,6 +84,16 @@ def test_an_errored_run_is_evidence_of_no_pass(application: Any) -> None:
     assert Evidence.objects.get(run_id=run.pk).verdict == "errored"
 
 
+def test_what_an_inconclusive_run_saw_is_kept_and_it_is_no_pass(application: Any) -> None:
+    release = ReleaseFactory(application=application, rehearsing=False)
+    params = {"inconclusive": True, "passed": True, "store": {"seen.txt": "this much"}}
+    run = run_section(application, "checks.command", release=release, params=params)
+    assert (run.state, run.error, run.remedy) == ("errored", "Too little was seen.", "Look further.")
+    assert run.result["figures"] == {"returncode": 0}
+    assert [kept["name"] for kept in run.result["artifacts"]] == ["seen.txt"]
+    assert Evidence.objects.get(run_id=run.pk).verdict == "errored"
+
+
 def test_a_refused_consequence_is_never_a_pass(application: Any) -> None:
     release = ReleaseFactory(application=application)
     run = run_section(application, "checks.command", release=release, params={"refuse_end": True})
