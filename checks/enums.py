@@ -66,3 +66,49 @@ class LineKind(models.TextChoices):
     COMMAND = "c", "Command"
     NOTE = "n", "Note"
     ERROR = "e", "Error"
+
+
+class FindingSeverity(models.TextChoices):
+    """``unknown`` is shown as such and counts as high."""
+
+    CRITICAL = "critical", "Critical"
+    HIGH = "high", "High"
+    MEDIUM = "medium", "Medium"
+    LOW = "low", "Low"
+    UNKNOWN = "unknown", "Unknown"
+
+
+#: How bad each severity is wherever two are compared.
+SEVERITY_RANKS: Final[dict[str, int]] = {"critical": 4, "high": 3, "unknown": 3, "medium": 2, "low": 1}
+
+
+class FindingFamily(models.TextChoices):
+    """What kind of look found it."""
+
+    DEPENDENCIES = "dependencies", "Dependencies"
+    WEB = "web", "Web application"
+    TLS = "tls", "TLS"
+    HEADERS = "headers", "Headers and cookies"
+    AUTHENTICATION = "authentication", "Authentication"
+    CONFIGURATION = "configuration", "Configuration"
+    SOURCE = "source", "Source code"
+    SECRETS = "secrets", "Secrets in the source"
+
+
+class OccurrenceChange(models.TextChoices):
+    """What one scan meant for one finding."""
+
+    NEW = "new", "New"
+    STILL = "still", "Still there"
+    REOPENED = "reopened", "Came back"
+    RESOLVED = "resolved", "No longer there"
+
+
+class AcceptanceEnd(models.TextChoices):
+    """Why an acceptance counts no more. An end by time is evaluated when it is read."""
+
+    WITHDRAWN = "withdrawn", "Withdrawn"
+    SEVERITY = "severity", "The severity rose"
+    FIX = "fix", "A fix appeared"
+    EXPIRED = "expired", "Expired"
+    JOINED = "joined", "Joined with another finding"

@@ -1,0 +1,66 @@
+"""What completed looks went over: only there may a finding that is not seen any more be called resolved."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from checks.findings import fingerprints
+from checks.tools.auditing.said import Covered, ToolReport, ToolStatus
+
+
+class Look:
+    """One ``Covered`` of a completed report.
+
+    A look that names its rules speaks for every tool. One that only says "every rule" means its own rules, so it
+    resolves nothing but what the same tool had seen.
+    """
+
+    def __init__(self, tool: str, covered: Covered) -> None:
+        self.tool, self._covered = tool, covered
+        self._places: dict[tuple[str, str], frozenset[str]] = {}
+
+    def went_to(self, *, family: str, names: Collection[str], place: dict[str, Any], tools: Collection[str]) -> bool:
+        """``names``: the rule, or the ids of the vulnerability. ``place``: as ``Finding.place`` keeps it.
+
+        ``tools``: which saw it last.
+        """
+        covered = self._covered
+        if covered.family.value != family:
+            return False
+        if covered.rules is None:
+            if self.tool not in tools:
+                return False
+        elif not covered.rules & set(names):
+            return False
+        return covered.places is None or _spelling(place) in self._normalised(place)
+
+    def _normalised(self, place: dict[str, Any]) -> frozenset[str]:
+        key = (place["kind"], place.get("ecosystem", ""))
+        if key not in self._places:
+            names = self._covered.places or ()
+            self._places[key] = frozenset(_spelled(place, name) for name in names)
+        return self._places[key]
+
+
+def looks(reports: Iterable[ToolReport]) -> list[Look]:
+    """An incomplete report covers nothing, whatever it says."""
+    return [
+        Look(report.tool, covered)
+        for report in reports
+        if report.status is not ToolStatus.INCOMPLETE
+        for covered in report.covered
+    ]
+
+
+def _spelling(place: dict[str, Any]) -> str:
+    return str(place["path"] if place["kind"] == "file" else place["route" if place["kind"] == "route" else "name"])
+
+
+def _spelled(place: dict[str, Any], name: str) -> str:
+    match place["kind"]:
+        case "package":
+            return fingerprints.package(place["ecosystem"], name)
+        case "route":
+            return fingerprints.route(name)
+        case "file":
+            return fingerprints.file_path(name)
+    return fingerprints.system(name)
