@@ -47,7 +47,7 @@ pytest:
 	@# many tests kill servers and watch clocks; what fails again has failed.
 	$(VENV)/pytest -n 3 || $(VENV)/pytest -n 0 --last-failed --last-failed-no-failures none
 	@# The host of the examples knows nothing of the program, so its tests run without it. They mostly wait: four at once.
-	$(VENV)/pytest -n 4 -q -c /dev/null --rootdir examples/hosting -p no:cacheprovider -p no:django -p no:asyncio examples/hosting/tests
+	$(VENV)/pytest -n 4 -q -c /dev/null --rootdir examples/hosting -p no:cacheprovider -p no:django -p no:asyncio -p no:locust examples/hosting/tests
 
 format: install-test ## Put the code into its one form
 	$(VENV)/ruff check --fix .

@@ -150,7 +150,7 @@ class _Attempt:
         except Inconclusive as error:
             return self._inconclusive(error)
         except CheckError as error:
-            return self._errored(error.message, error.remedy)
+            return self._errored(error.message, error.remedy, error.outcome)
         except Exception as error:  # noqa: BLE001 - a kind that breaks in any way must end as errored, never passed
             return self._broken(error)
         return self._ending_of(outcome)
@@ -249,11 +249,14 @@ class _Attempt:
             artifacts=[masked(artifact.as_json()) for artifact in outcome.artifacts],
         )
 
-    def _errored(self, message: str, remedy: str) -> Ending:
+    def _errored(self, message: str, remedy: str, outcome: Outcome | None = None) -> Ending:
         message, remedy = self.vocabulary.mask_text(message), self.vocabulary.mask_text(remedy)
         if self.recorder is not None:
             self.recorder.add(LineKind.ERROR, f"{message} {remedy}".strip())
-        return Ending(RunState.ERRORED, error=message, remedy=remedy)
+        if outcome is None:
+            return Ending(RunState.ERRORED, error=message, remedy=remedy)
+        measured = self._ending_of(outcome)
+        return replace(measured, state=RunState.ERRORED, summary="", error=message, remedy=remedy)
 
     def _inconclusive(self, error: Inconclusive) -> Ending:
         """Errored, and what was seen is kept with it, so that people can look at it."""

@@ -1,12 +1,16 @@
 """What a run can end with besides a verdict."""
 
+from typing import Any
+
 
 class CheckError(Exception):
     """The check broke, so it says nothing about the release. The run ends as errored."""
 
-    def __init__(self, message: str, *, remedy: str = "") -> None:
+    def __init__(self, message: str, *, remedy: str = "", outcome: Any = None) -> None:
+        """``outcome``: an Outcome with what was measured all the same; it is shown and kept, and counts for nothing."""
         self.message = message
         self.remedy = remedy
+        self.outcome = outcome
         super().__init__(f"{message} {remedy}".strip())
 
 

@@ -22,6 +22,7 @@ from checks.errors import PlanError
 from checks.kinds.base import all_kinds
 from checks.plan_names import cross_check
 from checks.tools.inventory import PrivacySection
+from checks.tools.loading.section import LoadSection
 from releases.enums import Requirement, Tier
 
 MAX_PLAN_BYTES = 1_000_000
@@ -287,6 +288,7 @@ class Plan(Section):
     watch: WatchSection = WatchSection()
     alerts: AlertsSection = AlertsSection()
     privacy: PrivacySection = PrivacySection()
+    load: LoadSection = LoadSection()
     refresh: RefreshSection | None = None
     checklist: list[ChecklistOverride] = []
     risks: list[RiskOverride] = []
@@ -335,6 +337,8 @@ def section_digests(plan: Plan) -> dict[str, str]:
             sections[f"checks.{key}"]["smoke"] = document["deploy"]["smoke"]
         if value["kind"] == "privacy":
             sections[f"checks.{key}"]["privacy"] = document["privacy"]
+        if value["kind"] == "load":
+            sections[f"checks.{key}"] |= {"load": document["load"], "smoke": document["deploy"]["smoke"]}
     if document["refresh"] is not None:
         sections["refresh"] = {"refresh": document["refresh"], "privacy": document["privacy"]}
     sections["deploy"] = {"deploy": document["deploy"], "checks": document["checks"]}

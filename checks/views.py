@@ -62,7 +62,7 @@ def run_detail(request: HttpRequest, number: int) -> HttpResponse:
     run = visible_run(request.user, number)
     attempt = _attempt(request, run)
     part = request.GET.get("part", "")
-    asks_for_part = "HX-Request" in request.headers and part in ("head", "verdict", "steps", "result")
+    asks_for_part = "HX-Request" in request.headers and part in ("head", "verdict", "steps", "live", "result")
     template = f"checks/run/detail.html#{part}" if asks_for_part else None
     context = _run_context(run, attempt) | _permitted(request, run)
     if template is None:
@@ -85,12 +85,14 @@ def _attempt(request: HttpRequest, run: Run) -> int:
 def _run_context(run: Run, attempt: int) -> dict[str, Any]:
     usual = queries.usual_seconds([run]).get((run.section, run.environment_id))
     kind = get_kind(run.kind)
+    steps = presenting.shown_steps(run, attempt)
     return {
         "run": run,
         "shown": presenting.shown(run, usual=usual),
         "kind": kind,
         "kind_template": kind.template(),
-        "steps": presenting.shown_steps(run, attempt),
+        "steps": steps,
+        "pictures": kind.pictures(run.result, [step["figures"] for step in steps]),
         "attempt": attempt,
         "attempts": range(1, run.attempt + 1),
         "params": pretty(run.params) if run.params else "",

@@ -222,6 +222,13 @@ class Kind(ABC):
     #: How long its evidence stays fresh where the plan does not say, in hours.
     valid_hours: ClassVar[int] = 168
 
+    #: A template that the run's page shows while the run is under way, fed by ``pictures``.
+    live_template: ClassVar[str] = ""
+
+    def pictures(self, result: Mapping[str, Any], live: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Charts for the kind's templates, as ``pictures``. ``live``: the figures of each step so far, in order."""
+        return {}
+
     @classmethod
     def template(cls) -> str:
         return f"checks/kinds/{cls.name}.html"

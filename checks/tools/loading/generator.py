@@ -1,0 +1,284 @@
+"""The locustfile behind every load: steps, arrivals, an exact record of each second, and the scenario of the plan.
+
+Loaded by Locust in a child (see launch.py) and never imported by ours. Lines of JSON are appended to ``record``:
+
+    {"begin": 1764000000.1}                                             the schedule begins
+    {"second": 1764000003, "worker": "a", "users": 5, "cpu": 0.12, "intended": 20, "started": 20,
+     "endpoints": {"/": ["HISTFAAA...", failed, server errors]}, "failures": {"...": 2}, "elsewhere": {"host": 1}}
+    {"end": "done"}
+
+A histogram is an HdrHistogram of microseconds, three digits, in its own compressed form. In open mode arrivals come
+on a fixed schedule and a latency counts from the intended time, so that a stall delays everything that came meanwhile.
+"""
+
+import json
+import os
+import random
+import socket
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import gevent
+import gevent.queue
+import locust
+from hdrh.histogram import HdrHistogram
+from locust import FastHttpUser, LoadTestShape, events
+from locust.exception import StopUser
+from locust.runners import MasterRunner, WorkerRunner
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING, TaskSet
+
+MICROSECONDS_AT_MOST = 600_000_000
+DIGITS = 3
+CONFIG: dict[str, Any] = json.loads(Path(os.environ["GONOGO_LOAD_CONFIG"]).read_text(encoding="utf-8"))
+
+
+def level_at(elapsed: float) -> float | None:
+    """The load of the step under way; None when all steps are over."""
+    step = int(elapsed // CONFIG["hold"])
+    return float(CONFIG["steps"][step]) if elapsed >= 0 and step < len(CONFIG["steps"]) else None
+
+
+class Cell:
+    """What one endpoint answered in the second under way."""
+
+    __slots__ = ("failed", "histogram", "server_errors")
+
+    def __init__(self) -> None:
+        self.histogram = HdrHistogram(1, MICROSECONDS_AT_MOST, DIGITS)
+        self.failed = 0
+        self.server_errors = 0
+
+
+class Record:
+    """Everything of the second under way in this process."""
+
+    def __init__(self) -> None:
+        self.cells: dict[str, Cell] = {}
+        self.failures: Counter[str] = Counter()
+        self.elsewhere: Counter[str] = Counter()
+        self.intended = 0
+        self.started = 0
+        self.processor = time.process_time()
+        self.clock = time.monotonic()
+
+    def request(self, name: str, response_time: float, exception: Any, response: Any = None, **_: Any) -> None:
+        """Locust's event of a finished request; ``response_time`` in milliseconds from the true beginning."""
+        current = gevent.getcurrent()
+        late = getattr(current, "gonogo_late", 0.0)
+        current.gonogo_late = 0.0
+        cell = self.cells.get(name)
+        if cell is None:
+            cell = self.cells[name] = Cell()
+        micros = int(response_time * 1000 + late * 1_000_000)
+        cell.histogram.record_value(min(max(micros, 1), MICROSECONDS_AT_MOST))
+        if exception is not None:
+            cell.failed += 1
+            self.failures[f"{name}: {exception}"[:200]] += 1
+        if (getattr(response, "status_code", 0) or 0) >= 500:
+            cell.server_errors += 1
+
+    def take(self, second: int, users: int, worker: str) -> dict[str, Any]:
+        """The second that is over, in the shape of the file; a new one begins."""
+        processor, clock = time.process_time(), time.monotonic()
+        share = (processor - self.processor) / max(clock - self.clock, 0.001)
+        cells, self.cells = self.cells, {}
+        failures, self.failures = self.failures, Counter()
+        line = {
+            "second": second, "worker": worker, "users": users, "cpu": round(share, 4), "intended": self.intended,
+            "started": self.started, "failures": dict(failures.most_common(10)), "elsewhere": dict(self.elsewhere),
+            "endpoints": {
+                name: [cell.histogram.encode().decode("ascii"), cell.failed, cell.server_errors]
+                for name, cell in cells.items()
+            },
+        }  # fmt: skip
+        self.intended = self.started = 0
+        self.elsewhere.clear()
+        self.processor, self.clock = processor, clock
+        return line
+
+
+RECORD = Record()
+
+
+# --- nothing but the target is asked ---------------------------------------------------------------------------------
+
+
+def connect_only_to_target() -> None:
+    """Names are resolved for the target alone: its host and port, or its https beside the usual http."""
+    allowed = {(CONFIG["hostname"], CONFIG["target_port"])}
+    if CONFIG["target_port"] == 80:
+        allowed.add((CONFIG["hostname"], 443))
+    real = gevent.socket.getaddrinfo
+
+    def resolve(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else str(host or "")
+        if (name.lower().rstrip("."), int(port or 0)) not in allowed:
+            RECORD.elsewhere[f"{name}:{port}"[:200]] += 1
+            raise socket.gaierror(socket.EAI_NONAME, f"{name}:{port} is not the server under test")
+        return real(host, port, *args, **kwargs)
+
+    for module in (gevent.socket, socket):
+        setattr(module, "getaddrinfo", resolve)  # noqa: B010 - a module's function, replaced on purpose
+
+
+# --- the record, once a second ---------------------------------------------------------------------------------------
+
+
+class Writer:
+    """The file that the program follows. Only the master, or the one process, writes it."""
+
+    def __init__(self) -> None:
+        self.file = Path(CONFIG["record"]).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open until the process ends
+
+    def write(self, line: dict[str, Any]) -> None:
+        self.file.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+
+WRITER: Writer | None = None
+
+
+def report_each_second(runner: Any) -> None:
+    """Each process says at each full second what it saw; a worker says it to the master."""
+    worker = getattr(runner, "client_id", "1")
+    while True:
+        now = time.time()
+        gevent.sleep(int(now) + 1 - now)
+        line = RECORD.take(int(time.time() - 0.5), runner.user_count, worker)
+        if isinstance(runner, WorkerRunner):
+            runner.send_message("gonogo-second", line)
+        elif WRITER is not None:
+            WRITER.write(line)
+
+
+def written(environment: Any, msg: Any, **_: Any) -> None:
+    """What a worker says of its second."""
+    if WRITER is not None:
+        WRITER.write(msg.data)
+
+
+@events.init.add_listener
+def begin(environment: Any, runner: Any, **_: Any) -> None:
+    global WRITER  # noqa: PLW0603 - one for the process, made after the workers were forked
+    connect_only_to_target()
+    if isinstance(runner, MasterRunner):
+        WRITER = Writer()
+        runner.register_message("gonogo-second", written)
+    else:
+        if not isinstance(runner, WorkerRunner):
+            WRITER = Writer()
+        events.request.add_listener(RECORD.request)
+        gevent.spawn(report_each_second, runner)
+    if isinstance(runner, WorkerRunner):
+        runner.register_message("gonogo-arrivals", lambda environment, msg, **_: start_arrivals(**msg.data))
+    if CONFIG["mode"] == "open":
+        take_arrivals()
+
+
+# --- steps -----------------------------------------------------------------------------------------------------------
+
+
+class Steps(LoadTestShape):
+    """Closed mode: so many users. Open mode: a pool of users that serve arrivals."""
+
+    began = False
+
+    def tick(self) -> tuple[int, float] | None:
+        elapsed = self.get_run_time()
+        if not self.began:
+            self.began = True
+            self._announce(time.time() - elapsed)
+        level = level_at(elapsed)
+        if level is None:
+            if WRITER is not None:
+                WRITER.write({"end": "done"})
+            return None
+        users = int(CONFIG["pool"] if CONFIG["mode"] == "open" else level)
+        return users, float(max(users, 1))
+
+    def _announce(self, at: float) -> None:
+        assert WRITER is not None
+        WRITER.write({"begin": at})
+        if CONFIG["mode"] != "open":
+            return
+        if isinstance(self.runner, MasterRunner):
+            workers = [worker.id for worker in self.runner.clients.values() if worker.state != "missing"]
+            for place, worker in enumerate(workers):
+                self.runner.send_message("gonogo-arrivals", {"place": place, "of": len(workers)}, client_id=worker)
+        else:
+            start_arrivals(0, 1)
+
+
+# --- open mode -------------------------------------------------------------------------------------------------------
+
+ARRIVALS: Any = gevent.queue.SimpleQueue()
+
+
+def start_arrivals(place: int, of: int) -> None:
+    gevent.spawn(arrive, place, of)
+
+
+def arrive(place: int, of: int) -> None:
+    """Put the intended time of each arrival into the queue, on a fixed schedule that nothing slows down."""
+    began = time.monotonic()
+    for number, load in enumerate(CONFIG["steps"]):
+        start, gap = began + number * CONFIG["hold"], of / load
+        due = start + gap * (place + 0.5) / of
+        while due < start + CONFIG["hold"]:
+            wait = due - time.monotonic()
+            if wait > 0:
+                gevent.sleep(wait)
+            RECORD.intended += 1
+            ARRIVALS.put(due)
+            due += gap
+
+
+def take_arrivals() -> None:
+    """Users do one task for each arrival, and wait for nothing else."""
+    real = TaskSet.execute_next_task
+
+    def execute_next_task(self: TaskSet) -> None:
+        following = self._task_queue[0]
+        if not (isinstance(following, type) and issubclass(following, TaskSet)):
+            self.user._state = LOCUST_STATE_WAITING
+            due = ARRIVALS.get()
+            if self.user._state == LOCUST_STATE_STOPPING:
+                raise StopUser
+            self.user._state = LOCUST_STATE_RUNNING
+            RECORD.started += 1
+            gevent.getcurrent().gonogo_late = max(0.0, time.monotonic() - due)
+        real(self)
+
+    def wait(self: TaskSet) -> None:
+        if self.user._state == LOCUST_STATE_STOPPING:
+            raise StopUser
+
+    TaskSet.execute_next_task = execute_next_task  # type: ignore[method-assign]
+    TaskSet.wait = wait  # type: ignore[method-assign]
+
+
+# --- the scenario of the plan ----------------------------------------------------------------------------------------
+
+if not CONFIG["locustfile"]:
+    WEIGHTS = [entry["weight"] for entry in CONFIG["requests"]]
+
+    class Visitor(FastHttpUser):
+        """Asks the declared addresses, each as often as its weight says."""
+
+        network_timeout = connection_timeout = CONFIG["timeout"]
+        insecure = False
+
+        def wait_time(self) -> float:
+            return random.expovariate(1 / CONFIG["think"]) if CONFIG["think"] else 0.0
+
+        @locust.task
+        def ask(self) -> None:
+            one = random.choices(CONFIG["requests"], WEIGHTS)[0]  # noqa: S311 - a mix, no secret
+            with self.client.get(one["path"], name=one["name"], catch_response=True) as answer:
+                if answer.status_code != one["status"]:
+                    answer.failure(f"answered {answer.status_code or answer.error}, expected {one['status']}")
+                elif one["text"] and one["text"] not in (answer.text or ""):
+                    answer.failure("the declared text is not in the answer")
+                else:
+                    answer.success()

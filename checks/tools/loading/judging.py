@@ -1,0 +1,149 @@
+"""What measured steps say: which limits broke, what cannot be trusted, and up to where the application stands."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from checks.tools.loading.limits import Limit
+from checks.tools.loading.record import Figures, Measured
+
+CPU_AT_MOST: Final = 0.8
+ACHIEVED_AT_LEAST: Final = 0.95
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One step. ``broken``: limits that did not hold. ``invalid``: why nothing can be said of it."""
+
+    load: float
+    throughput: float
+    broken: tuple[str, ...] = ()
+    invalid: tuple[str, ...] = ()
+
+    @property
+    def held(self) -> bool:
+        return not self.broken and not self.invalid
+
+
+@dataclass
+class Verdict:
+    """``passed`` None: it cannot be said. ``capacity``: the most requests a second with every limit kept."""
+
+    passed: bool | None
+    reason: str
+    steps: list[Judged]
+    capacity: float = 0.0
+    needed: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+def broken_limits(step: Measured | Figures, limits: Sequence[Limit]) -> Iterator[str]:
+    """A sentence for each limit that does not hold; limits on an endpoint that was never asked say nothing here."""
+    for limit in limits:
+        figures = _figures(step, limit)
+        if figures is not None and figures.count and not limit.allows(value_of(figures, limit)):
+            yield limit.told(value_of(figures, limit))
+
+
+def value_of(figures: Figures, limit: Limit) -> float:
+    if limit.metric == "errors":
+        return figures.errors
+    if limit.metric == "requests_per_second":
+        return figures.rate
+    if limit.metric == "mean":
+        return figures.mean
+    if limit.metric == "max":
+        return figures.slowest
+    return figures.percentile(limit.percentile or 50.0)
+
+
+def _figures(step: Measured | Figures, limit: Limit) -> Figures | None:
+    if isinstance(step, Figures):
+        return step
+    return step.endpoints.get(limit.endpoint) if limit.endpoint else step.total
+
+
+def judge_step(step: Measured, limits: Sequence[Limit], *, samples: int, unit: str) -> Judged:
+    """``samples``: so few requests are never enough, whatever the limits need."""
+    total = step.total
+    broken = [step.aborted] if step.aborted else []
+    broken += broken_limits(step, limits)
+    invalid = list(_generator_faults(step, unit, bool(broken)))
+    invalid += _sample_faults(step, limits, samples, bool(broken))
+    if not total.count:
+        invalid = ["nothing was answered or refused, so there is nothing to judge"]
+    throughput = step.load if step.mode == "open" and not invalid and not broken else total.rate
+    if any("generator" in fault for fault in invalid) or step.elsewhere:
+        # A slow generator makes everything look slow: what it says is not held against the application either.
+        broken = []
+    return Judged(step.load, throughput, tuple(broken), tuple(invalid))
+
+
+def _generator_faults(step: Measured, unit: str, has_broken: bool) -> Iterator[str]:
+    if step.cpu > CPU_AT_MOST:
+        yield f"the generator used {step.cpu:.0%} of a core, over {CPU_AT_MOST:.0%}; give it more processes or machines"
+    for host, count in step.elsewhere.most_common(1):
+        yield f"it was sent to {host} {count:,} times, which is not the server under test"
+    if step.achieved < ACHIEVED_AT_LEAST and not has_broken and not step.aborted:
+        yield f"only {step.achieved:.0%} of the intended {step.load:g} {unit} were achieved"
+
+
+def _sample_faults(step: Measured, limits: Sequence[Limit], samples: int, has_broken: bool) -> Iterator[str]:
+    if has_broken:
+        return
+    if step.total.count < samples:
+        yield f"{step.total.count:,} requests are too few; at least {samples:,} are needed"
+    for limit in limits:
+        figures = step.endpoints.get(limit.endpoint) if limit.endpoint else step.total
+        count = figures.count if figures else 0
+        if count < limit.needs:
+            yield f"{count:,} requests are too few for {limit.text!r}, which needs {limit.needs:,}"
+
+
+def judge(steps: Sequence[Judged], *, needed: float, unit: str, grows: bool = True) -> Verdict:
+    """Steps from the least load to the most. ``needed``: requests a second with headroom, or 0 where none is expected.
+
+    Without an expectation every step must hold. With one, the steps up to it must hold; what lies beyond is told only.
+    ``grows``: throughput still grew at the end (no knee), so that too little load was tried rather than reached.
+    """
+    verdict = Verdict(None, "", list(steps), needed=needed)
+    for step in steps:
+        at = f"At {step.load:g} {unit}: "
+        if step.broken:
+            verdict.passed, verdict.reason = False, at + step.broken[0]
+            break
+        if step.invalid:
+            verdict.reason = at + step.invalid[0]
+            break
+        verdict.capacity = max(verdict.capacity, step.throughput)
+        if needed and verdict.capacity >= needed:
+            verdict.passed = True
+    if needed and verdict.capacity >= needed:
+        if verdict.reason:
+            verdict.notes.append(f"Beyond what is needed: {verdict.reason}")
+        verdict.passed, verdict.reason = True, _stands(verdict)
+    elif not verdict.reason:
+        _without_stop(verdict, steps, grows)
+    return verdict
+
+
+def _without_stop(verdict: Verdict, steps: Sequence[Judged], grows: bool) -> None:
+    if not steps:
+        verdict.reason = "No step was carried out."
+    elif not verdict.needed:
+        verdict.passed, verdict.reason = True, _stands(verdict)
+    elif grows:
+        verdict.reason = (
+            f"All limits held up to {verdict.capacity:,.1f} requests/s, but {verdict.needed:,.1f} are needed and were"
+            " not tried; add steps"
+        )
+    else:
+        verdict.passed = False
+        verdict.reason = (
+            f"Throughput stops growing at {verdict.capacity:,.1f} requests/s; {verdict.needed:,.1f} are needed"
+        )
+
+
+def _stands(verdict: Verdict) -> str:
+    text = f"All limits held up to {verdict.capacity:,.1f} requests/s"
+    return f"{text}; {verdict.needed:,.1f} are needed" if verdict.needed else text
