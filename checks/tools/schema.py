@@ -9,14 +9,20 @@ from checks.tools.postgres import Connection
 
 
 def schema_objects(connection: Connection) -> dict[str, str]:
-    """Every object of the schema -> a hash of its definition, for naming what differs.
+    """Every object of the schema -> a hash of its definition, for naming what differs."""
+    found = schema_definitions(connection)
+    return {name: sha256(definition.encode()).hexdigest()[:16] for name, definition in found.items()}
+
+
+def schema_definitions(connection: Connection) -> dict[str, str]:
+    """Every object of the schema -> its definition on one line.
 
     Casts and brackets are left out of expressions: PostgreSQL prints some of them differently after a restore.
     """
     found: dict[str, str] = {}
     for query in _SCHEMA:
         for name, definition in connection.execute(query).fetchall():
-            found[name] = sha256(" ".join(definition.split()).encode()).hexdigest()[:16]
+            found[name] = " ".join(definition.split())
     return found
 
 

@@ -156,6 +156,13 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "changed": Look("Changed", "hold", "equal"),
         "same": Look("Same", "idle", "equal"),
     },
+    "parity": {
+        "same": Look("Same", "go", "check"),
+        "expected": Look("Expected", "idle", "equal"),
+        "drift": Look("Drift", "hold", "alert"),
+        "breaking": Look("Breaking", "nogo", "cross"),
+        "unknown": Look("Unknown", "nogo", "question"),
+    },
     "hypothesis": {
         "confirmed": Look("Confirmed", "nogo", "alert"),
         "refuted": Look("Refuted", "go", "check"),

@@ -1,0 +1,168 @@
+"""Facts that anybody sees from outside: the answer's status, headers and cookies, TLS, and what can be reached."""
+
+import http.client
+import re
+import socket
+import ssl
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+
+from checks.tools.parity.facts import Area, Side
+from checks.tools.parity.rules import REACHABLE
+
+SECONDS: Final = 10.0
+LEAST_DAYS: Final = 14
+#: Another value with every answer, or with every content.
+_VOLATILE: Final = frozenset({
+    "age", "alt-svc", "cf-ray", "connection", "content-length", "date", "etag", "expires", "keep-alive",
+    "last-modified", "nel", "report-to", "server-timing", "set-cookie", "traceparent", "transfer-encoding",
+    "x-amz-cf-id", "x-cache", "x-correlation-id", "x-request-id", "x-response-time", "x-runtime", "x-served-by",
+    "x-timer", "x-trace-id",
+})  # fmt: skip
+_NONCE = re.compile(r"'nonce-[^']+'")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443, "smtp": 25, "smtps": 465, "submission": 587, "redis": 6379,
+                         "rediss": 6379, "postgresql": 5432, "postgres": 5432, "amqp": 5672, "amqps": 5671,
+                         "ldap": 389, "ldaps": 636, "mysql": 3306}  # fmt: skip
+
+
+def gather(url: str, pages: Sequence[str], side: Side) -> None:
+    """Headers of the first answer of each page, and TLS of the address. Nothing is followed."""
+    if not url:
+        for area in (Area.HTTP, Area.TLS):
+            side.miss(area, "the environment has no url in the plan")
+        return
+    try:
+        _tls(url, side)
+    except (OSError, ValueError) as error:
+        side.miss(Area.TLS, _told(error))
+    for page in pages:
+        try:
+            _page(url, page, side)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            side.miss(Area.HTTP, f"{page}: {_told(error)}")
+
+
+def reach(address: str) -> str:
+    """'reachable', or why not. http and https are asked for an answer, everything else for a connection."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        if not host or not port:
+            return f"not reachable: no host and port in an address of the form {parts.scheme or '?'}://"
+        if parts.scheme in ("http", "https"):
+            connection = _connection(parts.scheme, host, port, ssl.create_default_context())
+            try:
+                connection.request("GET", parts.path or "/", headers={"User-Agent": "gonogo-parity"})
+                status = connection.getresponse().status
+            finally:
+                connection.close()
+            return REACHABLE if status < 500 else f"not reachable: answered {status}"
+        socket.create_connection((host, port), timeout=SECONDS).close()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return f"not reachable: {_told(error)}"
+    return REACHABLE
+
+
+def _connection(scheme: str, host: str, port: int, context: ssl.SSLContext) -> http.client.HTTPConnection:
+    if scheme == "https":
+        return http.client.HTTPSConnection(host, port, timeout=SECONDS, context=context)
+    return http.client.HTTPConnection(host, port, timeout=SECONDS)
+
+
+def _unverified() -> ssl.SSLContext:
+    """For looking at what is there; whether the certificate holds is a fact of its own."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _page(url: str, page: str, side: Side) -> None:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    connection = _connection(parts.scheme, parts.hostname, port, _unverified())
+    try:
+        path = parts.path.rstrip("/") + page
+        connection.request("GET", path, headers={"User-Agent": "gonogo-parity", "Accept": "text/html,*/*"})
+        answer = connection.getresponse()
+        headers = answer.getheaders()
+        side.put(Area.HTTP, f"{page} status", str(answer.status))
+    finally:
+        connection.close()
+    found: dict[str, list[str]] = {}
+    for name, value in headers:
+        if name.lower() == "set-cookie":
+            cookie, attributes = _cookie(value)
+            side.put(Area.HTTP, f"{page} cookie {cookie}", attributes)
+        elif name.lower() not in _VOLATILE:
+            found.setdefault(name.lower(), []).append(_settled(value, parts.netloc, parts.hostname))
+    for name, values in found.items():
+        side.put(Area.HTTP, f"{page} {name}", ", ".join(values))
+
+
+def _settled(value: str, *places: str) -> str:
+    """A header's value without what differs by nature: the environment's own address, and nonces."""
+    for place in places:
+        value = value.replace(place, "{host}")
+    return _NONCE.sub("'nonce-…'", value)
+
+
+def _cookie(value: str) -> tuple[str, str]:
+    """A cookie's name, and its attributes in order; its value, how long and for which host it lasts are left out."""
+    first, *rest = value.split(";")
+    attributes = [part.strip() for part in rest]
+    kept = sorted(part for part in attributes if not part.lower().startswith(("expires=", "domain=", "max-age=")))
+    return first.split("=", 1)[0].strip(), "; ".join(kept) or "no attributes"
+
+
+def _tls(url: str, side: Side) -> None:
+    parts = urlsplit(url)
+    side.put(Area.TLS, "used", "yes" if parts.scheme == "https" else "no")
+    if parts.scheme != "https":
+        return
+    assert parts.hostname is not None
+    place = (parts.hostname, parts.port or 443)
+    try:
+        with socket.create_connection(place, timeout=SECONDS) as plain:
+            ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname).close()
+        side.put(Area.TLS, "certificate holds", "yes")
+    except ssl.SSLCertVerificationError as error:
+        side.put(Area.TLS, "certificate holds", f"no: {error.verify_message}")
+    with (
+        socket.create_connection(place, timeout=SECONDS) as plain,
+        _unverified().wrap_socket(plain, server_hostname=parts.hostname) as secure,
+    ):
+        side.put(Area.TLS, "protocol", secure.version() or "")
+        side.put(Area.TLS, "cipher", (secure.cipher() or ("",))[0])
+        encoded = secure.getpeercert(binary_form=True) or b""
+    _certificate(x509.load_der_x509_certificate(encoded), side)
+
+
+def _certificate(certificate: x509.Certificate, side: Side) -> None:
+    issuer = certificate.issuer
+    names = issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME) or issuer.get_attributes_for_oid(
+        NameOID.COMMON_NAME
+    )
+    side.put(Area.TLS, "issuer", str(names[0].value) if names else "none")
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        side.put(Area.TLS, "key", f"RSA {key.key_size}")
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        side.put(Area.TLS, "key", f"EC {key.curve.name}")
+    else:
+        side.put(Area.TLS, "key", type(key).__name__)
+    days = (certificate.not_valid_after_utc - datetime.now(UTC)).days
+    side.put(Area.TLS, f"lasts {LEAST_DAYS} days", "yes" if days >= LEAST_DAYS else f"no: {days} days")
+    side.put(Area.TLS, "signature", str(getattr(certificate.signature_hash_algorithm, "name", "none")))
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {SECONDS:g} s"
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:200]
