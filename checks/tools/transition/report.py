@@ -46,7 +46,7 @@ def reasons(moved: Moved) -> list[dict[str, Any]]:
 def result_of(moved: Moved) -> dict[str, Any]:
     """Everything that the page shows. ``differences`` and ``conflicts`` are the reasons to say no."""
     counts = accounts(moved)
-    tables = [{"table": label, **rows, **_proven(moved, label), "flow": drawn(rows)} for label, rows in counts.items()]
+    tables = [{"table": label, **rows, **_proven(moved, label), "bar": _bar(rows)} for label, rows in counts.items()]
     total = {
         name: sum(rows[name] for rows in counts.values())
         for name in ("source", "inserted", "merged", "skipped", "stopped")
