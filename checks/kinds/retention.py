@@ -143,7 +143,7 @@ class _Retention:
         if self.params.dry:
             text = f"{len(chosen.kept)} would be kept, {len(chosen.going)} would go ({size(chosen.freed)})."
         else:
-            text = f"{len(chosen.kept)} are kept, {len(self.removed)} were removed ({size(freed)})."
+            text = f"{len(chosen.kept)} kept, {len(self.removed)} removed ({size(freed)})."
         return Outcome(True, text, figures=figures, result=result)
 
 
