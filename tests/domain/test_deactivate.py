@@ -52,7 +52,8 @@ def test_their_sessions_end_at_once_and_those_of_others_stay(application: Applic
 def test_an_unreadable_session_is_in_nobodys_way(application: Application, team: Team) -> None:
     SessionStore().save()
     Session.objects.update(session_data="broken")
-    end(team.viewer, team.administrator)
+    assert not end(team.viewer, team.administrator).is_active
+    assert Session.objects.count() == 1, "whose session that was is known to nobody"
 
 
 def test_an_open_invitation_ends_with_the_account(application: Application, team: Team) -> None:

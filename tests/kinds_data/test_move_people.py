@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,5 +77,9 @@ def _page(run: Run) -> None:
     assert "133 rows of the source: 128 inserted, 2 merged, 3 skipped" in page
     assert "Robots have no account." in page
     assert "style=" not in page
+    moved = [row for row in run.result["tables"] if row["inserted"]]
+    bars = re.findall(r'<svg class="bar".*?</svg>', page)
+    assert len(bars) == len(run.result["tables"])
+    assert sum('class="go"' in bar for bar in bars) == len(moved)
     early = render_to_string("checks/kinds/transition.html", {"run": Run(environment=run.environment, result={})})
     assert "The rehearsal was not reached." in early
