@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, LiteralString
 
-from psycopg import sql
-
+from checks.tools.named import InSchema
 from checks.tools.postgres import Connection
 
 # Partitions count for their root, as the application sees them. Temporary tables belong to sessions.
@@ -79,7 +78,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(InSchema):
     """A table with a file of its own: a plain table, or one leaf of a partitioned one.
 
     ``tuples``: rows as ANALYZE noted them, -1 before the first one. ``pages``: of its file, once it is measured.
@@ -91,17 +90,9 @@ class Part:
     tuples: float
     pages: int = 0
 
-    @property
-    def identifier(self) -> sql.Identifier:
-        return sql.Identifier(self.schema, self.name)
-
-    @property
-    def label(self) -> str:
-        return f"{self.schema}.{self.name}"
-
 
 @dataclass(frozen=True)
-class Relation:
+class Relation(InSchema):
     """A table as an application sees it. ``keys``: column names that tell rows apart, the best first."""
 
     schema: str
@@ -115,14 +106,6 @@ class Relation:
     def estimate(self) -> int:
         """Rows, as the server guesses."""
         return sum(_estimate(part, len(self.columns)) for part in self.parts)
-
-    @property
-    def label(self) -> str:
-        return f"{self.schema}.{self.name}"
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        return sql.Identifier(self.schema, self.name)
 
 
 @dataclass(frozen=True)

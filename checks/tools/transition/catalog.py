@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
-from psycopg import sql
-
+from checks.tools.named import InSchema
 from checks.tools.postgres import Connection
 
 Row = tuple[Any, ...]
@@ -106,7 +105,7 @@ class Unique:
 
 
 @dataclass(frozen=True)
-class OwnSequence:
+class OwnSequence(InSchema):
     """A sequence that belongs to a column."""
 
     column: str
@@ -114,17 +113,9 @@ class OwnSequence:
     name: str
     increment: int
 
-    @property
-    def identifier(self) -> sql.Identifier:
-        return sql.Identifier(self.schema, self.name)
-
-    @property
-    def label(self) -> str:
-        return f"{self.schema}.{self.name}"
-
 
 @dataclass(frozen=True)
-class Shape:
+class Shape(InSchema):
     """One table as its server describes it."""
 
     oid: int
@@ -139,14 +130,6 @@ class Shape:
     checks: tuple[tuple[str, str, tuple[str, ...]], ...]
     triggers: tuple[tuple[str, str], ...]
     sequences: tuple[OwnSequence, ...]
-
-    @property
-    def label(self) -> str:
-        return f"{self.schema}.{self.name}"
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        return sql.Identifier(self.schema, self.name)
 
 
 def shape(connection: Connection, label: str) -> Shape | None:
