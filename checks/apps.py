@@ -10,11 +10,13 @@ class ChecksConfig(AppConfig):
     def ready(self) -> None:
         """Discover the kinds (a broken one stops the boot), and tell the domain what runs mean for its gate."""
         from checks import queries, system_checks
+        from checks.findings import blocking
         from checks.kinds.base import discover
         from releases.domain import environment, gate
 
         discover()
         system_checks.register()
         gate.register_source(queries.blockers, bulk=queries.blockers_of)
+        gate.register_source(blocking.blockers, bulk=blocking.blockers_of)
         gate.register_activity(queries.activities)
         environment.register_occupant(queries.occupant)

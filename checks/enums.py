@@ -112,3 +112,4 @@ class AcceptanceEnd(models.TextChoices):
     FIX = "fix", "A fix appeared"
     EXPIRED = "expired", "Expired"
     JOINED = "joined", "Joined with another finding"
+    REPLACED = "replaced", "Replaced by a newer one"

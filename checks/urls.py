@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from checks import backup_views, log_views, plan_views, schedule_views, views
+from checks import backup_views, finding_views, log_views, plan_views, schedule_views, views
 
 app_name = "checks"
 
@@ -27,6 +27,12 @@ urlpatterns = [
     path("schedules/<int:schedule_id>/resume", schedule_views.resume, name="schedule_resume"),
     path("schedules/<int:schedule_id>/remove", schedule_views.remove, name="schedule_remove"),
     path("schedules/<int:schedule_id>/start", schedule_views.start, name="schedule_start"),
+    path("findings/<slug:slug>/", finding_views.finding_list, name="findings"),
+    path("findings/<slug:slug>/<int:finding_id>/", finding_views.finding_detail, name="finding"),
+    path("findings/<slug:slug>/<int:finding_id>/accept/", finding_views.accept, name="finding_accept"),
+    path("findings/acceptance/<int:acceptance_id>/approve", finding_views.approve, name="acceptance_approve"),
+    path("findings/acceptance/<int:acceptance_id>/withdraw", finding_views.withdraw, name="acceptance_withdraw"),
+    path("<int:number>/findings/", finding_views.run_findings, name="run_findings"),
     path("plans/<slug:slug>/new", plan_views.new, name="plan_new"),
     path("release/<uuid:release_id>/panel", views.release_panel, name="release_panel"),
     path("release/<uuid:release_id>/start", views.start_menu, name="start_menu"),

@@ -78,6 +78,22 @@ def _schedule(said: str) -> Callable[[Document], str]:
     return tell
 
 
+def _findings(document: Document) -> str:
+    figures = document["figures"]
+    told = [f"{figures[name]} {word}" for name, word in (
+        ("new", "new"), ("reopened", "back again"), ("still_there", "still there"), ("resolved", "resolved")
+    ) if figures[name]]  # fmt: skip
+    return f"Run #{document['run']} recorded findings: {', '.join(told) or 'none'}"
+
+
+def _acceptance(said: str) -> Callable[[Document], str]:
+    def tell(document: Document) -> str:
+        because = f" ({document['because']})" if document.get("because") else ""
+        return f"The acceptance of “{document['finding']}” {said}{because}"
+
+    return tell
+
+
 _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "run.started": _run_started,
     "run.ended": _run_ended,
@@ -115,6 +131,10 @@ _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "schedule.removed": _schedule("was removed"),
     "schedule.refused": _schedule("started nothing"),
     "schedule.missed": _schedule("was missed"),
+    "findings.recorded": _findings,
+    "finding.acceptance_requested": _acceptance("was asked for"),
+    "finding.acceptance_approved": _acceptance("was approved"),
+    "finding.acceptance_ended": _acceptance("ended"),
     "backup.late": lambda document: f"In {document['environment']}, {document['reason']}",
     "backup.in_time": lambda document: f"The backup of {document['environment']} is in time again",
     "backup.removed": lambda document: f"Retention removed {document['manifest']}: {document['because']}",

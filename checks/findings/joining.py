@@ -87,9 +87,10 @@ def _join(absorbed: Finding, survivor: Finding, now: datetime) -> None:
     survivor.aliases = sorted({*survivor.aliases, *absorbed.aliases})
     survivor.save(update_fields=["first_seen_at", "first_run", "aliases"])
     _join_presences(absorbed, survivor)
-    standing = Acceptance.objects.filter(finding=absorbed, ended_at__isnull=True)
-    if Acceptance.objects.filter(finding=survivor, ended_at__isnull=True).exists():
-        standing.update(ended_at=now, ended_because=AcceptanceEnd.JOINED)
+    kept = Acceptance.objects.filter(finding=survivor, ended_at__isnull=True)
+    for approved in kept.values_list("approved_at", flat=True):
+        same = Acceptance.objects.filter(finding=absorbed, ended_at__isnull=True, approved_at__isnull=approved is None)
+        same.update(ended_at=now, ended_because=AcceptanceEnd.JOINED)
     Acceptance.objects.filter(finding=absorbed).update(finding=survivor)
 
 

@@ -10,13 +10,13 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from checks.enums import SEVERITY_RANKS, AcceptanceEnd, OccurrenceChange
+from checks.enums import SEVERITY_RANKS, OccurrenceChange
 from checks.errors import Fenced
 from checks.findings import fingerprints, joining
-from checks.findings.accepting import validly_accepted
+from checks.findings.accepting import end_where_void, validly_accepted
 from checks.findings.coverage import Look, looks
 from checks.findings.seen import Seen, together
-from checks.models import Acceptance, Finding, Occurrence, Presence, Run, Scan
+from checks.models import Finding, Occurrence, Presence, Run, Scan
 from checks.tools.auditing.said import Severity, ToolReport
 from releases.domain import ledger
 from releases.models import Application
@@ -76,7 +76,7 @@ def record(*, run: Run, reports: Sequence[ToolReport], limit: Severity = Severit
     pairs = [*matched.known, *_create(application, run, matched.new, now)]
     _describe(run, matched.known, now)
     joining.name_them(application, [(seen, finding) for seen, finding in pairs if seen.names])
-    _end_acceptances(pairs, now)
+    end_where_void((finding for _, finding in pairs), now)
     changes = _presences(run, pairs, looks(reports), now)
     _occur(run, pairs, changes, now)
     recorded = _sum_up(run, pairs, changes, limit, now)
@@ -123,29 +123,6 @@ def _describe(run: Run, pairs: Sequence[tuple[Seen, Finding]], now: datetime) ->
         finding.place, finding.place_text = seen.place, fingerprints.place_text(seen.place)[:500]
         finding.last_run, finding.last_seen_at = run, now
     Finding.objects.bulk_update([finding for _, finding in pairs], _DESCRIBED, batch_size=500)
-
-
-def _end_acceptances(pairs: Sequence[tuple[Seen, Finding]], now: datetime) -> None:
-    """A severity that rose, or a first fix, ends an acceptance for good, also when it falls again later."""
-    by_pk = {finding.pk: finding for _, finding in pairs}
-    for acceptance in Acceptance.objects.filter(finding__in=by_pk, ended_at__isnull=True):
-        finding = by_pk[acceptance.finding_id]
-        because = ""
-        if finding.rank > acceptance.rank:
-            because = AcceptanceEnd.SEVERITY
-        elif finding.fixed_in and not acceptance.had_fix:
-            because = AcceptanceEnd.FIX
-        if because:
-            _end(acceptance, because, finding, now)
-
-
-def _end(acceptance: Acceptance, because: str, finding: Finding, now: datetime) -> None:
-    acceptance.ended_at, acceptance.ended_because = now, because
-    acceptance.save(update_fields=["ended_at", "ended_because"])
-    ledger.append(
-        action="finding.acceptance_void", actor=None, subject=finding,
-        document={"finding": str(finding), "because": because, "severity": finding.severity},
-    )  # fmt: skip
 
 
 @dataclass

@@ -209,7 +209,14 @@ class Acceptance(models.Model):
                 name="acceptance_end_has_a_cause",
             ),
             models.UniqueConstraint(
-                fields=["finding"], condition=models.Q(ended_at__isnull=True), name="acceptance_one_standing"
+                fields=["finding"],
+                condition=models.Q(ended_at__isnull=True, approved_at__isnull=False),
+                name="acceptance_one_standing",
+            ),
+            models.UniqueConstraint(
+                fields=["finding"],
+                condition=models.Q(ended_at__isnull=True, approved_at__isnull=True),
+                name="acceptance_one_waiting",
             ),
         ]
         indexes: ClassVar = [

@@ -14,16 +14,19 @@ from releases.models import Release
 TONES = {"go": "go", "no_go": "nogo", "hold": "hold", "running": "live"}
 LETTERS = {"testing": "T", "security": "S", "scalability": "C", "transition": "D", "recovery": "B", "monitoring": "M"}
 
+#: Blockers whose name alone leads to their page.
+_OWN_PAGES = {"run": "checks:run_by_id", "incident": "monitoring:incident", "watch": "monitoring:release_panel"}
+
 
 def blocker_url(release: Release, blocker: Blocker) -> str:
     """The page where this blocker is dealt with."""
     kind, name = blocker.target
+    if kind in _OWN_PAGES:
+        return reverse(_OWN_PAGES[kind], args=[name])
     if kind == "item":
         return reverse("releases:item", args=[release.pk, name])
     if kind == "risk":
         return reverse("releases:risk", args=[release.pk, name])
-    if kind == "run":
-        return reverse("checks:run_by_id", args=[name])
     if kind == "window":
         return reverse("releases:window", args=[release.pk])
     if kind == "freeze":
@@ -32,10 +35,8 @@ def blocker_url(release: Release, blocker: Blocker) -> str:
         return reverse("releases:vote", args=[release.pk])
     if kind == "environment":
         return reverse("releases:application", args=[release.application.slug])
-    if kind == "incident":
-        return reverse("monitoring:incident", args=[name])
-    if kind == "watch":
-        return reverse("monitoring:release_panel", args=[name])
+    if kind == "finding":
+        return reverse("checks:finding", args=[release.application.slug, name])
     return reverse("monitoring:overview")
 
 

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError, connection
 
 from checks import lateness, outbox, reaper
+from checks.findings import warning
 from checks.tasks import Publisher
 
 logger = logging.getLogger(__name__)
@@ -96,13 +97,14 @@ class Relay:
         return PRUNE_SECONDS
 
     def _late(self) -> float:
-        """A look that breaks must not keep runs from their workers."""
-        try:
-            lateness.look()
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            logger.exception("relay.lateness_broke")
+        """A look that breaks must not keep runs from their workers, nor another look from being taken."""
+        for look in (lateness.look, warning.look):
+            try:
+                look()
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception:
+                logger.exception("relay.lateness_broke", extra={"look": look.__module__})
         return LATE_SECONDS
 
     def _sleep(self, seconds: float) -> None:
