@@ -1,0 +1,174 @@
+"""Security audit: the looks that the plan names, each by one tool, together in one list of findings."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from checks.errors import CheckError
+from checks.kinds.base import Artifact, Inconclusive, Kind, KindParams, Outcome, RunContext, Step, register
+from checks.plan import Plan
+from checks.tools.auditing import audit_report
+from checks.tools.auditing.authentication import AuthenticationLook, AuthenticationSection
+from checks.tools.auditing.deploy_check import DeployCheckLook, DeployCheckSection
+from checks.tools.auditing.headers import HeadersLook, HeadersSection
+from checks.tools.auditing.looking import Look, at_least, carry_out
+from checks.tools.auditing.said import Severity, ToolReport, ToolStatus
+from releases.enums import Tier
+
+#: Every look in the order in which they run: what only reads comes first, what may lock accounts last.
+LOOKS: dict[str, str] = {
+    "deploy_check": "Django's look at its settings",
+    "headers": "Headers and cookies",
+    "authentication": "Log-in and sessions",
+}
+#: Looks that send wrong passwords or attacks, and leave data behind.
+ACTIVE = ("authentication",)
+
+
+class AuditParams(KindParams):
+    """What is looked at. Whatever is not named is not looked at, and nothing is said of it."""
+
+    fail_at: Literal["critical", "high", "medium", "low"] = Field(
+        default="high", description="The least severity that says no. A severity that nobody knows counts as high."
+    )
+    authority: str = Field(
+        default="", max_length=500, description="A PEM file below the plan's folder: an authority of your own."
+    )
+    headers: HeadersSection | None = None
+    deploy_check: DeployCheckSection | None = None
+    authentication: AuthenticationSection | None = None
+
+    @model_validator(mode="after")
+    def looks_at_something(self) -> Self:
+        if not self.named:
+            raise ValueError(f"an audit looks at something; name at least one of {', '.join(LOOKS)}")
+        return self
+
+    @property
+    def named(self) -> list[str]:
+        return [key for key in LOOKS if getattr(self, key) is not None]
+
+
+@register
+class Audit(Kind):
+    """Passed means: every look that the plan names was completed, and found nothing as grave as ``fail_at``."""
+
+    name: ClassVar[str] = "audit"
+    title: ClassVar[str] = "Security audit"
+    description: ClassVar[str] = (
+        "Looks for known vulnerabilities, weak settings, headers, cookies, TLS, log-in and code by several tools, and"
+        " says no when something grave is found or a tool could not look."
+    )
+    Params: ClassVar[type[AuditParams]] = AuditParams
+    judges_running_build: ClassVar[bool] = True
+    needs_release: ClassVar[bool] = True
+    valid_hours: ClassVar[int] = 72
+
+    def steps(self, plan: Plan, section: str, params: Any) -> list[Step]:
+        return [Step(key, LOOKS[key]) for key in params.named]
+
+    def problems(self, plan: Plan, params: Any, environment: str) -> list[tuple[tuple[str | int, ...], str]]:
+        place = plan.environments.get(environment)
+        if place is None or place.tier is not Tier.PRODUCTION:
+            return []
+        return [
+            ((key,), "an active look never runs in production; it locks accounts and leaves data behind")
+            for key in params.named
+            if key in ACTIVE
+        ]
+
+    def run(self, context: RunContext) -> Outcome:
+        params: AuditParams = context.params
+        if context.environment.tier is Tier.PRODUCTION and any(key in ACTIVE for key in params.named):
+            raise CheckError("An active look never runs in production. Nothing was asked.", remedy="Correct the plan.")
+        looks = dict(_looks(context, params))
+        for look in looks.values():
+            if look.before:
+                context.warn(f"Before {look.tool} begins: {look.before}")
+        reports = {key: _carried_out(context, key, look) for key, look in looks.items()}
+        return _judged(context, looks, list(reports.values()))
+
+
+def _looks(context: RunContext, params: AuditParams) -> Iterator[tuple[str, Look]]:
+    authority = _authority(context, params.authority)
+    if params.deploy_check:
+        yield "deploy_check", DeployCheckLook(params.deploy_check)
+    if params.headers:
+        yield "headers", HeadersLook(params.headers, authority)
+    if params.authentication:
+        yield "authentication", AuthenticationLook(params.authentication, authority)
+
+
+def _authority(context: RunContext, name: str) -> str | None:
+    if not name:
+        return None
+    folder = Path(context.run.application.plan_folder or context.scratch).resolve()
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder) or not path.is_file():
+        raise CheckError(f"There is no file {name} below the plan's folder.", remedy="Correct authority in the plan.")
+    return str(path)
+
+
+class _Incomplete(CheckError):
+    """Marks the step of a look that was not completed; the others go on."""
+
+
+def _carried_out(context: RunContext, key: str, look: Look) -> ToolReport:
+    fail_at = Severity(context.params.fail_at)
+    report: ToolReport | None = None
+    try:
+        with context.step(key) as step:
+            report = carry_out(look, context, step)
+            grave = [found for found in report.found if at_least(found.severity, fail_at)]
+            for found in report.found:
+                tell = context.warn if found in grave else context.note
+                tell(f"{found.severity}: {found.title} ({audit_report.words_of(found.place)}) {found.detail}".strip())
+            if report.status is ToolStatus.INCOMPLETE:
+                raise _Incomplete(report.why, remedy=report.remedy)
+            context.note(f"{look.tool}: {report.looked_at:,} {report.unit} looked at, {len(report.found)} findings.")
+            if grave:
+                step.fail(f"{len(grave)} findings as grave as {fail_at} or graver: {grave[0].title}")
+    except _Incomplete as error:
+        context.warn(f"{look.tool}: {error.message} {error.remedy}".strip())
+    assert report is not None, "a look ends with a report or goes through with the run"
+    return report
+
+
+def _judged(context: RunContext, looks: dict[str, Look], reports: list[ToolReport]) -> Outcome:
+    params: AuditParams = context.params
+    rows = audit_report.findings_of(reports, Severity(params.fail_at))
+    figures = audit_report.figures_of(reports, rows)
+    headers = looks.get("headers")
+    result: dict[str, Any] = {
+        "tools": audit_report.tools_of(reports),
+        "findings": rows[: audit_report.MAX_SHOWN],
+        "findings_left_out": max(0, len(rows) - audit_report.MAX_SHOWN),
+        "fail_at": params.fail_at,
+        "left_behind": [look.before for look in looks.values() if look.before],
+    }
+    said = [f"{row['severity']}: {row['title']} ({row['place']})" for row in rows if row["blocks"]]
+    if isinstance(headers, HeadersLook):
+        figures["score"] = headers.worst
+        result["headers"] = headers.result()
+        if headers.worst is not None and headers.worst < headers.section.least_score:
+            said.append(f"{headers.worst} points for headers, and the plan asks for {headers.section.least_score}")
+    artifacts: list[Artifact] = [context.store("audit.json", audit_report.whole(reports))]
+    outcome = Outcome(not said, _summary(figures, said), figures=figures, result=result, artifacts=artifacts)
+    broken = [report for report in reports if report.status is ToolStatus.INCOMPLETE]
+    if broken:
+        raise Inconclusive(
+            f"{len(broken)} of {len(reports)} looks could not be completed. {broken[0].tool}: {broken[0].why}"[:900],
+            remedy=broken[0].remedy or "Nothing was judged. See the log, then run this again.",
+            outcome=outcome,
+        )
+    return outcome
+
+
+def _summary(figures: dict[str, Any], said: list[str]) -> str:
+    if not said:
+        light = f"; {figures['findings']} lighter findings" if figures["findings"] else ""
+        return f"{figures['looks']} looks were completed and found nothing that says no{light}."
+    more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
+    return f"{said[0]}{more}"[:500]

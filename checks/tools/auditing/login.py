@@ -1,0 +1,211 @@
+"""The log-in that a plan describes: finding its form, logging in, and telling whether somebody is logged in."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Final, Literal
+from urllib.parse import urlencode, urljoin
+
+from pydantic import Field
+
+from checks.kinds.base import RunContext
+from checks.plan import Key, Path, Section
+from checks.tools.auditing.asking import Page, Visitor
+from checks.tools.auditing.looking import NotSeen
+
+_TYPED: Final = frozenset({"text", "email", "tel", ""})
+_TOKEN_NAME: Final = re.compile(r"csrf|xsrf|token|nonce|state")
+_TOKEN_LENGTH: Final = 16
+_PRESSED: Final = frozenset({"submit", "button", "image", "reset", "file"})
+
+
+class LoginSection(Section):
+    """How to log in, with an account made for audits. ``user`` and ``password`` name secrets of the application.
+
+    ``marker`` is a page that shows ``marker_text`` to that account and to nobody else.
+    """
+
+    page: Path = Field(description="The page with the log-in form.")
+    user: Key = Field(description="The secret that holds the account's name, as it is typed into the form.")
+    password: Key = Field(description="The secret that holds its password.")
+    user_field: str = Field(default="", max_length=100, description="Left empty, the text field before the password.")
+    password_field: str = Field(default="", max_length=100, description="Left empty, the form's only password field.")
+    marker: Path = Field(description="A page that only somebody who is logged in sees.")
+    marker_text: str = Field(min_length=2, max_length=300, description="What stands there, and nowhere else.")
+    log_out: str = Field(default="", max_length=1000, pattern=r"^(/.*)?$", description="Where one logs out.")
+    log_out_method: Literal["POST", "GET"] = "POST"
+
+
+@dataclass
+class Form:
+    """A form as a page shows it. ``values``: what a browser would send unchanged; ``types``: field -> input type."""
+
+    action: str
+    method: str
+    values: dict[str, str] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def password_fields(self) -> list[str]:
+        return [name for name, kind in self.types.items() if kind == "password"]
+
+    @property
+    def hidden_fields(self) -> list[str]:
+        return [name for name, kind in self.types.items() if kind == "hidden"]
+
+    def without_tokens(self, data: Mapping[str, str]) -> dict[str, str]:
+        """The data without what only the site's own page can know: hidden fields that hold a token."""
+        tokens = {
+            name
+            for name in self.hidden_fields
+            if _TOKEN_NAME.search(name.lower()) or len(self.values.get(name, "")) >= _TOKEN_LENGTH
+        }
+        return {name: value for name, value in data.items() if name not in tokens}
+
+
+class _FormFinder(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[Form] = []
+        self._open: Form | None = None
+        self._select = ""
+        self._textarea = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        facts = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self._open = Form(facts.get("action", ""), facts.get("method", "get").upper())
+            self.forms.append(self._open)
+        elif self._open is None:
+            return
+        elif tag == "input":
+            self._input(self._open, facts)
+        elif tag == "textarea" and facts.get("name"):
+            self._textarea = facts["name"]
+            self._open.values[self._textarea], self._open.types[self._textarea] = "", "textarea"
+        elif tag == "select":
+            self._select = facts.get("name", "")
+        elif tag == "option" and self._select and ("selected" in facts or self._select not in self._open.values):
+            self._open.values[self._select] = facts.get("value", "")
+            self._open.types[self._select] = "select"
+
+    def _input(self, form: Form, facts: Mapping[str, str]) -> None:
+        name, kind = facts.get("name", ""), facts.get("type", "").lower()
+        if not name or kind in _PRESSED:
+            return
+        form.types[name] = kind
+        if kind in {"checkbox", "radio"}:
+            if "checked" in facts:
+                form.values[name] = facts.get("value") or "on"
+        else:
+            form.values[name] = facts.get("value", "")
+
+    def handle_data(self, data: str) -> None:
+        if self._textarea and self._open is not None:
+            self._open.values[self._textarea] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._open = None
+        elif tag == "select":
+            self._select = ""
+        elif tag == "textarea":
+            self._textarea = ""
+
+
+def forms_of(page: Page) -> list[Form]:
+    """Every form of a page, its action made a whole address."""
+    finder = _FormFinder()
+    finder.feed(page.text)
+    for form in finder.forms:
+        form.action = urljoin(page.url, form.action) if form.action else page.url
+    return finder.forms
+
+
+@dataclass
+class LoginForm:
+    """The log-in form as one visitor got it."""
+
+    form: Form
+    user_field: str
+    password_field: str
+
+    def filled(self, user: str, password: str) -> dict[str, str]:
+        return {**self.form.values, self.user_field: user, self.password_field: password}
+
+
+@dataclass(frozen=True)
+class Login:
+    """A log-in of the plan, its secrets resolved."""
+
+    section: LoginSection
+    user: str
+    password: str
+
+    @classmethod
+    def of(cls, context: RunContext, section: LoginSection) -> "Login":
+        return cls(section, context.secret(section.user), context.secret(section.password))
+
+    def form(self, visitor: Visitor) -> LoginForm:
+        """Open the log-in page and find its form. NotSeen when there is none."""
+        page = visitor.get(self.section.page)
+        if page.status >= 400:
+            raise NotSeen(f"The log-in page {self.section.page} answers {page.status}.", remedy="Correct the plan.")
+        return self.form_in(page)
+
+    def form_in(self, page: Page) -> LoginForm:
+        wanted = self.section
+        for form in forms_of(page):
+            password = wanted.password_field or (form.password_fields[0] if len(form.password_fields) == 1 else "")
+            if not password or password not in form.types:
+                continue
+            user = wanted.user_field or _before(form, password)
+            if user in form.types:
+                return LoginForm(form, user, password)
+        raise NotSeen(
+            f"{wanted.page} shows no form with a user and one password.",
+            remedy="Name its fields in the plan (user_field, password_field).",
+        )
+
+    def try_in(self, visitor: Visitor, user: str, password: str) -> Page:
+        """Fill in the form afresh and send it as it wants to be sent; what comes back, redirects followed."""
+        form = self.form(visitor)
+        return self.send(visitor, form, form.filled(user, password))
+
+    def send(
+        self, visitor: Visitor, form: LoginForm, data: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> Page:
+        if form.form.method == "GET":
+            return visitor.get(f"{form.form.action.split('?')[0]}?{urlencode(dict(data))}", headers=headers)
+        return visitor.post(form.form.action, data, headers=headers)
+
+    def log_in(self, visitor: Visitor) -> Page:
+        """Log the plan's account in. NotSeen when it is not let in, with what the site answered."""
+        answer = self.try_in(visitor, self.user, self.password)
+        if not self.is_in(visitor):
+            raise NotSeen(
+                f"The plan's account was not let in: {self.section.page} answered {answer.status}, and"
+                f" {self.section.marker} does not show {self.section.marker_text!r} afterwards.",
+                remedy="Look whether the account is there, its password has expired, or it is locked after an earlier"
+                " audit; then correct the secrets.",
+            )
+        return answer
+
+    def is_in(self, visitor: Visitor) -> bool:
+        page = visitor.get(self.section.marker)
+        return page.status < 400 and self.section.marker_text in page.text
+
+    def refuse_open_marker(self, visitor: Visitor) -> None:
+        """NotSeen when the marker also stands before strangers: then it marks nothing."""
+        if self.is_in(visitor):
+            raise NotSeen(
+                f"{self.section.marker} shows {self.section.marker_text!r} to somebody who is not logged in as well.",
+                remedy="Name a text that only the audit's account sees.",
+            )
+
+
+def _before(form: Form, password: str) -> str:
+    """The last field to type into before the password."""
+    names = list(form.types)
+    return next((each for each in reversed(names[: names.index(password)]) if form.types[each] in _TYPED), "")

@@ -1,0 +1,257 @@
+"""A small real site with log-in, sign-up and one form, whose flaws are planted by name; without any it is sound.
+
+``Flaw`` names every flaw that it can have. Sessions, tokens, limits and cookies are real: nothing is answered by rote.
+"""
+
+import html
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.cookies import SimpleCookie
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+USER, PASSWORD = "auditor@example.org", "Correct-horse-7-battery"
+ALLOWED_TRIES = 6
+FLAWS = {
+    "session-fixation", "planted-session", "session-cookie-without-httponly", "session-cookie-without-samesite",
+    "session-lives-too-long", "session-identifier-too-short", "session-survives-log-out", "log-in-can-be-forged",
+    "form-can-be-forged", "weak-passwords-accepted", "accounts-told-apart", "accounts-told-apart-by-redirect",
+    "accounts-told-apart-by-time", "no-limit-of-wrong-passwords", "password-in-address",
+}  # fmt: skip
+
+
+class Site:
+    """State of the site. ``variant``: a safe twin that looks a little like a flaw."""
+
+    def __init__(self, flaws: set[str], variant: str = "", password: str = PASSWORD) -> None:
+        assert flaws <= FLAWS, flaws - FLAWS
+        self.flaws, self.variant = flaws, variant
+        self.accounts = {USER: password}
+        self.sessions: dict[str, str] = {}
+        self.tokens: set[str] = set()
+        self.wrong: Counter[str] = Counter()
+        self.seen: list[str] = []
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def new_session(self, user: str) -> str:
+        name = secrets.token_hex(4 if "session-identifier-too-short" in self.flaws else 16)
+        self.sessions[name] = user
+        return name
+
+
+@contextmanager
+def serving(flaws: set[str] | None = None, variant: str = "", password: str = PASSWORD) -> Iterator[Site]:
+    site = Site(flaws or set(), variant, password)
+
+    class Handler(Answers):
+        held = site
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    site.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+class Answers(BaseHTTPRequestHandler):
+    held: Site
+
+    def do_GET(self) -> None:
+        self.held.seen.append(f"GET {self.path}")
+        parts = urlsplit(self.path)
+        data = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if parts.path == "/login/" and "password" in data:
+            self._log_in(data)
+        elif page := {"/": self._home, "/login/": self._login, "/account/": self._account, "/settings/": self._settings,
+                      "/sign-up/": self._sign_up}.get(parts.path):  # fmt: skip
+            page()
+        else:
+            self._answer("nothing here", status=404)
+
+    def do_POST(self) -> None:
+        self.held.seen.append(f"POST {self.path}")
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        data = {name: values[0] for name, values in parse_qs(body).items()}
+        {"/login/": self._log_in, "/logout/": self._log_out, "/settings/": self._save, "/sign-up/": self._make}.get(
+            urlsplit(self.path).path, lambda _: self._answer("nothing here", status=404)
+        )(data)
+
+    # --- pages -------------------------------------------------------------------------------------------------------
+
+    def _home(self) -> None:
+        self._answer("<h1>Welcome</h1>")
+
+    def _login(self, problem: str = "", typed: str = "") -> None:
+        cookies = []
+        if "session-fixation" in self.held.flaws and not self._session_name():
+            cookies.append(self._cookie(self.held.new_session("")))
+        method = "get" if "password-in-address" in self.held.flaws else "post"
+        self._answer(
+            f'<form action="/" method="get"><input name="q"></form><p>{problem}</p>'
+            f'<form action="/login/" method="{method}">{self._token()}<input type="hidden" name="next" value="/">'
+            f'<input type="email" name="email" value="{html.escape(typed)}"><input type="password" name="password">'
+            "<button>Go</button></form>",
+            cookies=cookies,
+        )
+
+    def _account(self) -> None:
+        user = self._user()
+        if not user:
+            self._redirect("/login/")
+            return
+        self._answer(f'<p>Signed in as {user}</p><form action="/logout/" method="post">{self._token()}</form>')
+
+    def _settings(self) -> None:
+        if not self._user():
+            self._redirect("/login/")
+            return
+        self._answer(
+            f'<form action="/logout/" method="post">{self._token()}</form><form method="post">{self._token()}'
+            '<input type="hidden" name="page" value="1">'
+            '<select name="theme"><option value="dark" selected>Dark</option></select></form>'
+        )
+
+    def _sign_up(self, problem: str = "") -> None:
+        self._answer(
+            f'<p>{problem}</p><form method="post">{self._token()}<input type="email" name="email">'
+            '<input type="password" name="password1"><input type="password" name="password2"></form>'
+        )
+
+    # --- what changes something --------------------------------------------------------------------------------------
+
+    def _log_in(self, data: dict[str, str]) -> None:
+        site, user = self.held, data.get("email", "")
+        if "log-in-can-be-forged" not in site.flaws and not self._is_own(data):
+            self._answer("Forged.", status=403)
+            return
+        if "no-limit-of-wrong-passwords" not in site.flaws and site.wrong[user] >= ALLOWED_TRIES:
+            self._too_often()
+            return
+        if site.accounts.get(user) == data.get("password"):
+            site.wrong[user] = 0
+            self._let_in(user)
+            return
+        site.wrong[user] += 1
+        known = user in site.accounts
+        if "accounts-told-apart-by-time" in site.flaws and known:
+            time.sleep(0.12)
+        if "accounts-told-apart-by-redirect" in site.flaws and not known:
+            self._redirect("/sign-up/")
+            return
+        told = "accounts-told-apart" in site.flaws and not known
+        self._login("There is no such account." if told else f"Wrong name or password, {secrets.token_hex(8)}.", user)
+
+    def _too_often(self) -> None:
+        if self.held.variant == "limit-by-words":
+            self._login("Too many tries. Wait a minute.")
+        elif self.held.variant == "limit-by-delay":
+            time.sleep(1.2)
+            self._login("Wrong name or password, 0123456789abcdef.")
+        else:
+            self._answer("Too many tries.", status=429)
+
+    def _let_in(self, user: str) -> None:
+        site, own = self.held, self._session_name()
+        if ("planted-session" in site.flaws and own) or ("session-fixation" in site.flaws and own in site.sessions):
+            site.sessions[own] = user
+        else:
+            own = site.new_session(user)
+        self._redirect("/account/", cookies=[self._cookie(own), "theme=dark; SameSite=Lax; HttpOnly; Path=/"])
+
+    def _log_out(self, data: dict[str, str]) -> None:
+        if not self._is_own(data):
+            self._answer("Forged.", status=403)
+            return
+        if "session-survives-log-out" not in self.held.flaws:
+            self.held.sessions.pop(self._session_name(), None)
+        self._redirect("/", cookies=["session=; Max-Age=0; Path=/"])
+
+    def _save(self, data: dict[str, str]) -> None:
+        if not self._user():
+            self._redirect("/login/")
+        elif "form-can-be-forged" not in self.held.flaws and not self._is_own(data):
+            if self.held.variant == "forged-is-redirected":
+                self._redirect("/forged/")
+            else:
+                self._answer("Forged.", status=403)
+        elif "page" not in data or "theme" not in data:
+            self._answer("Incomplete.", status=400)
+        else:
+            self._redirect("/settings/")
+
+    def _make(self, data: dict[str, str]) -> None:
+        password, weak = data.get("password1", ""), {"password", "1234567890", "qwertyuiop"}
+        refused = len(password) < 8 or password in weak
+        if refused and "weak-passwords-accepted" not in self.held.flaws:
+            self._sign_up("This password is too weak.")
+        elif not self._is_own(data) or password != data.get("password2") or "@" not in data.get("email", ""):
+            self._sign_up("Something is missing.")
+        else:
+            self.held.accounts[data["email"]] = password
+            self._redirect("/account/", cookies=[self._cookie(self.held.new_session(data["email"]))])
+
+    # --- cookies, tokens, answers ------------------------------------------------------------------------------------
+
+    def _session_name(self) -> str:
+        cookie = SimpleCookie(self.headers.get("Cookie", "")).get("session")
+        return cookie.value if cookie else ""
+
+    def _user(self) -> str:
+        return self.held.sessions.get(self._session_name(), "")
+
+    def _cookie(self, value: str) -> str:
+        flaws, variant = self.held.flaws, self.held.variant
+        text = f"session={value}; Path=/; Secure"
+        text += "" if "session-cookie-without-httponly" in flaws else "; HttpOnly"
+        same_site = "Strict" if variant == "strict" else "Lax"
+        text += "" if "session-cookie-without-samesite" in flaws else f"; SameSite={same_site}"
+        if "session-lives-too-long" in flaws:
+            text += f"; Max-Age={90 * 86400}"
+        return text + (f"; Max-Age={14 * 86400}" if variant == "two-weeks" else "")
+
+    def _token(self) -> str:
+        token = secrets.token_hex(16)
+        self.held.tokens.add(token)
+        return f'<input type="hidden" name="csrf_token" value="{token}">'
+
+    def _is_own(self, data: dict[str, str]) -> bool:
+        if self.held.variant == "fetch-metadata":
+            return self.headers.get("Sec-Fetch-Site", "same-origin") != "cross-site"
+        return data.get("csrf_token") in self.held.tokens
+
+    def _redirect(self, place: str, cookies: list[str] | None = None) -> None:
+        self._answer("", status=302, cookies=cookies, headers={"Location": place})
+
+    def _answer(
+        self, body: str, *, status: int = 200, cookies: list[str] | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        try:
+            self.send_response(status)
+            for cookie in cookies or []:
+                self.send_header("Set-Cookie", cookie)
+            content = body.encode()
+            sent = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(content)), **(headers or {})}
+            for name, value in sent.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def log_message(self, *_args: Any) -> None:
+        """Quiet."""

@@ -1,0 +1,99 @@
+"""The kind audit, run for real by the engine: several looks, one verdict, never falsely green."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+
+from checks.errors import PlanError
+from checks.models import Run
+from checks.plan import parse
+from releases.domain import environment as environments
+from releases.models import Environment, Evidence
+from tests.engine.support import check, log_text, run_section
+from tests.factories import MINIMAL_PLAN, make_application, make_release
+from tests.kinds_audit.site import PASSWORD, USER, serving
+from tests.kinds_audit.test_look_at_log_in import LOGIN
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def audit(url: str, folder: Path, **params: Any) -> Run:
+    """Publish a plan with this audit, make a release that runs in staging, and audit it."""
+    places = {
+        "staging": {"tier": "staging", "url": url, "secrets": {"AUDIT_USER": "user", "AUDIT_PASSWORD": "password"}},
+        "production": {"tier": "production", "url": url},
+    }
+    plan = {"environments": places, "checks": {"audit": check("audit", params=params)}}
+    application = make_application(plan=plan)
+    application.plan_folder = str(folder)
+    application.save(update_fields=["plan_folder"])
+    for name, value in {"user": USER, "password": PASSWORD}.items():
+        environments.set_secret(application=application, name=name, value=value, actor=None)
+    release = make_release(application=application)
+    environments.adopt_build(
+        environment=Environment.objects.get(application=application, name="staging"),
+        version=release.version,
+        build_digest=release.build_digest,
+        actor=None,
+        reason="Put there by the test.",
+    )
+    return run_section(application, "checks.audit", release=release)
+
+
+def test_a_sound_site_passes_and_a_flaw_says_no(tmp_path: Path, storage_folder: Path) -> None:
+    with serving() as site:
+        run = audit(site.url, tmp_path, headers={}, authentication={"login": LOGIN, "attempts": 8})
+    assert run.state == "passed", log_text(run)
+    assert [(tool["tool"], tool["status"]) for tool in run.result["tools"]] == [
+        ("headers", "findings"), ("authentication", "ok"),
+    ]  # fmt: skip
+    assert run.result["figures"]["medium"] == 2
+    assert "Up to 24 wrong passwords are tried on purpose" in run.result["left_behind"][0]
+    assert PASSWORD not in log_text(run)
+    with serving({"session-survives-log-out"}) as site:
+        run = audit(site.url, tmp_path, authentication={"login": LOGIN, "attempts": 8})
+    assert run.state == "failed", log_text(run)
+    assert "high: A session goes on after the log-out (POST /logout/)" in run.summary
+    kept = {artifact["name"]: artifact["key"] for artifact in run.result["artifacts"]}
+    with default_storage.open(kept["audit.json"]) as file:
+        assert json.load(file)[0]["found"][0]["rule"] == "session-survives-log-out"
+
+
+def test_a_look_that_was_not_completed_blocks_and_says_why(tmp_path: Path, storage_folder: Path) -> None:
+    with serving(password="Changed-since-9-then") as site:
+        run = audit(site.url, tmp_path, headers={"pages": ["/"]}, authentication={"login": LOGIN})
+    assert run.state == "errored", log_text(run)
+    assert "1 of 2 looks could not be completed. authentication: The plan's account was not let in" in run.error
+    assert "password has expired" in run.remedy
+    # The others are shown all the same.
+    assert [tool["status"] for tool in run.result["tools"]] == ["findings", "incomplete"]
+    assert Evidence.objects.get(run_id=run.pk).verdict == "errored"
+
+
+def test_the_plan_chooses_what_says_no(tmp_path: Path, storage_folder: Path) -> None:
+    with serving() as site:
+        run = audit(site.url, tmp_path, headers={}, fail_at="medium")
+        assert (run.state, run.result["figures"]["blocking"]) == ("failed", 2)
+        run = audit(site.url, tmp_path, headers={"least_score": 60})
+        assert run.state == "failed"
+        assert "50 points for headers, and the plan asks for 60" in run.summary
+
+
+def plan_with(params: dict[str, Any], environment: str = "staging") -> str:
+    return json.dumps({**MINIMAL_PLAN, "checks": {"audit": check("audit", environment, params=params)}})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (plan_with({}), "an audit looks at something"),
+        (plan_with({"authentication": {"login": LOGIN}}, "production"), "an active look never runs in production"),
+        (plan_with({"authentication": {"login": {**LOGIN, "marker_text": ""}}}), "at least 2 characters"),
+    ],
+)
+def test_a_plan_that_cannot_be_audited_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(PlanError, match=problem):
+        parse(text)

@@ -1,0 +1,93 @@
+"""Log-in and sessions: each planted flaw is found, and its safe twin is not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checks.tools.auditing.authentication import AuthenticationLook, AuthenticationSection
+from checks.tools.auditing.said import RoutePlace, Severity, ToolReport, ToolStatus
+from tests.kinds_audit.site import FLAWS, serving
+from tests.kinds_audit.support import looked, rules
+
+LOGIN = {
+    "page": "/login/", "user": "user", "password": "password", "marker": "/account/", "marker_text": "Signed in as",
+    "log_out": "/logout/",
+}  # fmt: skip
+SIGN_UP = {"page": "/sign-up/", "fields": {"email": "audit-{random}@example.org"}}
+#: Under which name a flaw is told, where it is not its own.
+TOLD = {"planted-session": "session-fixation", "accounts-told-apart-by-redirect": "accounts-told-apart"}
+
+
+def look(url: str, folder: Path, **more: Any) -> ToolReport:
+    section = {"login": LOGIN, "attempts": 12, "forms": ["/settings/"], "sign_up": SIGN_UP, **more}
+    return looked(AuthenticationLook(AuthenticationSection.model_validate(section)), url, folder)
+
+
+@pytest.mark.parametrize("flaw", sorted(FLAWS))
+def test_a_planted_flaw_is_found_and_nothing_else(flaw: str, tmp_path: Path) -> None:
+    with serving({flaw}) as site:
+        report = look(site.url, tmp_path)
+    assert report.status is ToolStatus.FINDINGS, report.why
+    beside = {"log-in-can-be-forged"} if flaw == "password-in-address" else set()
+    assert rules(report) - beside == {TOLD.get(flaw, flaw)}
+    assert all(found.cwe and found.owasp and found.asvs and found.remedy for found in report.found)
+
+
+@pytest.mark.parametrize(
+    "variant", ["", "strict", "two-weeks", "limit-by-words", "limit-by-delay", "forged-is-redirected", "fetch-metadata"]
+)
+def test_a_safe_twin_is_clean(variant: str, tmp_path: Path) -> None:
+    with serving(variant=variant) as site:
+        report = look(site.url, tmp_path)
+        assert len([account for account in site.accounts if account.startswith("audit-")]) == 1
+    assert (report.status, rules(report), report.why) == (ToolStatus.OK, set(), "")
+    assert report.looked_at == 15
+
+
+def test_a_form_that_can_be_forged_is_milder_where_the_cookie_does_not_travel(tmp_path: Path) -> None:
+    with serving({"form-can-be-forged"}) as site:
+        mild = look(site.url, tmp_path).found
+    with serving({"form-can-be-forged", "session-cookie-without-samesite"}) as site:
+        grave = [found for found in look(site.url, tmp_path).found if found.rule == "form-can-be-forged"]
+    assert [(found.severity, found.place) for found in mild] == [(Severity.MEDIUM, RoutePlace("POST", "/settings/"))]
+    assert grave[0].severity is Severity.HIGH
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"page": "/nowhere/"}, "answers 404"),
+        ({"page": "/"}, "shows no form with a user and one password"),
+        ({"marker": "/", "marker_text": "Welcome"}, "to somebody who is not logged in as well"),
+        ({"log_out": "/nowhere/"}, "/nowhere/ logs nobody out"),
+    ],
+)
+def test_a_log_in_that_does_not_fit_is_no_pass(changes: dict[str, str], why: str, tmp_path: Path) -> None:
+    with serving() as site:
+        report = look(site.url, tmp_path, login={**LOGIN, **changes})
+    assert report.status is ToolStatus.INCOMPLETE
+    assert why in report.why
+
+
+def test_an_expired_password_is_no_pass(tmp_path: Path) -> None:
+    with serving(password="Another-one-since-8") as site:
+        report = look(site.url, tmp_path)
+    assert report.status is ToolStatus.INCOMPLETE
+    assert "The plan's account was not let in: /login/ answered 200" in report.why
+    assert "its password has expired" in report.remedy
+
+
+def test_refusals_of_weak_passwords_prove_nothing_where_a_strong_one_is_refused(tmp_path: Path) -> None:
+    with serving() as site:
+        report = look(site.url, tmp_path, sign_up={**SIGN_UP, "fields": {"email": "no address"}})
+    assert report.status is ToolStatus.INCOMPLETE
+    assert "refused a strong password as well" in report.why
+
+
+def test_a_site_that_is_gone_is_no_pass(tmp_path: Path) -> None:
+    with serving() as site:
+        url = site.url
+    report = look(url, tmp_path)
+    assert report.status is ToolStatus.INCOMPLETE
+    assert "No answer from 127.0.0.1" in report.why
