@@ -1,20 +1,23 @@
 """Security audit: the looks that the plan names, each by one tool, together in one list of findings."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from checks import findings
 from checks.errors import CheckError
+from checks.findings import fingerprints
 from checks.kinds.base import Artifact, Inconclusive, Kind, KindParams, Outcome, RunContext, Step, register
+from checks.models import Finding
 from checks.plan import Plan
 from checks.tools.auditing import audit_report
 from checks.tools.auditing.authentication import AuthenticationLook, AuthenticationSection
 from checks.tools.auditing.deploy_check import DeployCheckLook, DeployCheckSection
 from checks.tools.auditing.headers import HeadersLook, HeadersSection
 from checks.tools.auditing.looking import Look, at_least, carry_out
-from checks.tools.auditing.said import Severity, ToolReport, ToolStatus
+from checks.tools.auditing.said import Found, PackagePlace, Severity, ToolReport, ToolStatus
 from releases.enums import Tier
 
 #: Every look in the order in which they run: what only reads comes first, what may lock accounts last.
@@ -111,6 +114,31 @@ def _authority(context: RunContext, name: str) -> str | None:
     return str(path)
 
 
+def standings(recorded: findings.Recorded) -> Callable[[Found], audit_report.Standing]:
+    """What the record of findings says of each thing that a tool found in this run."""
+    changes = dict.fromkeys(recorded.new, "new") | dict.fromkeys(recorded.still_there, "still")
+    changes |= dict.fromkeys(recorded.reopened, "reopened")
+    kept = {finding.fingerprint: finding for finding in Finding.objects.filter(pk__in=changes)}
+
+    def standing_of(found: Found) -> audit_report.Standing:
+        finding = kept.get(fingerprints.fingerprint(found)) or _by_other_name(kept.values(), found)
+        if finding is None:
+            return audit_report.Standing(blocks=True)
+        return audit_report.Standing(
+            changes[finding.pk], finding.pk in recorded.accepted, finding.pk in recorded.over_limit
+        )
+
+    return standing_of
+
+
+def _by_other_name(kept: Collection[Finding], found: Found) -> Finding | None:
+    """A vulnerability of a package is kept under one of its names, and each tool may call it by another."""
+    if not isinstance(found.place, PackagePlace):
+        return None
+    names, place = fingerprints.identifiers(found), fingerprints.place_document(found.place)
+    return next((each for each in kept if each.place == place and names & {each.rule, *each.aliases}), None)
+
+
 class _Incomplete(CheckError):
     """Marks the step of a look that was not completed; the others go on."""
 
@@ -138,8 +166,9 @@ def _carried_out(context: RunContext, key: str, look: Look) -> ToolReport:
 
 def _judged(context: RunContext, looks: dict[str, Look], reports: list[ToolReport]) -> Outcome:
     params: AuditParams = context.params
-    rows = audit_report.findings_of(reports, Severity(params.fail_at))
-    figures = audit_report.figures_of(reports, rows)
+    recorded = findings.record(run=context.run, reports=reports, limit=Severity(params.fail_at))
+    rows = audit_report.findings_of(reports, standings(recorded))
+    figures = {**audit_report.figures_of(reports, rows), **recorded.figures, "blocking": len(recorded.over_limit)}
     headers = looks.get("headers")
     result: dict[str, Any] = {
         "tools": audit_report.tools_of(reports),
@@ -149,6 +178,8 @@ def _judged(context: RunContext, looks: dict[str, Look], reports: list[ToolRepor
         "left_behind": [look.before for look in looks.values() if look.before],
     }
     said = [f"{row['severity']}: {row['title']} ({row['place']})" for row in rows if row["blocks"]]
+    if recorded.over_limit and not said:
+        said = [f"{len(recorded.over_limit)} findings as grave as {params.fail_at} or graver"]
     if isinstance(headers, HeadersLook):
         figures["score"] = headers.worst
         result["headers"] = headers.result()

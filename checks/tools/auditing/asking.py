@@ -6,6 +6,7 @@ proxies of the process are not used, and bodies are read only as far as ``MAX_BO
 
 import email.message
 import functools
+import http.client
 import http.cookiejar
 import io
 import ipaddress
@@ -15,7 +16,7 @@ import urllib.request
 import urllib.response
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, Self, cast
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -138,7 +139,8 @@ class Visitor:
     ) -> tuple[httpx.Response, str]:
         asked = urllib.request.Request(address)  # noqa: S310 - never opened; it carries cookies to and from the jar
         self.jar.add_cookie_header(asked)
-        own = {"Cookie": asked.get_header("Cookie")} if asked.has_header("Cookie") else {}
+        cookies = asked.get_header("Cookie")
+        own = {"Cookie": cookies} if cookies else {}
         sent = {**own, **(headers or {})}
         # The client's own jar would keep cookies for HTTPS to itself on this machine.
         self.client.cookies.clear()
@@ -155,7 +157,8 @@ class Visitor:
                 response.close()
         except httpx.HTTPError as error:
             raise _explained(address, error) from error
-        self.jar.extract_cookies(_Told(response), asked)
+        # The jar asks an answer for its headers only.
+        self.jar.extract_cookies(cast(http.client.HTTPResponse, _Told(response)), asked)
         return response, body.decode(response.encoding or "utf-8", "replace")
 
 

@@ -2,11 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from checks.tools.auditing.looking import at_least, weight
+from checks.tools.auditing.looking import weight
 from checks.tools.auditing.said import (
     FilePlace,
     Found,
@@ -38,15 +38,29 @@ def words_of(place: Place) -> str:
     return place.name
 
 
-def findings_of(reports: Sequence[ToolReport], fail_at: Severity) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Standing:
+    """What is known of a finding beside what the tool says. ``change``: new, still, reopened; '' when not kept."""
+
+    change: str = ""
+    accepted: bool = False
+    blocks: bool = False
+
+
+def findings_of(reports: Sequence[ToolReport], standing_of: Callable[[Found], Standing]) -> list[dict[str, Any]]:
     """Every finding as a row, the gravest first."""
-    rows = [(report.tool, found) for report in reports for found in report.found]
-    rows.sort(key=lambda row: (-weight(row[1].severity), row[1].family, words_of(row[1].place), row[1].rule))
-    return [_row(tool, found, at_least(found.severity, fail_at)) for tool, found in rows]
+    rows = [(report.tool, found, standing_of(found)) for report in reports for found in report.found]
+    rows.sort(
+        key=lambda row: (
+            not row[2].blocks, -weight(row[1].severity), row[1].family, words_of(row[1].place), row[1].rule,
+        )
+    )  # fmt: skip
+    return [_row(*row) for row in rows]
 
 
-def _row(tool: str, found: Found, blocks: bool) -> dict[str, Any]:
+def _row(tool: str, found: Found, standing: Standing) -> dict[str, Any]:
     return {
+        **asdict(standing),
         "tool": tool,
         "family": found.family.value,
         "rule": found.rule,
@@ -63,7 +77,6 @@ def _row(tool: str, found: Found, blocks: bool) -> dict[str, Any]:
         "aliases": list(found.aliases),
         "fixed_in": list(found.fixed_in),
         "link": found.link if found.link.startswith(("https://", "http://")) else "",
-        "blocks": blocks,
     }
 
 

@@ -135,7 +135,7 @@ def forge(visitor: Visitor, path: str, foreign: dict[str, str]) -> tuple[str, Se
 
 def _target(page: Page) -> str:
     """Where an answer leads, without what is other each time."""
-    return page.headers.get("location", "").split("?")[0]
+    return str(page.headers.get("location", "")).split("?")[0]
 
 
 def _is_own(form: Form) -> bool:
