@@ -24,6 +24,8 @@ class LocalServer:
     replies: dict[str, Reply] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
     default: Reply = field(default_factory=lambda: Reply(404, b"nothing here"))
+    before: Callable[[str], None] = lambda _path: None
+    answered: Callable[[str], None] = lambda _path: None
 
     @property
     def url(self) -> str:
@@ -51,6 +53,7 @@ def _handler(local: Callable[[], LocalServer]) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             server = local()
             server.seen.append(self.path)
+            server.before(self.path)
             reply = server.replies.get(self.path, server.default)
             time.sleep(reply.delay)
             if reply.drop:
@@ -64,6 +67,7 @@ def _handler(local: Callable[[], LocalServer]) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", str(len(reply.body)))
                 self.end_headers()
                 self.wfile.write(reply.body)
+                server.answered(self.path)
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
 

@@ -1,5 +1,6 @@
 """The kind load, run for real: Locust in a child against a real server."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from releases.domain import environment as environments
 from releases.models import Environment, Release
 from tests.engine.support import check, log_text, run_section
 from tests.factories import make_application, make_release
-from tests.kinds_deploy.local_server import LocalServer, Reply
+from tests.kinds_deploy.local_server import LocalServer, Reply, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,10 +74,75 @@ def test_a_broken_limit_says_no_and_a_sustained_one_ends_the_load(server: LocalS
     assert (states["load-1"], states["load-2"], states["judge"]) == ("failed", "skipped", "failed")
 
 
-def test_too_few_requests_are_no_pass_and_what_was_measured_is_kept(server: LocalServer, storage_folder: Path) -> None:
+def test_a_server_that_sends_away_is_no_pass_and_nothing_else_is_loaded(
+    server: LocalServer, storage_folder: Path
+) -> None:
+    """The first answer, before any load, is right; then it redirects to another server."""
+    with serving({"/b": Reply()}) as other:
+        server.replies["/b"] = Reply()
+        server.answered = lambda _: server.replies.update({"/b": Reply(302, headers={"Location": f"{other.url}/b"})})
+        params = {**QUICK, "steps": [1], "requests": [{"path": "/b"}], "limits": ["median < 9s"], "stop": []}
+        run = run_load(release_of(server, params))
+        assert other.seen == []
+    assert (run.state, run.verdict) == ("errored", "errored"), log_text(run)
+    assert f"it was sent to 127.0.0.1:{other.port}" in run.error
+    assert run.result["steps"][0]["failed"] > 10, "what was measured is kept"
+
+
+def stalls(path: str) -> None:
+    """All requests that arrive in the first 1.5 s of each 4 s wait until these are over."""
+    within = time.time() % 4
+    if within < 1.5:
+        time.sleep(1.5 - within)
+
+
+def test_a_stall_that_closed_mode_hides_is_seen_in_open_mode(server: LocalServer, storage_folder: Path) -> None:
     server.replies["/b"] = Reply()
-    params = {**QUICK, "steps": [1], "requests": [{"path": "/b"}], "samples": 5000, "limits": ["errors < 10%"]}
-    run = run_load(release_of(server, params))
-    assert (run.state, run.verdict) == ("errored", "errored")
-    assert "are too few; at least 5,000 are needed" in run.error
-    assert run.result["steps"][0]["count"] > 10
+    server.before = stalls
+    common = {
+        "requests": [{"path": "/b"}], "hold": "9s", "settle": "1s", "samples": 20, "limits": ["p95 < 400ms"],
+        "stop": [], "think": "20ms",
+    }  # fmt: skip
+    closed = run_load(release_of(server, {**common, "mode": "closed", "steps": [3]}))
+    opened = run_load(release_of(server, {**common, "mode": "open", "steps": [50]}))
+    assert closed.state == "passed", log_text(closed)
+    assert closed.result["steps"][0]["p95"] < 100
+    assert opened.state == "failed", log_text(opened)
+    assert 900 < opened.result["steps"][0]["p95"] < 1600
+    assert opened.result["steps"][0]["achieved"] > 0.95
+
+
+LOCUSTFILE = """
+from locust import FastHttpUser, constant, task
+
+class Reader(FastHttpUser):
+    wait_time = constant(0.02)
+
+    def on_start(self):
+        self.client.get("/log-in", name="log in")
+
+    @task(3)
+    def read(self):
+        self.client.get("/b", name="read")
+"""
+
+
+def test_a_locustfile_of_the_application_is_used_by_several_processes(
+    server: LocalServer, storage_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "load.py").write_text(LOCUSTFILE)
+    server.replies |= {"/": Reply(), "/b": Reply(), "/log-in": Reply()}
+    params = {
+        "locustfile": "load.py", "steps": [4], "hold": "5s", "settle": "1s", "processes": 2, "samples": 20,
+        "limits": ["read: median < 500ms"],
+    }  # fmt: skip
+    release = release_of(server, params)
+    type(release.application).objects.filter(pk=release.application_id).update(plan_folder=str(tmp_path))
+    run = run_load(Release.objects.get(pk=release.pk))
+    assert run.state == "passed", log_text(run) + run.error
+    assert run.result["steps"][0]["users"] == 4
+    assert run.result["scenario"]["locustfile"] == "load.py"
+    (tmp_path / "load.py").write_text("this is no Python")
+    broken = run_load(Release.objects.get(pk=release.pk))
+    assert broken.state == "errored"
+    assert "ended before its schedule" in broken.error
