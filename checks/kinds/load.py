@@ -2,96 +2,34 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from pathlib import Path as FilePath
-from pathlib import PurePosixPath
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
-
-from pydantic import AfterValidator, Field, model_validator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Final
 
 from checks.errors import CheckError
-from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step, register
-from checks.plan import Duration, Path, Plan, Request
+from checks.kinds.base import Kind, Outcome, RunContext, Step, register
+from checks.plan import Plan, Request
 from checks.tools import http
-from checks.tools.loading import drawing, judging, limits
+from checks.tools.loading import drawing, hints, judging, knee, limits, rivals
 from checks.tools.loading.carrying import Carried, Carrying, thinned
+from checks.tools.loading.database import DatabaseWatch
 from checks.tools.loading.driving import Job
 from checks.tools.loading.judging import Verdict
-from releases.enums import Tier
+from checks.tools.loading.params import UNITS, LoadParams, consent_refusal, requests_of
 
-UNITS: Final = {"closed": "users", "open": "requests/s"}
-
-
-def _limit(text: str) -> str:
-    limits.parse(text)
-    return text
+Problems = list[tuple[tuple[str | int, ...], str]]
 
 
-def _below(path: str) -> str:
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        raise ValueError("the locustfile is named by a path below the plan's folder")
-    return path
+@dataclass
+class Findings:
+    """What one load brought, piece by piece; the outcome is made of it, also where it cannot be judged."""
 
-
-Expression = Annotated[str, Field(max_length=200), AfterValidator(_limit)]
-
-
-class LoadRequest(KindParams):
-    """One address of the default scenario, asked ``weight`` times as often as one of weight 1."""
-
-    path: Path
-    name: str = Field(default="", max_length=200)
-    weight: float = Field(default=1, gt=0, le=1000)
-    status: int = Field(default=200, ge=100, le=599)
-    text: str = Field(default="", max_length=1000)
-
-    @property
-    def shown(self) -> str:
-        return self.name or self.path
-
-
-class LoadParams(KindParams):
-    """``steps``: users, or requests a second in open mode; each is held for ``hold``, and judged after ``settle``."""
-
-    mode: Literal["closed", "open"] = Field(
-        default="closed",
-        description="closed: users who wait for each answer. open: arrivals on a fixed schedule, whatever is answered.",
-    )
-    steps: list[Annotated[float, Field(gt=0, le=100_000)]] = Field(default=[1, 5, 10, 20], min_length=1, max_length=30)
-    hold: Duration = timedelta(seconds=30)
-    settle: Duration = timedelta(seconds=5)
-    requests: list[LoadRequest] = Field(
-        default=[], max_length=100, description="Left empty, the addresses of the plan's smoke test are asked."
-    )
-    locustfile: Annotated[str, AfterValidator(_below)] = Field(
-        default="", max_length=500, description="A locustfile below the plan's folder, instead of requests."
-    )
-    think: Duration = Field(default=timedelta(seconds=1), description="Mean pause of a user between two requests.")
-    limits: list[Expression] = Field(default=["errors < 1%"], min_length=1, max_length=50)
-    stop: list[Expression] = Field(
-        default=["errors < 50%"], max_length=20, description="Limits for each second that end the load when broken."
-    )
-    stop_after: Duration = Field(default=timedelta(seconds=10), description="Broken for so long in a row.")
-    samples: int = Field(default=100, ge=1, description="Fewer requests in a step say nothing.")
-    pool: int = Field(default=200, ge=1, le=20_000, description="Users that serve the arrivals of the open mode.")
-    processes: int = Field(default=0, ge=0, le=64, description="0: by the load and the cores of the worker's machine.")
-    timeout: Duration = timedelta(seconds=30)
-
-    @model_validator(mode="after")
-    def fits(self) -> Self:
-        if self.requests and self.locustfile:
-            raise ValueError("give either requests or a locustfile, not both")
-        if sorted(set(self.steps)) != self.steps:
-            raise ValueError("steps go from the least load to the most, each once")
-        if self.mode == "closed" and any(step != int(step) for step in self.steps):
-            raise ValueError("steps of the closed mode are whole users")
-        if self.hold - self.settle < timedelta(seconds=3):
-            raise ValueError("hold must be at least 3s longer than settle, so that there is something to judge")
-        return self
-
-    @property
-    def total(self) -> timedelta:
-        return self.hold * len(self.steps)
+    job: Job
+    scenario: dict[str, Any]
+    carried: Carried = field(default_factory=Carried)
+    database: dict[str, Any] | None = None
+    comparison: rivals.Comparison | None = None
 
 
 @register
@@ -109,133 +47,94 @@ class Load(Kind):
 
     def steps(self, plan: Plan, section: str, params: Any) -> list[Step]:
         unit, seconds = UNITS[params.mode], f"{params.hold.total_seconds():g} s"
-        loads = [
+        steps = [Step("ask", "Ask once")]
+        steps += [
             Step(f"load-{number}", f"{load:g} {unit} for {seconds}") for number, load in enumerate(params.steps, 1)
         ]
-        return [Step("ask", "Ask once"), *loads, Step("judge", "Judge")]
+        if params.compare:
+            steps.append(Step("compare", f"{params.compare.runs} short runs at {params.compare.load:g} {unit}"))
+        return [*steps, Step("judge", "Judge")]
 
-    def problems(self, plan: Plan, params: Any, environment: str) -> list[tuple[tuple[str | int, ...], str]]:
-        found: list[tuple[tuple[str | int, ...], str]] = []
+    def problems(self, plan: Plan, params: Any, environment: str) -> Problems:
+        found: Problems = []
         if refusal := consent_refusal(plan, environment, params):
             found.append(((), refusal))
         if params.total > timedelta(hours=24):
             found.append((("hold",), "all steps together are longer than a day"))
         if not params.locustfile:
-            known = {request.shown for request in requests_of(plan, params)}
-            found += [
-                (("limits", place), f"no request is called {limit.endpoint!r}; there are: {', '.join(sorted(known))}")
-                for place, limit in enumerate(limits.parse_all(params.limits))
-                if limit.endpoint and limit.endpoint not in known
-            ]
+            found += _request_problems(plan, params)
+        rival = params.compare.environment if params.compare else None
+        if rival == environment:
+            found.append((("compare", "environment"), "an environment is not compared with itself"))
+        elif rival and not getattr(plan.environments.get(rival), "url", ""):
+            found.append((("compare", "environment"), f"there is no environment {rival!r} with a url"))
+        elif rival and (refusal := consent_refusal(plan, rival, params)):
+            found.append((("compare", "environment"), refusal))
         return found
 
     def run(self, context: RunContext) -> Outcome:
         params: LoadParams = context.params
-        plan = context.plan
-        if refusal := consent_refusal(plan, context.run.environment.name, params):
-            raise CheckError(refusal[:1].upper() + refusal[1:] + ".", remedy="Nothing was asked. Correct the plan.")
-        job, scenario = self._job(context, params)
+        _refuse_without_consent(context, params)
+        found = Findings(*_job(context, params))
         with context.step("ask"):
-            _ask_once(context, job)
-        carrying = Carrying(
-            context, job, settle=params.settle.total_seconds(), stop=limits.parse_all(params.stop),
-            patience=params.stop_after.total_seconds(),
-        )  # fmt: skip
-        carried = carrying.carry_out([f"load-{number}" for number in range(1, len(params.steps) + 1)])
+            _ask_once(context, found.job)
+        _carry_out(context, params, found)
+        if params.compare and not any(step.aborted for step in found.carried.steps):
+            _compare(context, params, found)
         with context.step("judge") as step:
-            verdict = self._judge(plan, params, carried)
-            outcome = self._outcome(plan, params, carried, verdict, scenario, job)
-            if verdict.passed is None:
+            outcome, passed = _judged(context.plan, params, found)
+            if passed is None:
                 raise CheckError(
-                    f"{verdict.reason}.", outcome=outcome,
+                    outcome.summary, outcome=outcome,
                     remedy="Nothing was judged; what was measured is shown below. Correct that and run it again.",
                 )  # fmt: skip
-            if not verdict.passed:
-                step.fail(verdict.reason)
+            if not passed:
+                step.fail(outcome.summary)
         return outcome
 
-    def _job(self, context: RunContext, params: LoadParams) -> tuple[Job, dict[str, Any]]:
-        url = context.environment.url
-        if not url:
-            raise CheckError("The environment has no url.", remedy="Give it one in the plan.")
-        requests = requests_of(context.plan, params)
-        locustfile, scenario = "", dict[str, Any]({"requests": [request.model_dump() for request in requests]})
-        if params.locustfile:
-            folder = context.run.application.plan_folder
-            path = FilePath(folder) / params.locustfile
-            if not folder or not path.is_file():
-                raise CheckError(
-                    f"The locustfile {params.locustfile} is not in the plan's folder.", remedy="Correct the plan."
-                )
-            locustfile, requests = str(path), []
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            scenario = {"locustfile": params.locustfile, "sha256": digest}
-        job = Job(
-            url=url, mode=params.mode, steps=tuple(params.steps), hold=params.hold.total_seconds(),
-            requests=tuple(request.model_dump() | {"name": request.shown} for request in requests),
-            locustfile=locustfile, think=params.think.total_seconds(), timeout=params.timeout.total_seconds(),
-            pool=params.pool, processes=params.processes,
-        )  # fmt: skip
-        return job, scenario
 
-    def _judge(self, plan: Plan, params: LoadParams, carried: Carried) -> Verdict:
-        expected = plan.load.expected
-        needed = expected.requests_per_second * expected.headroom if expected else 0.0
-        unit, wanted = UNITS[params.mode], limits.parse_all(params.limits)
-        judged = [judging.judge_step(step, wanted, samples=params.samples, unit=unit) for step in carried.steps]
-        return judging.judge(judged, needed=needed, unit=unit)
-
-    def _outcome(
-        self, plan: Plan, params: LoadParams, carried: Carried, verdict: Verdict, scenario: Mapping[str, Any], job: Job
-    ) -> Outcome:
-        last = carried.steps[-1].total
-        steps = [
-            measured.as_json() | {"broken": judged.broken, "invalid": judged.invalid, "held": judged.held}
-            for measured, judged in zip(carried.steps, verdict.steps, strict=True)
-        ]
-        return Outcome(
-            passed=bool(verdict.passed),
-            summary=f"{verdict.reason}."[:500],
-            figures={
-                "capacity": round(verdict.capacity, 2), "needed": round(verdict.needed, 2), "steps": len(steps),
-                "requests": sum(step.total.count for step in carried.steps), "p95_ms": round(last.percentile(95), 1),
-            },
-            result={
-                "mode": params.mode, "unit": UNITS[params.mode], "url": job.url, "limits": params.limits,
-                "steps": steps, "seconds": thinned(carried.rows), "reason": verdict.reason, "notes": verdict.notes,
-                "scenario": scenario, "processes": job.cores, "load": plan.load.model_dump(mode="json"),
-                "failures": carried.failures.most_common(10), "hold": job.hold,
-                "settle": params.settle.total_seconds(),
-            },
-            artifacts=[carried.record] if carried.record else [],
-        )  # fmt: skip
-
-
-def requests_of(plan: Plan, params: LoadParams) -> list[LoadRequest]:
-    """The default scenario: what the check names, or what the deploy asks in the end."""
-    if params.locustfile:
-        return []
-    return params.requests or [
-        LoadRequest(path=one.path, status=one.status, text=one.text) for one in plan.deploy.smoke
+def _request_problems(plan: Plan, params: LoadParams) -> Problems:
+    known = {request.shown for request in requests_of(plan, params)}
+    found: Problems = [
+        ((name, place), f"no request is called {limit.endpoint!r}; there are: {', '.join(sorted(known))}")
+        for name in ("limits", "stop")
+        for place, limit in enumerate(limits.parse_all(getattr(params, name)))
+        if limit.endpoint and limit.endpoint not in known
     ]
+    if params.compare and (few := rivals.enough_runs(params.compare.runs, len(known))):
+        found.append((("compare", "runs"), few))
+    return found
 
 
-def consent_refusal(plan: Plan, environment: str, params: LoadParams) -> str:
-    """Why this load may not run there, or ''. Load is aimed only where somebody who may say so consented to it."""
-    consent, section = plan.load.consent.get(environment), plan.environments.get(environment)
-    if consent is None:
-        return f"nobody consented to load on {environment}: record load.consent.{environment} with by, on and at_most"
-    if section is not None and section.tier is Tier.PRODUCTION and not consent.production:
-        return f"{environment} is production: load.consent.{environment} needs production: true as well"
-    today = datetime.now(UTC).date()
-    if consent.until is not None and consent.until < today:
-        return f"the consent of {consent.by} to load on {environment} ended on {consent.until}"
-    if max(params.steps) > consent.at_most:
-        return (
-            f"{consent.by} consented to at most {consent.at_most:g} {UNITS[params.mode]} on {environment}, and the last"
-            f" step has {max(params.steps):g}"
-        )
-    return ""
+def _refuse_without_consent(context: RunContext, params: LoadParams) -> None:
+    """Once more when it runs: a consent may have ended, and a run may be started in another environment."""
+    rival = params.compare.environment if params.compare else None
+    for environment in filter(None, (context.run.environment.name, rival)):
+        if refusal := consent_refusal(context.plan, environment, params):
+            raise CheckError(refusal[:1].upper() + refusal[1:] + ".", remedy="Nothing was asked. Correct the plan.")
+
+
+def _job(context: RunContext, params: LoadParams) -> tuple[Job, dict[str, Any]]:
+    url = context.environment.url
+    if not url:
+        raise CheckError("The environment has no url.", remedy="Give it one in the plan.")
+    requests = requests_of(context.plan, params)
+    locustfile, scenario = "", dict[str, Any]({"requests": [request.model_dump() for request in requests]})
+    if params.locustfile:
+        folder = context.run.application.plan_folder
+        path = Path(folder) / params.locustfile
+        if not folder or not path.is_file():
+            raise CheckError(f"The locustfile {params.locustfile} is not in the plan's folder.", remedy=_CORRECT)
+        locustfile = str(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        scenario = {"locustfile": params.locustfile, "sha256": digest}
+    job = Job(
+        url=url, mode=params.mode, steps=tuple(params.steps), hold=params.hold.total_seconds(),
+        requests=tuple(request.model_dump() | {"name": request.shown} for request in requests),
+        locustfile=locustfile, think=params.think.total_seconds(), timeout=params.timeout.total_seconds(),
+        pool=params.pool, processes=params.processes,
+    )  # fmt: skip
+    return job, scenario
 
 
 def _ask_once(context: RunContext, job: Job) -> None:
@@ -253,4 +152,97 @@ def _ask_once(context: RunContext, job: Job) -> None:
             )
 
 
+def _carry_out(context: RunContext, params: LoadParams, found: Findings) -> None:
+    watch = DatabaseWatch(context)
+    carrying = Carrying(
+        context, found.job, settle=params.settle.total_seconds(), stop=limits.parse_all(params.stop),
+        patience=params.stop_after.total_seconds(), each_second=watch.sample,
+    )  # fmt: skip
+    watch.begin()
+    found.carried = carrying.carried
+    try:
+        carrying.carry_out([f"load-{number}" for number in range(1, len(params.steps) + 1)])
+    finally:
+        found.database = watch.end()
+
+
+def _compare(context: RunContext, params: LoadParams, found: Findings) -> None:
+    compare = params.compare
+    assert compare is not None
+    short = rivals.Plan(compare.load, compare.runs, compare.each.total_seconds(), compare.settle.total_seconds())
+    rival = context.plan.environments[compare.environment].url if compare.environment else ""
+    same = compare.model_dump(mode="json")
+    earlier = None if rival else rivals.earlier_run(context.run, plan=same, scenario=found.scenario)
+    with context.step("compare") as step:
+        found.comparison = rivals.carry_out(context, step, found.job, short, rival=rival, earlier=earlier)
+        for one in found.comparison.found:
+            context.note(f"{one.endpoint}: {one.before_ms:.1f} ms before, {one.now_ms:.1f} ms now, {one.word}")
+        if found.comparison.worse:
+            step.fail(_slower(found.comparison.worse))
+
+
+def _judged(plan: Plan, params: LoadParams, found: Findings) -> tuple[Outcome, bool | None]:
+    expected, unit = plan.load.expected, UNITS[params.mode]
+    needed = expected.requests_per_second * expected.headroom if expected else 0.0
+    wanted = limits.parse_all(params.limits)
+    judged = [judging.judge_step(step, wanted, samples=params.samples, unit=unit) for step in found.carried.steps]
+    whole = [step for step, one in zip(found.carried.steps, judged, strict=True) if not one.invalid and step.seconds]
+    bend = knee.find([(step.load, step.total.rate) for step in whole])
+    verdict = judging.judge(judged, needed=needed, unit=unit, grows=bend.state != "reached")
+    _weigh_comparison(verdict, found.comparison)
+    told = hints.hints(whole, bend, found.database)
+    return _outcome(plan, params, found, verdict, bend, told), verdict.passed
+
+
+def _weigh_comparison(verdict: Verdict, comparison: rivals.Comparison | None) -> None:
+    """A slower release is a no. What cannot be told is no yes either."""
+    if comparison is None:
+        return
+    if not comparison.against:
+        verdict.notes.append(
+            "No run of an earlier build made the same short runs, so there is nothing to compare with."
+        )
+    elif comparison.worse and verdict.passed is not False:
+        verdict.passed, verdict.reason = False, _slower(comparison.worse)
+    elif comparison.unclear and verdict.passed:
+        names = ", ".join(one.endpoint for one in comparison.unclear[:3])
+        verdict.passed = None
+        verdict.reason = f"Whether {names} became slower cannot be told; more or longer short runs are needed"
+
+
+def _slower(worse: Sequence[Any]) -> str:
+    told = ", ".join(f"{one.endpoint} {one.ratio - 1:+.0%}" for one in worse[:3])
+    return f"Slower than the last release: {told}"
+
+
+def _outcome(
+    plan: Plan, params: LoadParams, found: Findings, verdict: Verdict, bend: knee.Knee, told: Sequence[str]
+) -> Outcome:
+    carried = found.carried
+    steps = [
+        measured.as_json() | {"broken": judged.broken, "invalid": judged.invalid, "held": judged.held}
+        for measured, judged in zip(carried.steps, verdict.steps, strict=True)
+    ]
+    return Outcome(
+        passed=bool(verdict.passed),
+        summary=f"{verdict.reason}."[:500],
+        figures={
+            "capacity": round(verdict.capacity, 2), "needed": round(verdict.needed, 2), "steps": len(steps),
+            "requests": sum(step.total.count for step in carried.steps), "knee": bend.load or None,
+        },
+        result={
+            "mode": params.mode, "unit": UNITS[params.mode], "url": found.job.url, "limits": params.limits,
+            "steps": steps, "seconds": thinned(carried.rows), "reason": verdict.reason, "notes": verdict.notes,
+            "knee": {"state": bend.state, "reason": bend.reason, "load": bend.load, "throughput": bend.throughput},
+            "hints": list(told), "database": found.database, "scenario": found.scenario,
+            "compare": params.compare.model_dump(mode="json") if params.compare else None,
+            "comparison": found.comparison.as_json() if found.comparison else None,
+            "processes": found.job.cores, "load": plan.load.model_dump(mode="json"), "hold": found.job.hold,
+            "failures": carried.failures.most_common(10), "settle": params.settle.total_seconds(),
+        },
+        artifacts=[carried.record] if carried.record else [],
+    )  # fmt: skip
+
+
 _PATIENT: Final = timedelta(seconds=30)
+_CORRECT: Final = "Correct the plan, or put the file there."

@@ -1,15 +1,25 @@
 """The kind load, run for real: Locust in a child against a real server."""
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
+from django.db import connections
+from django.test import Client
+from django.urls import reverse
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
 
+from checks.models import Run
 from releases.domain import environment as environments
-from releases.models import Environment, Release
+from releases.models import Environment, Release, User
 from tests.engine.support import check, log_text, run_section
-from tests.factories import make_application, make_release
+from tests.factories import make_application, make_release, make_team
 from tests.kinds_deploy.local_server import LocalServer, Reply, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,9 +58,52 @@ def run_load(release: Release) -> Any:
     return run_section(release.application, "checks.load", release=release)
 
 
-def test_a_load_within_its_limits_passes_and_keeps_an_exact_record(server: LocalServer, storage_folder: Path) -> None:
+def page(run: Run, person: User, part: str = "") -> str:
+    client = Client()
+    client.force_login(person)
+    headers = {"HX-Request": "true"} if part else {}
+    address = reverse("checks:run_detail", args=[run.number]) + (f"?part={part}" if part else "")
+    response = client.get(address, headers=headers)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+@contextmanager
+def watching(release: Release, person: User) -> Iterator[list[str]]:
+    """Fetches the live part of the run's page twice a second, as a browser does, until the block ends."""
+    seen: list[str] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.5):
+            run = Run.objects.filter(application=release.application, state="running").first()
+            if run is not None:
+                seen.append(page(run, person, "live"))
+        connections.close_all()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def stored_text(run: Run, name: str) -> str:
+    key = next(artifact["key"] for artifact in run.result["artifacts"] if artifact["name"] == name)
+    with default_storage.open(key) as file:
+        return str(file.read().decode())
+
+
+def test_a_load_within_its_limits_passes_and_keeps_an_exact_record(
+    server: LocalServer, storage_folder: Path, tmp_path: Path
+) -> None:
     server.replies |= {"/a": Reply(), "/b": Reply()}
-    run = run_load(release_of(server, {**QUICK, "limits": ["p50 < 500ms", "errors < 10%", "/a: p50 < 500ms"]}))
+    release = release_of(server, {**QUICK, "limits": ["p50 < 500ms", "errors < 10%", "/a: p50 < 500ms"]})
+    person = make_team(release.application).auditor
+    with watching(release, person) as seen:
+        run = run_load(release)
     assert run.state == "passed", log_text(run) + run.error
     first, second = run.result["steps"]
     assert (first["users"], second["users"]) == (2, 4)
@@ -58,6 +111,17 @@ def test_a_load_within_its_limits_passes_and_keeps_an_exact_record(server: Local
     assert second["endpoints"]["/b"]["count"] > second["endpoints"]["/a"]["count"] > 0
     assert [artifact["name"] for artifact in run.result["artifacts"]] == ["latency.hlog"]
     assert 7 <= len(run.result["seconds"]) <= 9
+    assert any("Answers, failures and users, each second" in text for text in seen), "the page was live"
+    text = page(run, person)
+    for part in ("Load on", "2 users", "4 users", "All limits held up to", "latency.hlog", "Latency over load"):
+        assert part in text
+    (tmp_path / "latency.hlog").write_text(stored_text(run, "latency.hlog"))
+    logged = HistogramLogReader(str(tmp_path / "latency.hlog"), HdrHistogram(1, 600_000_000, 3))
+    whole = HdrHistogram(1, 600_000_000, 3)
+    while (one := logged.get_next_interval_histogram()) is not None:
+        whole.add(one)
+    logged.close()
+    assert whole.get_total_count() == sum(row[2] for row in run.result["seconds"])
 
 
 def test_a_broken_limit_says_no_and_a_sustained_one_ends_the_load(server: LocalServer, storage_folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Carries out the steps of a load inside a run: follows each second, shows it, ends it early where that was agreed."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -55,10 +55,17 @@ class Carrying:
     """One load. ``stop``: limits that end it when they are broken for ``patience`` seconds in a row."""
 
     def __init__(
-        self, context: RunContext, job: Job, *, settle: float, stop: Sequence[Limit] = (), patience: float = 10
+        self,
+        context: RunContext,
+        job: Job,
+        *,
+        settle: float,
+        stop: Sequence[Limit] = (),
+        patience: float = 10,
+        each_second: Callable[[], None] = lambda: None,
     ) -> None:
         self.context, self.job, self.settle = context, job, settle
-        self.stop, self.patience = list(stop), patience
+        self.stop, self.patience, self.each_second = list(stop), patience, each_second
         self.carried = Carried()
         self._broken_for = 0
         self._broken = ""
@@ -117,6 +124,7 @@ class Carrying:
         handle.doing(f"{row[1]:.0f} users, {row[2]:.0f} answers/s, p95 {row[5]:.0f} ms, {row[3]:.0f} failed")
         handle.figure("seconds", thinned(rows, 300))
         self._watch(second, measured)
+        self.each_second()
 
     def _watch(self, second: Second, measured: Measured) -> None:
         """Count the seconds in a row in which a limit of ``stop`` is broken; a second without answers stays silent."""

@@ -1,0 +1,137 @@
+"""The parameters of a load, and what of them the rest of the plan must allow."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from checks.kinds.base import KindParams
+from checks.plan import Duration, Key, Path, Plan
+from checks.tools.loading import limits
+from checks.tools.loading.comparing import FEWEST_RUNS
+from releases.enums import Tier
+
+UNITS: Final = {"closed": "users", "open": "requests/s"}
+
+
+def _limit(text: str) -> str:
+    limits.parse(text)
+    return text
+
+
+def _below(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError("the locustfile is named by a path below the plan's folder")
+    return path
+
+
+Expression = Annotated[str, Field(max_length=200), AfterValidator(_limit)]
+
+
+class LoadRequest(KindParams):
+    """One address of the default scenario, asked ``weight`` times as often as one of weight 1."""
+
+    path: Path
+    name: str = Field(default="", max_length=200)
+    weight: float = Field(default=1, gt=0, le=1000)
+    status: int = Field(default=200, ge=100, le=599)
+    text: str = Field(default="", max_length=1000)
+
+    @property
+    def shown(self) -> str:
+        return self.name or self.path
+
+
+class CompareParams(KindParams):
+    """Short runs at one load. ``environment``: where the last release runs, for runs that take turns with these."""
+
+    load: float = Field(gt=0, le=100_000)
+    runs: int = Field(default=6, ge=FEWEST_RUNS, le=50)
+    each: Duration = timedelta(seconds=10)
+    settle: Duration = timedelta(seconds=2)
+    environment: Key | None = None
+
+    @model_validator(mode="after")
+    def long_enough(self) -> Self:
+        if self.each - self.settle < timedelta(seconds=3):
+            raise ValueError("each must be at least 3s longer than settle, so that there is something to compare")
+        return self
+
+
+class LoadParams(KindParams):
+    """``steps``: users, or requests a second in open mode; each is held for ``hold``, and judged after ``settle``."""
+
+    mode: Literal["closed", "open"] = Field(
+        default="closed",
+        description="closed: users who wait for each answer. open: arrivals on a fixed schedule, whatever is answered.",
+    )
+    steps: list[Annotated[float, Field(gt=0, le=100_000)]] = Field(default=[1, 5, 10, 20], min_length=1, max_length=30)
+    hold: Duration = timedelta(seconds=30)
+    settle: Duration = timedelta(seconds=5)
+    requests: list[LoadRequest] = Field(
+        default=[], max_length=100, description="Left empty, the addresses of the plan's smoke test are asked."
+    )
+    locustfile: Annotated[str, AfterValidator(_below)] = Field(
+        default="", max_length=500, description="A locustfile below the plan's folder, instead of requests."
+    )
+    think: Duration = Field(default=timedelta(seconds=1), description="Mean pause of a user between two requests.")
+    limits: list[Expression] = Field(default=["errors < 1%"], min_length=1, max_length=50)
+    stop: list[Expression] = Field(
+        default=["errors < 50%"], max_length=20, description="Limits for each second that end the load when broken."
+    )
+    stop_after: Duration = Field(default=timedelta(seconds=10), description="Broken for so long in a row.")
+    samples: int = Field(default=100, ge=1, description="Fewer requests in a step say nothing.")
+    pool: int = Field(default=200, ge=1, le=20_000, description="Users that serve the arrivals of the open mode.")
+    processes: int = Field(default=0, ge=0, le=64, description="0: by the load and the cores of the worker's machine.")
+    timeout: Duration = timedelta(seconds=30)
+    compare: CompareParams | None = Field(default=None, description="Short runs beside those of the last release.")
+
+    @model_validator(mode="after")
+    def fits(self) -> Self:
+        if self.requests and self.locustfile:
+            raise ValueError("give either requests or a locustfile, not both")
+        if sorted(set(self.steps)) != self.steps:
+            raise ValueError("steps go from the least load to the most, each once")
+        if self.mode == "closed" and any(step != int(step) for step in self.steps):
+            raise ValueError("steps of the closed mode are whole users")
+        if self.hold - self.settle < timedelta(seconds=3):
+            raise ValueError("hold must be at least 3s longer than settle, so that there is something to judge")
+        return self
+
+    @property
+    def total(self) -> timedelta:
+        runs = self.compare
+        sides = 2 if runs and runs.environment else 1
+        return self.hold * len(self.steps) + (runs.each * runs.runs * sides if runs else timedelta(0))
+
+    @property
+    def highest(self) -> float:
+        return max([*self.steps, *([self.compare.load] if self.compare else [])])
+
+
+def requests_of(plan: Plan, params: LoadParams) -> list[LoadRequest]:
+    """The default scenario: what the check names, or what the deploy asks in the end."""
+    if params.locustfile:
+        return []
+    return params.requests or [
+        LoadRequest(path=one.path, status=one.status, text=one.text) for one in plan.deploy.smoke
+    ]
+
+
+def consent_refusal(plan: Plan, environment: str, params: LoadParams) -> str:
+    """Why this load may not run there, or ''. Load is aimed only where somebody who may say so consented to it."""
+    consent, section = plan.load.consent.get(environment), plan.environments.get(environment)
+    if consent is None:
+        return f"nobody consented to load on {environment}: record load.consent.{environment} with by, on and at_most"
+    if section is not None and section.tier is Tier.PRODUCTION and not consent.production:
+        return f"{environment} is production: load.consent.{environment} needs production: true as well"
+    today = datetime.now(UTC).date()
+    if consent.until is not None and consent.until < today:
+        return f"the consent of {consent.by} to load on {environment} ended on {consent.until}"
+    if params.highest > consent.at_most:
+        return (
+            f"{consent.by} consented to at most {consent.at_most:g} {UNITS[params.mode]} on {environment}, and"
+            f" this load goes up to {params.highest:g}"
+        )
+    return ""

@@ -1,0 +1,123 @@
+"""Short runs of this release beside those of the last: interleaved where both can run, else against its record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from checks.errors import CheckError
+from checks.kinds.base import RunContext
+from checks.models import Run
+from checks.tools.loading.comparing import Compared, compare, fewest_runs
+from checks.tools.loading.driving import Job, driving
+from checks.tools.loading.judging import judge_step
+from checks.tools.loading.record import Measured
+
+Medians = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``runs`` short runs of ``each`` seconds at ``load``, the first ``settle`` seconds of each left out."""
+
+    load: float
+    runs: int
+    each: float
+    settle: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``against``: what was compared with, in words; empty where there is nothing yet."""
+
+    now: Medians
+    before: Medians
+    found: list[Compared]
+    against: str = ""
+    interleaved: bool = False
+
+    @property
+    def worse(self) -> list[Compared]:
+        return [one for one in self.found if one.word == "worse"]
+
+    @property
+    def unclear(self) -> list[Compared]:
+        return [one for one in self.found if one.word == "inconclusive"]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "now": self.now, "before": self.before, "found": [one.as_json() for one in self.found],
+            "against": self.against, "interleaved": self.interleaved,
+        }  # fmt: skip
+
+
+def carry_out(context: RunContext, step: Any, job: Job, plan: Plan, *, rival: str, earlier: Run | None) -> Comparison:
+    """``rival``: the address where the last release runs, or ''; ``earlier``: its newest run that can be compared."""
+    short = replace(job, steps=(plan.load,), hold=plan.each)
+    mine: Medians = {}
+    theirs: Medians = {}
+    for number in range(plan.runs):
+        pairs = [(short, mine), (replace(short, url=rival), theirs)] if rival else [(short, mine)]
+        # Whoever goes first meets a warmer or colder machine, so they take turns.
+        for one, medians in pairs if number % 2 == 0 else reversed(pairs):
+            step.doing(f"short run {number + 1} of {plan.runs} on {one.url}")
+            for endpoint, figure in _short_run(context, one, plan).items():
+                medians.setdefault(endpoint, []).append(figure)
+        step.progress(number + 1, plan.runs, "runs")
+    if rival:
+        return _compared(mine, theirs, rival, interleaved=True)
+    if earlier is None:
+        return Comparison(mine, {}, [])
+    before = earlier.result["comparison"]["now"]
+    return _compared(mine, before, f"run #{earlier.number} of another build", interleaved=False)
+
+
+def _compared(now: Medians, before: Medians, against: str, *, interleaved: bool) -> Comparison:
+    found = compare(now, before)
+    if not found:
+        raise CheckError(
+            f"Nothing that was asked here was asked of {against}, so nothing can be compared.",
+            remedy="Give the requests the names they had before.",
+        )
+    return Comparison(now, before, found, against, interleaved)
+
+
+def _short_run(context: RunContext, job: Job, plan: Plan) -> Mapping[str, float]:
+    """The median of each endpoint in ms. CheckError where the run is invalid: one bad run spoils the comparison."""
+    measured = Measured(plan.load, job.mode)
+    with driving(context, job) as driver:
+        for second in driver.seconds():
+            _, over = driver.step_of(second)
+            measured.elsewhere.update(second.elsewhere)
+            if over >= plan.settle and over + 1 <= plan.each:
+                measured.take(second)
+    judged = judge_step(measured, [], samples=1, unit="users" if job.mode == "closed" else "requests/s")
+    if judged.invalid:
+        raise CheckError(
+            f"A short run on {job.url} cannot be compared: {judged.invalid[0]}.", remedy="Correct that; run it again."
+        )
+    if measured.total.errors > 0.5:
+        raise CheckError(f"More than half of a short run on {job.url} failed.", remedy="See what failed; run it again.")
+    return {name: figures.percentile(50) for name, figures in measured.endpoints.items()}
+
+
+def earlier_run(run: Run, *, plan: Mapping[str, Any], scenario: Mapping[str, Any]) -> Run | None:
+    """The newest run of another build that passed and made the same short runs of the same scenario here."""
+    rows = (
+        Run.objects.filter(
+            application=run.application, environment=run.environment, section=run.section, kind=run.kind,
+            state="passed", result__comparison__now__isnull=False,
+        )
+        .exclude(build_digest=run.build_digest)
+        .order_by("-number")[:20]
+    )  # fmt: skip
+    return next(
+        (row for row in rows if row.result.get("compare") == plan and row.result.get("scenario") == scenario), None
+    )
+
+
+def enough_runs(runs: int, endpoints: int) -> str:
+    """Why so few runs could prove nothing, or ''."""
+    needed = fewest_runs(endpoints)
+    if runs >= needed:
+        return ""
+    return f"{runs} runs cannot prove a difference in any of {endpoints} endpoints; at least {needed} are needed"

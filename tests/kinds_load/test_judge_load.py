@@ -1,0 +1,111 @@
+"""What measured steps say, and above all what they must not be taken for."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from checks.tools.loading.judging import Judged, Verdict, judge, judge_step
+from checks.tools.loading.limits import parse_all
+from tests.kinds_load.measured import figures, measured
+
+GOOD = [20.0] * 1000
+
+
+def step(
+    load: float = 10, latencies: Any = GOOD, *, limits: Any = ("p95 < 400ms", "errors < 1%"), **more: Any
+) -> Judged:
+    return judge_step(measured(load, latencies, **more), parse_all(limits), samples=100, unit="users")
+
+
+def test_a_step_within_its_limits_is_held() -> None:
+    assert step().held
+    assert step().throughput == 100
+
+
+def test_each_broken_limit_is_told_with_its_figure() -> None:
+    found = step(latencies=[20.0] * 940 + [812.0] * 60, failed=30)
+    assert found.broken == ("p95 is 812 ms, limit < 400 ms", "errors is 3 %, limit < 1 %")
+
+
+def test_a_limit_on_one_endpoint_is_judged_by_that_endpoint() -> None:
+    endpoints = {"/a": figures([10.0] * 500), "/b": figures([900.0] * 500)}
+    assert step(endpoints=endpoints, limits=["/a: p95 < 400ms"]).held
+    assert step(endpoints=endpoints, limits=["/b: p95 < 400ms"]).broken == ("p95 of /b is 900 ms, limit < 400 ms",)
+    assert step(endpoints=endpoints, limits=["/c: p95 < 400ms"]).invalid == (
+        "0 requests are too few for '/c: p95 < 400ms', which needs 100",
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"cpu": 0.81}, "the generator used 81% of a core"),
+        ({"users": 9.4}, "only 94% of the intended 10 users"),
+        ({"mode": "open", "intended": 1000, "started": 940}, "only 94% of the intended 10 users"),
+        ({"mode": "open"}, "only 0% of the intended"),
+        ({"latencies": [20.0] * 99}, "99 requests are too few; at least 100"),
+        (
+            {"latencies": [20.0] * 120, "limits": ["p99 < 1s"]},
+            "120 requests are too few for 'p99 < 1s', which needs 500",
+        ),
+        ({"latencies": [20.0] * 120, "limits": ["errors < 0.5%"]}, "which needs 200"),
+        ({"latencies": []}, "nothing was answered or refused"),
+        ({"elsewhere": Counter({"evil:80": 3})}, "it was sent to evil:80 3 times"),
+    ],
+)
+def test_what_cannot_be_trusted_is_invalid_and_never_held(more: dict[str, Any], reason: str) -> None:
+    found = step(**more)
+    assert not found.held
+    assert not found.broken
+    assert any(reason in fault for fault in found.invalid), found
+
+
+def test_a_slow_generator_is_not_held_against_the_application() -> None:
+    found = step(latencies=[900.0] * 1000, cpu=0.95)
+    assert (found.broken, bool(found.invalid)) == ((), True)
+
+
+def test_a_target_that_cannot_take_the_arrivals_is_a_no() -> None:
+    found = step(latencies=[3000.0] * 1000, mode="open", intended=2000, started=1000)
+    assert found.broken
+    assert not found.invalid
+
+
+def verdict(*steps: Judged, needed: float = 0, grows: bool = True) -> Verdict:
+    return judge(steps, needed=needed, unit="users", grows=grows)
+
+
+HELD = [Judged(5, 50), Judged(10, 100), Judged(15, 150)]
+
+
+def test_without_an_expectation_every_step_must_hold() -> None:
+    assert (verdict(*HELD).passed, verdict(*HELD).capacity) == (True, 150)
+    no = verdict(*HELD, Judged(20, 160, broken=("p95 is 812 ms, limit < 400 ms",)))
+    assert (no.passed, no.reason) == (False, "At 20 users: p95 is 812 ms, limit < 400 ms")
+    assert verdict(*HELD, Judged(20, 160, invalid=("too few",))).passed is None
+    assert verdict().passed is None
+
+
+def test_what_breaks_beyond_the_expected_traffic_is_told_only() -> None:
+    found = verdict(*HELD, Judged(20, 160, broken=("p95 is 812 ms",)), needed=120)
+    assert (found.passed, found.capacity) == (True, 150)
+    assert found.notes == ["Beyond what is needed: At 20 users: p95 is 812 ms"]
+
+
+def test_what_breaks_before_the_expected_traffic_is_a_no() -> None:
+    assert verdict(*HELD, Judged(20, 160, broken=("p95 is 812 ms",)), needed=155).passed is False
+
+
+def test_too_little_load_is_no_pass_and_no_failure() -> None:
+    found = verdict(*HELD, needed=200)
+    assert found.passed is None
+    assert "200.0 are needed and were not tried; add steps" in found.reason
+
+
+def test_a_throughput_that_grows_no_more_below_what_is_needed_is_a_no() -> None:
+    assert verdict(*HELD, needed=200, grows=False).passed is False
+
+
+def test_an_invalid_step_before_the_expected_traffic_is_no_pass() -> None:
+    assert verdict(Judged(5, 50, invalid=("the generator used 90%",)), *HELD[1:], needed=120).passed is None
