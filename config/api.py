@@ -5,18 +5,21 @@ from ninja import NinjaAPI
 from ninja.security import django_auth
 
 from checks.api import router as checks_router
+from checks.reports_api import router as reports_router
 from releases.api import router as releases_router
 from releases.errors import DomainError, NotAllowed, StateChanged
 
 api = NinjaAPI(
     title="Go/No-Go",
     version="1",
-    description="Times are UTC in ISO 8601. Log in by the pages first; the session's cookie is the key.",
+    description="Times are UTC in ISO 8601. Log in by the pages first; the session's cookie is the key. "
+    "Reports are sent with a key of their own.",
     auth=django_auth,
     urls_namespace="api",
 )
 api.add_router("/releases", releases_router)
 api.add_router("/", checks_router)
+api.add_router("/", reports_router)
 
 
 @api.exception_handler(DomainError)

@@ -16,6 +16,7 @@ from releases.views import (
     release,
     risk,
     styleguide,
+    token,
     user,
 )
 
@@ -59,6 +60,8 @@ urlpatterns = [
     path("applications/<slug:slug>/members/<int:membership_id>/remove", membership.remove, name="member_remove"),
     path("applications/<slug:slug>/", application.detail, name="application"),
     path("applications/<slug:slug>/plans/<int:number>/", application.plan_version, name="plan_version"),
+    path("applications/<slug:slug>/keys/", token.token_list, name="tokens"),
+    path("applications/<slug:slug>/keys/<int:token_id>/revoke", token.revoke, name="token_revoke"),
     path("applications/<slug:slug>/secrets/", environment.set_secret, name="secret_set"),
     path("applications/<slug:slug>/environments/<slug:name>/adopt/", environment.adopt, name="adopt"),
     path("ledger/", ledger.entry_list, name="ledger"),

@@ -94,7 +94,7 @@ class ParityParams(KindParams):
     volume: RowVolume = Field(default=RowVolume(), description="How many rows of the other side there have to be.")
     strict: bool = Field(default=False, description="Say no for a drift as well.")
 
-    def policy(self, brought: Mapping[str, str] | None, database_variables: frozenset[str]) -> Policy:
+    def policy(self, brought: Mapping[str, str] | None, own_values: frozenset[str]) -> Policy:
         return Policy(
             expected=[comparing.Expected(**entry.model_dump()) for entry in self.expected],
             breaking=self.breaking,
@@ -102,7 +102,7 @@ class ParityParams(KindParams):
             leave_out=self.leave_out,
             volume=Volume(**self.volume.model_dump()),
             brought=brought,
-            database_variables=database_variables,
+            own_values=own_values,
         )
 
 
@@ -337,7 +337,8 @@ class _Comparison:
         names = (self.here.environment, self.there.environment)
         with self.context.step("compare") as step:
             sections = [self.context.plan.environment(name) for name in names]
-            policy = self.params.policy(self.brought, frozenset(section.database for section in sections))
+            own = frozenset(name for section in sections for name in (section.database, *section.secrets))
+            policy = self.params.policy(self.brought, own)
             rows = comparing.compare(self.here, self.there, policy)
             found = {state: [row for row in rows if row.state is state] for state in State}
             for state in (State.BREAKING, State.UNKNOWN, State.DRIFT):

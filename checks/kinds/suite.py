@@ -4,18 +4,19 @@ import contextlib
 import glob
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import IO, Annotated, Any, Final
+from typing import IO, Annotated, Any, Final, Literal
 
 from django.core.files.storage import default_storage
 from pydantic import AfterValidator, Field
 
 from checks.enums import StepCategory
 from checks.errors import CheckError
-from checks.kinds.base import Artifact, Completed, Kind, KindParams, Outcome, RunContext, Step, register
+from checks.kinds.base import Artifact, Completed, Kind, KindParams, Outcome, RunContext, Step, StepHandle, register
 from checks.plan import Command, Plan
-from checks.tools import junit
+from checks.tools import case_history, cobertura, junit
 
 MAX_REPORTS: Final = 500
 MAX_KEPT_REPORTS: Final = 50
@@ -42,12 +43,28 @@ class SuiteParams(KindParams):
         max_length=20,
         description="Patterns of JUnit XML files, below the run's work folder (GONOGO_WORK) or the plan's folder.",
     )
+    coverage: list[Annotated[str, AfterValidator(_below)]] = Field(
+        default=[], max_length=20, description="Patterns of Cobertura XML files that the command writes."
+    )
+    least_coverage: float | None = Field(
+        default=None, ge=0, le=100, description="Per cent of the lines that have to be covered; none for any."
+    )
+    refuse: list[Literal["gone", "not_run", "slower", "flaky"]] = Field(
+        default=[], description="What says no besides a failure: tests gone, no longer run, slower, or flaky."
+    )
     uploaded: str = Field(
         default="",
         max_length=500,
         title="Uploaded report",
         json_schema_extra={"upload": True},
         description="The name in storage of a report that was uploaded; then no command is run.",
+    )
+    uploaded_coverage: str = Field(
+        default="",
+        max_length=500,
+        title="Uploaded coverage",
+        json_schema_extra={"upload": True},
+        description="The name in storage of a Cobertura file that was uploaded with the report.",
     )
 
 
@@ -66,7 +83,7 @@ class Suite(Kind):
     def run(self, context: RunContext) -> Outcome:
         params: SuiteParams = context.params
         if params.uploaded:
-            return self._judge_upload(context, params.uploaded)
+            return self._judge_upload(context, params)
         if params.command is None:
             raise CheckError(
                 "There is neither a test command in the plan nor an uploaded report.",
@@ -86,36 +103,101 @@ class Suite(Kind):
                     remedy="Raise the timeout of the command in the plan, or make the tests faster.",
                 )
         with context.step("reports") as step:
-            paths = _find_reports(context, params.reports, begin, completed)
-            step.doing(f"{len(paths)} reports")
-            with contextlib.ExitStack() as files:
-                report = junit.read_reports(_opened(context, paths, files))
-            kept = [context.store(f"reports/{number}-{path.name}", path) for number, path in _first(paths)]
-            if not report.all_green:
-                step.fail(_verdict(report))
-        return _outcome(context, report, kept, completed)
+            reports = _find_reports(context, params.reports, begin, completed)
+            measured = _find_reports(context, params.coverage, begin, completed) if params.coverage else []
+            step.doing(f"{len(reports)} reports")
+            return _judge(context, step, reports, measured, completed)
 
-    def _judge_upload(self, context: RunContext, key: str) -> Outcome:
-        folder = f"{UPLOADS}/{context.run.application.slug}/"
+    def _judge_upload(self, context: RunContext, params: SuiteParams) -> Outcome:
         with context.step("tests"):
-            if not key.startswith(folder) or ".." in PurePosixPath(key).parts or not default_storage.exists(key):
-                raise CheckError(
-                    f"There is no uploaded report called {key!r} for this application.",
-                    remedy="Upload it again when you start the run.",
-                )
-            copy = context.scratch / "uploaded.xml"
-            with default_storage.open(key) as source, copy.open("wb") as target:
-                while piece := source.read(1024 * 1024):
-                    context.check()
-                    target.write(piece)
+            report = _fetched(context, params.uploaded)
+            measured = [_fetched(context, params.uploaded_coverage)] if params.uploaded_coverage else []
         with context.step("reports") as step:
-            with copy.open("rb") as file:
-                report = junit.read_reports([(PurePosixPath(key).name, file)])
-            kept = [context.store(f"reports/{PurePosixPath(key).name}", copy)]
-            _refuse_other_build(context, report)
-            if not report.all_green:
-                step.fail(_verdict(report))
-        return _outcome(context, report, kept, None)
+            return _judge(context, step, [report], measured, None)
+
+
+def _fetched(context: RunContext, key: str) -> Path:
+    """A copy of an uploaded file. One that was sent for another build is refused."""
+    folder = f"{UPLOADS}/{context.run.application.slug}/"
+    if not key.startswith(folder) or ".." in PurePosixPath(key).parts or not default_storage.exists(key):
+        raise CheckError(
+            f"There is no uploaded report called {key!r} for this application.",
+            remedy="Upload it again when you start the run.",
+        )
+    sent_for = _sent_for(key)
+    if sent_for and sent_for != context.run.build_digest:
+        raise CheckError(
+            f"The uploaded report was sent for the build {sent_for[:12]}, and this run is about "
+            f"{context.run.build_digest[:12] or 'no build'}.",
+            remedy="Send the report of this build's tests.",
+        )
+    copy = context.scratch / "uploaded" / PurePosixPath(key).name
+    copy.parent.mkdir(exist_ok=True)
+    with default_storage.open(key) as source, copy.open("wb") as target:
+        while piece := source.read(1024 * 1024):
+            context.check()
+            target.write(piece)
+    return copy
+
+
+def _sent_for(key: str) -> str:
+    """The digest of the build that a report was sent for; '' where nobody said it."""
+    folder = PurePosixPath(key).parent.name
+    return folder.removeprefix("sha256-") if folder.startswith("sha256-") else ""
+
+
+def _judge(
+    context: RunContext, step: StepHandle, reports: list[Path], measured: list[Path], completed: Completed | None
+) -> Outcome:
+    """Read, compare with earlier runs, keep, and decide."""
+    params: SuiteParams = context.params
+    cases = case_history.Cases()
+    with contextlib.ExitStack() as files:
+        report = junit.read_reports(_opened(context, reports, files), cases)
+    coverage = None
+    if measured:
+        with contextlib.ExitStack() as files:
+            coverage = cobertura.read_coverage(_opened(context, measured, files))
+    if completed is None:
+        _refuse_other_build(context, report)
+    elif params.least_coverage is not None and coverage is None:
+        raise CheckError("The plan asks for coverage, and no file of it is named.", remedy="Name it under coverage.")
+    kept = [context.store(f"reports/{number}-{path.name}", path) for number, path in _first(reports)]
+    kept += [context.store(f"coverage/{number}-{path.name}", path) for number, path in _first(measured)]
+    kept.append(context.store(case_history.FILE, cases.write(context.scratch / case_history.FILE)))
+    compared = case_history.compare(context.run, cases)
+    refusals = _refusals(params, compared, coverage)
+    for sentence in refusals:
+        context.warn(sentence)
+    if not report.all_green or refusals:
+        step.fail(_verdict(report) if not report.all_green else refusals[0])
+    return _outcome(context, report, kept, completed, _More(compared, coverage, refusals))
+
+
+@dataclass(frozen=True)
+class _More:
+    """What is known besides the report."""
+
+    compared: case_history.Comparison
+    coverage: cobertura.Coverage | None
+    refusals: list[str]
+
+
+def _refusals(params: SuiteParams, compared: case_history.Comparison, coverage: cobertura.Coverage | None) -> list[str]:
+    """Why the plan says no although every test passed."""
+    words = {"gone": "gone", "not_run": "no longer run", "slower": "slower", "flaky": "flaky"}
+    told = []
+    for name in params.refuse:
+        found = getattr(compared, name)
+        if found:
+            key = found[0] if name in ("gone", "not_run") else found[0][0]
+            told.append(f"{len(found):,} tests are {words[name]}, and the plan refuses that: {key.test}")
+    least = params.least_coverage
+    if least is not None and coverage is None:
+        told.append(f"No coverage was sent, and the plan asks for {least:g} %.")
+    elif least is not None and coverage is not None and coverage.share * 100 < least:
+        told.append(f"{coverage.share:.1%} of the lines are covered, and the plan asks for {least:g} %.")
+    return told
 
 
 def _opened(context: RunContext, paths: list[Path], files: contextlib.ExitStack) -> Iterator[tuple[str, IO[bytes]]]:
@@ -170,15 +252,18 @@ def _refuse_other_build(context: RunContext, report: junit.Report) -> None:
         )
 
 
-def _outcome(context: RunContext, report: junit.Report, kept: list[Artifact], completed: Completed | None) -> Outcome:
+def _outcome(
+    context: RunContext, report: junit.Report, kept: list[Artifact], completed: Completed | None, more: _More
+) -> Outcome:
     code = completed.returncode if completed else 0
-    counts = report.counts
-    names_build = bool(report.builds) and bool(context.run.build_digest)
-    if completed is None and not names_build:
+    counts, uploaded = report.counts, completed is None
+    sent_for = _sent_for(context.params.uploaded) if uploaded else ""
+    names_build = bool(context.run.build_digest) and (bool(report.builds) or bool(sent_for))
+    if uploaded and not names_build:
         context.note("The uploaded report does not name a build; who uploaded it vouches that it is about this one.")
     return Outcome(
-        passed=report.all_green and code == 0,
-        summary=_summary(report, code, uploaded=completed is None, names_build=names_build),
+        passed=report.all_green and code == 0 and not more.refusals,
+        summary=_summary(report, code, more, unnamed=uploaded and not names_build),
         figures={
             "tests": report.run,
             "passed": counts.passed,
@@ -186,8 +271,19 @@ def _outcome(context: RunContext, report: junit.Report, kept: list[Artifact], co
             "errored": counts.errored,
             "skipped": counts.skipped,
             "seconds": round(counts.seconds, 3),
+            "flaky": len(more.compared.flaky),
+            **({"coverage": round(more.coverage.share, 4)} if more.coverage else {}),
         },
-        result={**report.as_json(), "exit": code, "uploaded": completed is None, "names_build": names_build},
+        result={
+            **report.as_json(),
+            "exit": code,
+            "uploaded": uploaded,
+            "names_build": names_build,
+            "sent_for": sent_for,
+            "compared": more.compared.as_json(),
+            "coverage": more.coverage.as_json() if more.coverage else None,
+            "refusals": more.refusals,
+        },
         artifacts=kept,
     )
 
@@ -205,10 +301,15 @@ def _verdict(report: junit.Report) -> str:
     return f"{words}, but the report is not whole: {report.gaps[0]}"[:500] if report.gaps else words
 
 
-def _summary(report: junit.Report, code: int, *, uploaded: bool, names_build: bool) -> str:
+def _summary(report: junit.Report, code: int, more: _More, *, unnamed: bool) -> str:
     verdict = _verdict(report)
     if not report.all_green:
-        return verdict
+        new = len(more.compared.new_failures)
+        known = f" ({new:,} new since the last release)" if more.compared.base and new else ""
+        return f"{verdict}{known}"[:500]
     if code:
         return f"{verdict}, but the test command ended with {code}, so something outside the tests went wrong."
-    return verdict + (" (uploaded; the report does not name its build)" if uploaded and not names_build else "") + "."
+    if more.refusals:
+        return f"{verdict}, but: {more.refusals[0]}"[:500]
+    covered = f", {more.coverage.share:.1%} of the lines covered" if more.coverage else ""
+    return f"{verdict}{covered}{' (uploaded; the report does not name its build)' if unnamed else ''}."

@@ -6,7 +6,7 @@ report declares, so that a report which lost its end, or names fewer failures th
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 from xml.sax import SAXException
@@ -124,23 +124,28 @@ class Report:
         }
 
 
-def read_reports(sources: Iterable[tuple[str, IO[bytes]]]) -> Report:
+#: Told of each case: suite, name, state, seconds.
+Listener = Callable[[str, str, str, float], None]
+
+
+def read_reports(sources: Iterable[tuple[str, IO[bytes]]], listener: Listener | None = None) -> Report:
     """Read files of JUnit XML, each as (name, open binary file), into one report.
 
-    CheckError where a file is not whole JUnit XML; what other files said does not count then.
+    ``listener`` is told of every case as it is read. CheckError where a file is not whole JUnit XML; what other files
+    said does not count then.
     """
     report = Report()
     seen: set[int] = set()
     for name, source in sources:
-        _read_one(name, source, report, seen)
+        _read_one(name, source, report, seen, listener)
         report.files += 1
     report.slowest.sort(reverse=True)
     return report
 
 
-def _read_one(name: str, source: IO[bytes], report: Report, seen: set[int]) -> None:
+def _read_one(name: str, source: IO[bytes], report: Report, seen: set[int], listener: Listener | None) -> None:
     parser = create_parser(forbid_dtd=True, forbid_entities=True, forbid_external=True)
-    handler = _Handler(name, report, seen)
+    handler = _Handler(name, report, seen, listener)
     parser.setContentHandler(handler)
     size = 0
     try:
@@ -183,11 +188,12 @@ class _Case:
 class _Handler(ContentHandler):
     """Fills a report. Text is kept only inside a failure, and only as much as is shown."""
 
-    def __init__(self, file: str, report: Report, seen: set[int]) -> None:
+    def __init__(self, file: str, report: Report, seen: set[int], listener: Listener | None) -> None:
         super().__init__()
         self.file = file
         self.report = report
         self.seen = seen
+        self.listener = listener
         self.depth = 0
         self.suites: list[_Suite] = []
         self.case: _Case | None = None
@@ -262,6 +268,8 @@ class _Handler(ContentHandler):
         report = self.report
         report.counts.add(case.state, case.seconds)
         report.flaky += case.flaky
+        if self.listener is not None:
+            self.listener(suite, case.name, case.state, case.seconds)
         key = suite if suite in report.suites or len(report.suites) < MAX_SUITES else _OTHER_SUITES
         report.suites.setdefault(key, Counts()).add(case.state, case.seconds)
         identity = hash((suite, case.name))

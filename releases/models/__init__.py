@@ -9,6 +9,7 @@ from releases.models.evidence import Evidence
 from releases.models.ledger import LedgerCheckpoint, LedgerEntry, LedgerNode, LedgerVerification
 from releases.models.release import Release
 from releases.models.risk import Risk, RiskAssessment
+from releases.models.token import ReportToken
 from releases.models.user import Membership, User
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Membership",
     "PlanVersion",
     "Release",
+    "ReportToken",
     "Risk",
     "RiskAssessment",
     "Secret",

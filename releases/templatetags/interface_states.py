@@ -163,6 +163,11 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "breaking": Look("Breaking", "nogo", "cross"),
         "unknown": Look("Unknown", "nogo", "question"),
     },
+    "token": {
+        "valid": Look("Valid", "go", "check"),
+        "expired": Look("Expired", "hold", "clock"),
+        "revoked": Look("Revoked", "idle", "cross"),
+    },
     "hypothesis": {
         "confirmed": Look("Confirmed", "nogo", "alert"),
         "refuted": Look("Refuted", "go", "check"),

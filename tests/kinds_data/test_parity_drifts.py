@@ -213,7 +213,7 @@ def test_each_fact_has_its_weight(area: Area, name: str, here: str, there: str |
         side.facts[area] = {}
         if value is not None:
             side.put(area, name, value)
-    rows = comparing.compare(*sides, Policy(database_variables=frozenset({"DATABASE_URL"})))
+    rows = comparing.compare(*sides, Policy(own_values=frozenset({"DATABASE_URL", "TOKEN"})))
     assert [row.state.value for row in rows if row.fact == f"{area}.{name}"] == [state]
 
 
@@ -233,7 +233,7 @@ def test_what_nobody_knows_is_never_the_same() -> None:
 
 # --- from outside -----------------------------------------------------------------------------------------------------
 
-HEADERS = {"X-Frame-Options": "DENY", "Content-Security-Policy": "script-src 'nonce-abc'", "Date": "now",
+HEADERS = {"X-Frame-Options": "DENY", "Content-Security-Policy": "img-src *; script-src 'nonce-abc'", "Date": "now",
            "Set-Cookie": "session=1; HttpOnly; Secure; Path=/; Expires=Thu, 01 Jan 2027 00:00:00 GMT"}  # fmt: skip
 
 
@@ -252,7 +252,7 @@ def servers() -> Iterator[tuple[LocalServer, LocalServer]]:
      ({"Set-Cookie": "session=2; HttpOnly; Path=/"}, 200, "http./ cookie session", "drift"),
      ({"Set-Cookie": "other=2; HttpOnly"}, 200, "http./ cookie other", "drift"),
      ({}, 500, "http./ status", "breaking"),
-     ({"Content-Security-Policy": "script-src 'nonce-xyz'", "Date": "later", "ETag": "x",
+     ({"Content-Security-Policy": "script-src 'nonce-xyz'; img-src *;", "Date": "later", "ETag": "x",
        "Set-Cookie": "session=9; Secure; HttpOnly; Path=/"}, 200, "", "")],
 )  # fmt: skip
 def test_a_header_that_drifted_is_named(servers: tuple[LocalServer, LocalServer], change: dict[str, str | None],

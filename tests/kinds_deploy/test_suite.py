@@ -40,7 +40,7 @@ def test_green_reports_and_a_good_exit_pass(tmp_path: Path, storage_folder: Path
     run = run_section(suite(tmp_path, writes(GREEN)), "checks.unit")
     assert (run.state, run.summary) == ("passed", "2 tests, 0 failed."), log_text(run)
     assert run.result["figures"]["tests"] == 2
-    assert [artifact["name"] for artifact in run.result["artifacts"]] == ["reports/1-unit.xml"]
+    assert [artifact["name"] for artifact in run.result["artifacts"]] == ["reports/1-unit.xml", "cases.csv"]
 
 
 def test_a_failure_is_named_with_its_message(tmp_path: Path, storage_folder: Path) -> None:

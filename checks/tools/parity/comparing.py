@@ -52,7 +52,8 @@ class Policy:
     volume: Volume = Volume()
     #: Packages that the release's build installs, name -> version; none where nobody asked.
     brought: Mapping[str, str] | None = None
-    database_variables: frozenset[str] = frozenset()
+    #: Variables whose value has to be another one on each side: secrets, and addresses of databases.
+    own_values: frozenset[str] = frozenset()
 
     def leaves_out(self, area: Area, name: str = "") -> bool:
         return any(fits(pattern, area, name) for pattern in self.leave_out)
@@ -107,7 +108,7 @@ def _row(area: Area, name: str, here: Fact | None, there: Fact | None, policy: P
     if area is Area.INTEGRATION:
         down = [fact for fact in (here, there) if fact is None or fact.value != rules.REACHABLE]
         return Row(area, name, here, there, State.BREAKING if down else State.SAME, "not reachable" if down else "")
-    if area is Area.SECRET or (name in policy.database_variables and area in (Area.VARIABLE, Area.PLAN_VARIABLE)):
+    if area is Area.SECRET or (name in policy.own_values and area in (Area.VARIABLE, Area.PLAN_VARIABLE)):
         return _own(area, name, here, there)
     if here is not None and there is not None and here.value == there.value:
         return Row(area, name, here, there, State.SAME)

@@ -82,7 +82,7 @@ def take_report(report: Reported, side: Side) -> None:
         word = "reachable" if reached.reachable else "not reachable"
         side.put(Area.INTEGRATION, name, word, f"{word}, {reached.detail}" if reached.detail else word)
     if report.packages is not None:
-        side.fill(Area.PACKAGE, {canonicalize_name(name): version for name, version in report.packages.items()})
+        side.fill(Area.PACKAGE, _without_installers({canonicalize_name(n): v for n, v in report.packages.items()}))
     for place, why in report.unknown.items():
         word, _, name = place.partition(".")
         if word not in set(Area):
@@ -106,10 +106,15 @@ def read_packages(text: str, marker_environment: Mapping[str, str] | None = None
             pin = _pin(line, number, marker_environment)
             if pin is not None:
                 found[pin[0]] = pin[1]
-    found = {name: version for name, version in found.items() if name not in _INSTALLERS}
+    found = _without_installers(found)
     if not found:
         raise CheckError("No package was listed.", remedy="Look in the log at what the command printed.")
     return found
+
+
+def _without_installers(found: Mapping[str, str]) -> dict[str, str]:
+    """They come with a virtual environment, and nothing that runs needs them."""
+    return {name: version for name, version in found.items() if name not in _INSTALLERS}
 
 
 def _listed(text: str) -> dict[str, str]:

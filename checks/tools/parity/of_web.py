@@ -101,7 +101,8 @@ def _page(url: str, page: str, side: Side) -> None:
             cookie, attributes = _cookie(value)
             side.put(Area.HTTP, f"{page} cookie {cookie}", attributes)
         elif name.lower() not in _VOLATILE:
-            found.setdefault(name.lower(), []).append(_settled(value, parts.netloc, parts.hostname))
+            settled = _settled(value, parts.netloc, parts.hostname)
+            found.setdefault(name.lower(), []).append(_in_order(settled) if "-policy" in name.lower() else settled)
     for name, values in found.items():
         side.put(Area.HTTP, f"{page} {name}", ", ".join(values))
 
@@ -111,6 +112,11 @@ def _settled(value: str, *places: str) -> str:
     for place in places:
         value = value.replace(place, "{host}")
     return _NONCE.sub("'nonce-…'", value)
+
+
+def _in_order(policy: str) -> str:
+    """Directives of a policy in one order, since theirs says nothing."""
+    return "; ".join(sorted(part.strip() for part in policy.split(";") if part.strip()))
 
 
 def _cookie(value: str) -> tuple[str, str]:

@@ -1,0 +1,92 @@
+"""The API by which CI sends reports: one report, about one build, for one section of its plan."""
+
+import re
+import uuid
+from pathlib import PurePath
+from typing import Final
+
+from django.core.files.storage import default_storage
+from django.http import HttpRequest
+from django.utils.text import get_valid_filename
+from ninja import File, Form, Router, Status
+from ninja.files import UploadedFile
+from ninja.security import HttpBearer
+
+from checks import services
+from checks.api import RunOut, run_out
+from checks.kinds.base import get_kind, uploads_of
+from checks.kinds.suite import UPLOADS
+from checks.plan import from_document
+from releases.domain.token import token_of
+from releases.enums import ReleaseState
+from releases.errors import DomainError
+from releases.models import Application, Release, ReportToken
+
+MAX_REPORT_BYTES: Final = 200_000_000
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+_OVER: Final = (ReleaseState.CANCELLED,)
+
+
+class ReportKey(HttpBearer):
+    """``Authorization: Bearer gonogo_…``; issued on the application's page."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> ReportToken | None:
+        return token_of(token)
+
+
+router = Router(tags=["Reports"], auth=ReportKey())
+
+
+@router.post("/reports", response={201: RunOut}, operation_id="send_report")
+def send_report(
+    request: HttpRequest,
+    build: Form[str],
+    section: Form[str],
+    report: File[UploadedFile],
+    coverage: File[UploadedFile | None] = None,
+) -> Status[RunOut]:
+    """A report in JUnit XML about the build of this SHA-256 becomes a run of this section, for its release alone.
+
+    ``coverage``: Cobertura XML of the same run, where there is one. The run is judged by a worker; ask
+    for it by its number.
+    """
+    token: ReportToken = request.auth  # type: ignore[attr-defined]
+    release = _release(token.application, build)
+    check = from_document(release.plan_version.document).checks.get(section.removeprefix("checks."))
+    if check is None or not uploads_of(get_kind(check.kind)):
+        raise DomainError(f"Plan v{release.plan_version.number} has no section {section!r} that takes reports.",
+                          field="section")  # fmt: skip
+    params = {"uploaded": _kept(release, report)}
+    if coverage is not None:
+        params["uploaded_coverage"] = _kept(release, coverage)
+    run = services.start_run(
+        application=token.application, release=release, section=f"checks.{section.removeprefix('checks.')}",
+        actor=token.owner, params=params,
+    )  # fmt: skip
+    return Status(201, run_out(run, steps=True))
+
+
+def _release(application: Application, build: str) -> Release:
+    """The newest release of exactly this build; a report about a build that nobody releases answers nothing."""
+    match = _DIGEST.fullmatch(build.strip().lower())
+    if match is None:
+        raise DomainError("A build is named by its SHA-256, 64 hexadecimal digits. Nothing was kept.", field="build")
+    found = Release.objects.filter(application=application, build_digest=match[1]).exclude(state__in=_OVER)
+    release = found.select_related("application", "plan_version").order_by("-created_at").first()
+    if release is None:
+        raise DomainError(
+            f"No release of {application} is made of the build {match[1][:12]}…. Nothing was kept. Make the release "
+            "of this build first, then send the report.",
+            field="build",
+        )
+    return release
+
+
+def _kept(release: Release, file: UploadedFile) -> str:
+    """Kept in storage below the digest of the build that it was sent for; the run compares that with its own."""
+    if file.size is None or file.size > MAX_REPORT_BYTES:
+        raise DomainError(f"A report has at most {MAX_REPORT_BYTES:,} bytes. Nothing was kept.", field="report")
+    name = get_valid_filename(PurePath(file.name or "report.xml").name)[-80:]
+    return default_storage.save(
+        f"{UPLOADS}/{release.application.slug}/sha256-{release.build_digest}/{uuid.uuid4()}-{name}", file
+    )

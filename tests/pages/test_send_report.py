@@ -1,0 +1,136 @@
+"""Reports sent by CI: a key of its own, one build, one section, and a run about nothing else."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from checks import engine
+from checks.models import Run
+from releases.domain.token import issue_token, revoke_token
+from releases.models import Evidence, LedgerEntry, Membership, ReportToken
+from tests.engine.support import check
+from tests.factories import Team, make_application, make_release, make_team
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+GREEN = b'<testsuite name="unit" tests="1"><testcase name="buys" time="0.1"/></testsuite>'
+CHECKS = {"unit": check("suite"), "smoke": check("smoke")}
+
+
+class World:
+    def __init__(self) -> None:
+        self.application = make_application(plan={"checks": CHECKS})
+        self.team: Team = make_team(self.application)
+        self.release = make_release(application=self.application, requester=self.team.manager)
+        self.token, self.key = issue_token(
+            application=self.application, name="CI", valid_for=timedelta(days=1), actor=self.team.engineer
+        )
+
+    def send(self, key: str | None = None, body: bytes = GREEN, **fields: Any) -> Any:
+        data = {"build": self.release.build_digest, "section": "checks.unit", **fields}
+        headers = {"Authorization": f"Bearer {self.key if key is None else key}"}
+        return Client(enforce_csrf_checks=True).post(
+            "/api/reports", {**data, "report": SimpleUploadedFile("junit.xml", body)}, headers=headers
+        )
+
+
+@pytest.fixture
+def world(storage_folder: Any) -> World:
+    return World()
+
+
+def browser(user: Any) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def test_a_report_becomes_a_run_and_evidence_of_exactly_this_build(world: World) -> None:
+    other = make_release(application=world.application, requester=world.team.manager)
+    answer = world.send(build=f"sha256:{world.release.build_digest}", section="unit")
+    assert answer.status_code == 201, answer.content
+    run = Run.objects.get(number=answer.json()["number"])
+    assert (run.release, run.section, run.started_by) == (world.release, "checks.unit", world.team.engineer)
+    engine.execute(run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.result["names_build"]) == ("passed", True)
+    evidence = Evidence.objects.get(run_id=run.pk)
+    assert (evidence.build_digest, evidence.author) == (world.release.build_digest, world.team.engineer)
+    assert not other.evidence.exists()
+    assert ReportToken.objects.get().used_at is not None
+
+
+def test_a_build_that_nobody_releases_is_refused(world: World) -> None:
+    elsewhere = make_release()
+    for build in ("a" * 64, elsewhere.build_digest, "not a digest", ""):
+        answer = world.send(build=build)
+        assert answer.status_code == 422, build
+    assert not Run.objects.exists()
+
+
+def test_a_section_that_takes_no_report_is_refused(world: World) -> None:
+    for section in ("checks.smoke", "checks.nothing", "deploy"):
+        answer = world.send(section=section)
+        assert (answer.status_code, answer.json()["field"]) == (422, "section")
+
+
+@pytest.mark.parametrize("key", ["", "gonogo_wrong", "x" * 500])
+def test_without_a_valid_key_nothing_is_taken(world: World, key: str) -> None:
+    assert world.send(key).status_code == 401
+    assert not Run.objects.exists()
+
+
+def test_a_revoked_an_expired_and_an_owner_s_key_without_rights_open_nothing(world: World) -> None:
+    Membership.objects.filter(user=world.team.engineer).delete()
+    assert world.send().status_code == 403
+    world.team.engineer.is_active = False
+    world.team.engineer.save()
+    assert world.send().status_code == 401
+    world.team.engineer.is_active = True
+    world.team.engineer.save()
+    ReportToken.objects.update(expires_at=timezone.now())
+    assert world.send().status_code == 401
+    ReportToken.objects.update(expires_at=timezone.now() + timedelta(days=1))
+    revoke_token(token=world.token, actor=world.team.manager)
+    assert world.send().status_code == 401
+    assert not Run.objects.exists()
+    actions = list(LedgerEntry.objects.filter(action__startswith="token.").values_list("action", flat=True))
+    assert sorted(actions) == ["token.issued", "token.revoked"]
+    # The session's cookie alone is no key for reports.
+    answer = browser(world.team.manager).post("/api/reports", {"build": world.release.build_digest})
+    assert answer.status_code == 401
+
+
+def test_the_key_is_shown_once_and_its_hash_is_kept(world: World) -> None:
+    page = reverse("releases:tokens", args=[world.application.slug])
+    client = browser(world.team.manager)
+    answer = client.post(page, {"name": "Nightly", "days": 30})
+    key = answer.context["key"]
+    assert key.startswith("gonogo_")
+    assert key in answer.content.decode()
+    assert answer["Cache-Control"] == "no-store"
+    assert key not in client.get(page).content.decode()
+    kept = ReportToken.objects.get(name="Nightly")
+    assert key not in (kept.digest, str(kept.__dict__))
+    assert world.send(key).status_code == 201
+    client.post(reverse("releases:token_revoke", args=[world.application.slug, kept.pk]))
+    assert world.send(key).status_code == 401
+
+
+def test_who_may_issue_and_revoke(world: World) -> None:
+    page = reverse("releases:tokens", args=[world.application.slug])
+    for person in (world.team.viewer, world.team.auditor, world.team.approvers["security"]):
+        assert browser(person).get(page).status_code == 200
+        assert browser(person).post(page, {"name": "x", "days": 30}).status_code in (403, 422)
+        browser(person).post(reverse("releases:token_revoke", args=[world.application.slug, world.token.pk]))
+    world.token.refresh_from_db()
+    assert world.token.revoked_at is None
+    assert ReportToken.objects.count() == 1
+    stranger = make_team(make_application()).manager
+    assert browser(stranger).get(page).status_code == 404
+    assert browser(world.team.manager).post(page, {"name": "x", "days": 5000}).status_code == 422
