@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import redis.asyncio as redis
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import close_old_connections, connections
 
@@ -141,6 +142,8 @@ async def while_allowed(
     def listener(_ring: dict[str, Any] | None) -> None:
         rung.set()
 
+    # The request's own connection would be held until the stream ends, and a few dozen open pages would hold them all.
+    await sync_to_async(connections.close_all)()
     bell = Bell.of_this_loop()
     bell.listen(channel, listener)
     try:

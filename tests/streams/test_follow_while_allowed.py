@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connection
 from django.test import AsyncClient
 from django.urls import reverse
 
@@ -68,6 +69,23 @@ async def test_the_log_and_the_board_go_silent_for_this_person_only(deed: Callab
     await sync_to_async(writer.lines)("after")
     await until(others, "after")
     assert b"after" not in await rest(theirs)
+
+
+async def test_an_open_page_holds_no_connection() -> None:
+    """A pool of twenty would be empty after twenty open pages, and nobody would be answered any more."""
+    writer = await sync_to_async(Writer.begin)()
+    application = await sync_to_async(lambda: writer.run.application)()
+    viewer = await sync_to_async(member)(application, Role.VIEWER)
+    release = await sync_to_async(lambda: make_release(application=application))()
+    await sync_to_async(writer.lines)("before")
+    for address, first in (
+        (reverse("checks:log_stream", args=[writer.run.number]), "before"),
+        (reverse("releases:events", args=[release.pk]), "connected"),
+    ):
+        frames = await opened(viewer, address)
+        assert await sync_to_async(lambda: connection.connection is not None)(), "the page was asked for in this one"
+        await until(frames, first)
+        assert await sync_to_async(lambda: connection.connection is None)()
 
 
 async def test_a_lost_ring_only_delays_it(monkeypatch: pytest.MonkeyPatch) -> None:
