@@ -8,6 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from checks import advisories
 from checks.enums import FindingFamily, FindingSeverity
 from checks.finding_export import export_findings
 from checks.finding_forms import AcceptanceForm
@@ -42,6 +43,7 @@ def finding_list(request: HttpRequest, slug: str) -> HttpResponseBase:
         "counts": listing.counts(application, filters, now),
         "families": FindingFamily.choices,
         "severities": FindingSeverity.choices,
+        "ages": advisories.ages(now),
     }
     return render(request, "checks/finding/list.html", context)
 

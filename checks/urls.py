@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from checks import backup_views, finding_views, log_views, plan_views, schedule_views, views
+from checks import advisory_views, backup_views, finding_views, log_views, plan_views, schedule_views, views
 
 app_name = "checks"
 
@@ -27,6 +27,7 @@ urlpatterns = [
     path("schedules/<int:schedule_id>/resume", schedule_views.resume, name="schedule_resume"),
     path("schedules/<int:schedule_id>/remove", schedule_views.remove, name="schedule_remove"),
     path("schedules/<int:schedule_id>/start", schedule_views.start, name="schedule_start"),
+    path("advisories/", advisory_views.advisory_page, name="advisories"),
     path("findings/<slug:slug>/", finding_views.finding_list, name="findings"),
     path("findings/<slug:slug>/<int:finding_id>/", finding_views.finding_detail, name="finding"),
     path("findings/<slug:slug>/<int:finding_id>/accept/", finding_views.accept, name="finding_accept"),

@@ -135,6 +135,9 @@ _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "finding.acceptance_requested": _acceptance("was asked for"),
     "finding.acceptance_approved": _acceptance("was approved"),
     "finding.acceptance_ended": _acceptance("ended"),
+    "advisories.imported": lambda document: (
+        f"{document['advisories']} advisories were imported from {document['source']}"
+    ),
     "backup.late": lambda document: f"In {document['environment']}, {document['reason']}",
     "backup.in_time": lambda document: f"The backup of {document['environment']} is in time again",
     "backup.removed": lambda document: f"Retention removed {document['manifest']}: {document['because']}",

@@ -15,6 +15,7 @@ from checks.errors import Fenced
 from checks.findings import fingerprints, joining
 from checks.findings.accepting import end_where_void, validly_accepted
 from checks.findings.coverage import Look, looks
+from checks.findings.enriching import enriched
 from checks.findings.seen import Seen, together
 from checks.models import Finding, Occurrence, Presence, Run, Scan
 from checks.tools.auditing.said import Severity, ToolReport
@@ -72,7 +73,7 @@ def record(*, run: Run, reports: Sequence[ToolReport], limit: Severity = Severit
         raise ValueError("Unknown counts as high and is no limit.")
     application = Application.objects.select_for_update(no_key=True).get(pk=run.application_id)
     now = timezone.now()
-    matched = joining.match(application, together(reports), now)
+    matched = joining.match(application, together(enriched(reports)), now)
     pairs = [*matched.known, *_create(application, run, matched.new, now)]
     _describe(run, matched.known, now)
     joining.name_them(application, [(seen, finding) for seen, finding in pairs if seen.names])

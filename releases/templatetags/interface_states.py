@@ -214,6 +214,10 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "accepted": Look("Accepted for now", "hold", "flag"),
         "resolved": Look("Resolved", "go", "check"),
     },
+    "advisories": {
+        "fresh": Look("Fresh", "go", "check"),
+        "old": Look("Older than 7 days", "hold", "clock"),
+    },
     "occurrence": {
         "new": Look("New", "nogo", "plus"),
         "still": Look("Still there", "hold", "equal"),

@@ -1,0 +1,105 @@
+"""Whether a version is affected, by OSV's rules: listed, or inside a range of the type ECOSYSTEM or SEMVER.
+
+Where an advisory cannot be judged it counts as affected: a false alarm is looked at, a missed one is not.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cmp_to_key
+from typing import Any, Final
+
+from packaging.version import InvalidVersion, Version
+
+_SEMVER: Final = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?", re.ASCII)
+#: Before every version there is.
+BEGINNING: Final = (0,)
+_JUDGED: Final = ("ECOSYSTEM", "SEMVER")
+
+Key = tuple[Any, ...]
+
+
+class NoVersion(ValueError):
+    """The text is no version of this ecosystem."""
+
+
+def pep440(text: str) -> Key:
+    try:
+        return (1, Version(text))
+    except InvalidVersion:
+        raise NoVersion(text) from None
+
+
+def semver(text: str) -> Key:
+    """Ordered as semver.org says: a pre-release before its release, numbers below words."""
+    found = _SEMVER.fullmatch(text.strip())
+    if found is None:
+        raise NoVersion(text)
+    numbers = tuple(int(part or 0) for part in found.group(1, 2, 3))
+    if found.group(4) is None:
+        return (1, numbers, (1,))
+    marks = tuple(
+        (0, int(part), "") if part.isascii() and part.isdecimal() else (1, 0, part)
+        for part in found.group(4).split(".")
+    )
+    return (1, numbers, (0, marks))
+
+
+def reader(ecosystem: str, range_type: str = "ECOSYSTEM") -> Any:
+    """What reads versions here: PEP 440 for PyPI whatever the range is called, else semantic versions."""
+    return pep440 if ecosystem == "PyPI" else semver
+
+
+def affects(affected: Mapping[str, Any], version: str, ecosystem: str) -> bool:
+    """``affected``: one of an advisory's. Raises NoVersion where ``version`` is none."""
+    read = reader(ecosystem)
+    wanted = read(version)
+    versions = affected.get("versions") or []
+    ranges = [each for each in affected.get("ranges") or [] if each.get("type") in _JUDGED]
+    if not versions and not ranges:
+        return True
+    return _listed(versions, version, wanted, read) or any(_inside(each["events"], wanted, read) for each in ranges)
+
+
+def _listed(versions: list[Any], version: str, wanted: Key, read: Any) -> bool:
+    spellings = {wanted}
+    if isinstance(wanted[1], Version) and wanted[1].local:
+        spellings.add(read(wanted[1].public))  # a rebuild of an affected version is affected
+    for each in versions:
+        if str(each) == version:
+            return True
+        try:
+            if read(str(each)) in spellings:
+                return True
+        except NoVersion:
+            continue
+    return False
+
+
+def _inside(events: list[Mapping[str, Any]], wanted: Key, read: Any) -> bool:
+    """Events in the order of their versions; each turns the answer."""
+    told = [(key, kind) for event in events for kind, text in event.items() if (key := _key(kind, str(text), read))]
+    told.sort(key=cmp_to_key(_order))
+    inside = False
+    for key, kind in told:
+        if kind == "introduced" and wanted >= key:
+            inside = True
+        elif (kind in ("fixed", "limit") and wanted >= key) or (kind == "last_affected" and wanted > key):
+            inside = False
+    return inside
+
+
+def _order(one: tuple[Key, str], other: tuple[Key, str]) -> int:
+    if one[0] != other[0]:
+        return -1 if one[0] < other[0] else 1
+    return (one[1] != "introduced") - (other[1] != "introduced")
+
+
+def _key(kind: str, text: str, read: Any) -> Key | None:
+    """None for an end that cannot be read: then the range has no end."""
+    if kind == "introduced" and text == "0":
+        return BEGINNING
+    try:
+        key: Key = read(text)
+    except NoVersion:
+        return BEGINNING if kind == "introduced" else None
+    return key
