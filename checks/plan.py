@@ -270,6 +270,21 @@ class RiskOverride(Section):
     mitigations: list[RiskMitigation] | None = None
 
 
+class AcceptanceCase(Section):
+    """One thing that a person tries: ``steps`` in order, and what is ``expected`` to happen."""
+
+    key: Key
+    title: str = Field(min_length=1, max_length=200)
+    steps: list[Annotated[str, Field(min_length=1, max_length=1000)]] = Field(min_length=1, max_length=50)
+    expected: str = Field(min_length=1, max_length=2000)
+
+
+class AcceptanceSection(Section):
+    """User acceptance as scripted cases; people walk each of them with the build and say what they found."""
+
+    cases: list[AcceptanceCase] = Field(min_length=1, max_length=200)
+
+
 class Plan(Section):
     """A whole plan, validated."""
 
@@ -290,6 +305,7 @@ class Plan(Section):
     privacy: PrivacySection = PrivacySection()
     load: LoadSection = LoadSection()
     refresh: RefreshSection | None = None
+    acceptance: AcceptanceSection | None = None
     checklist: list[ChecklistOverride] = []
     risks: list[RiskOverride] = []
 
@@ -341,6 +357,8 @@ def section_digests(plan: Plan) -> dict[str, str]:
             sections[f"checks.{key}"] |= {"load": document["load"], "smoke": document["deploy"]["smoke"]}
     if document["refresh"] is not None:
         sections["refresh"] = {"refresh": document["refresh"], "privacy": document["privacy"]}
+    if document["acceptance"] is not None:
+        sections["acceptance"] = {"acceptance": document["acceptance"]}
     sections["deploy"] = {"deploy": document["deploy"], "checks": document["checks"]}
     sections["rollback"] = {"rollback": document["rollback"], "deploy": document["deploy"]}
     sections["monitoring"] = {name: document[name] for name in ("probes", "watch", "alerts")}

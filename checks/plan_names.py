@@ -31,6 +31,12 @@ def cross_check(plan: "Plan") -> list[tuple[tuple[str | int, ...], str]]:
     if plan.rollback.restore_backup and not plan.deploy.backup:
         problems.append((("rollback", "restore_backup"), "needs deploy.backup, so that there is something to restore"))
     problems += _check_steps(plan) + _check_refresh(plan)
+    keys = [case.key for case in plan.acceptance.cases] if plan.acceptance else []
+    problems += [
+        (("acceptance", "cases", index, "key"), f"two cases are called {key!r}")
+        for index, key in enumerate(keys)
+        if key in keys[:index]
+    ]
     for index, item in enumerate(plan.checklist):
         if item.section and item.section not in {"deploy", "rollback"} | {f"checks.{key}" for key in plan.checks}:
             problems.append((("checklist", index, "section"), f"there is no section {item.section!r}"))

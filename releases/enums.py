@@ -77,6 +77,14 @@ class ItemState(models.TextChoices):
     WAIVED = "waived", "Waived"
 
 
+class CaseVerdict(models.TextChoices):
+    """What a person found who walked a case of the acceptance."""
+
+    PASSED = "passed", "It passed"
+    FAILED = "failed", "It failed"
+    BLOCKED = "blocked", "It could not be walked"
+
+
 class EvidenceSource(models.TextChoices):
     RUN = "run", "Run"
     SIGN_OFF = "sign_off", "Sign-off"

@@ -68,6 +68,10 @@ def _because(document: Document) -> str:
     return f": “{document['reason']}”" if document.get("reason") else ""
 
 
+def _noted(document: Document) -> str:
+    return f": “{document['note']}”" if document.get("note") else ""
+
+
 def _schedule(said: str) -> Callable[[Document], str]:
     def tell(document: Document) -> str:
         facts = document.get("after") or document["before"]
@@ -132,6 +136,9 @@ _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "schedule.refused": _schedule("started nothing"),
     "schedule.missed": _schedule("was missed"),
     "findings.recorded": _findings,
+    "case.judged": lambda document: f"The case “{document['title']}” {document['verdict']}{_noted(document)}",
+    "token.issued": lambda document: f"A key for reports was issued for {document['name']}",
+    "token.revoked": lambda document: f"The key for reports of {document['name']} was revoked",
     "finding.acceptance_requested": _acceptance("was asked for"),
     "finding.acceptance_approved": _acceptance("was approved"),
     "finding.acceptance_ended": _acceptance("ended"),

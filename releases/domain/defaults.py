@@ -21,6 +21,7 @@ class ItemTemplate:
     """``place``: where the check must run: "source", "target", "not_target" or "any" environment of the plan.
 
     ``section``: a fixed section, rehearsed in the source environment. ``each``: one item for each check of the kind.
+    ``only_checked``: no item where the plan has no such check, since nobody can sign this by looking.
     """
 
     key: str
@@ -34,6 +35,7 @@ class ItemTemplate:
     receipt: str = ""
     valid_for: timedelta | None = None
     each: bool = False
+    only_checked: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ CHECKLIST: Final[tuple[ItemTemplate, ...]] = (
         "testing.smoke", _T, "The build answers in the rehearsal environment",
         "The declared addresses answer with the declared status, text and time.", "Engineering",
         kinds=("smoke",), place="source",
+    ),
+    ItemTemplate(
+        "testing.parity", _T, "The rehearsal environment mirrors production",
+        "Server, schema, packages, settings and headers of both, compared fact by fact.", "Operations",
+        kinds=("parity",), place="source", only_checked=True,
     ),
     ItemTemplate(
         "testing.acceptance", _T, "Users accepted the build",
@@ -253,7 +260,7 @@ def _expand(template: ItemTemplate, document: Mapping[str, Any], source: str, ta
     checks = document.get("checks", {}).items()
     found = [(key, check) for key, check in checks if _fits(template, check, source, target)]
     if not found:
-        return [base]
+        return [] if template.only_checked else [base]
     several = template.each or len(found) > 1
     prefix = base.requirement + "." if template.each else template.key + "-"
     return [

@@ -15,6 +15,7 @@ from django.utils import timezone
 from releases import permissions
 from releases.domain import ledger
 from releases.domain.approval import refresh
+from releases.domain.items import has_cases
 from releases.domain.transition import lock, refusal
 from releases.doorbell import ring_release
 from releases.enums import EvidenceSource, EvidenceVerdict, ReleaseState, Role
@@ -23,7 +24,8 @@ from releases.models import ChecklistItem, Environment, Evidence, Release, User
 
 MAX_ATTACHMENT_BYTES = 50 * 1024**2
 MAX_STATEMENT = 500
-_SIGNABLE = (
+#: States of a release in which people may still answer.
+SIGNABLE = (
     ReleaseState.DRAFT,
     ReleaseState.REHEARSING,
     ReleaseState.APPROVED,
@@ -126,11 +128,13 @@ def sign_off(
 
     The author of a sign-off that counts cannot vote on the release.
     """
-    release = Release.objects.select_related("application").get(pk=item.release_id)
+    release = Release.objects.select_related("application", "plan_version").get(pk=item.release_id)
     permissions.require(author, release.application, Role.ENGINEER, Role.APPROVER, Role.RELEASE_MANAGER)
     if item.section or item.receipt:
         what = f"the run of {item.section}" if item.section else f"the receipt of a {item.receipt}"
         raise DomainError(f"“{item.title}” is answered by {what}, not by a signature. Nothing was recorded.")
+    if has_cases(release, item):
+        raise DomainError(f"“{item.title}” is answered by walking the plan's acceptance cases. Nothing was recorded.")
     if not statement.strip():
         raise DomainError("Say what you looked at and found. Nothing was recorded.", field="statement")
     if len(statement.strip()) > MAX_STATEMENT:
@@ -138,8 +142,8 @@ def sign_off(
             f"The statement is longer than {MAX_STATEMENT} characters. Nothing was recorded; attach the long form.",
             field="statement",
         )
-    if release.state not in _SIGNABLE:
-        raise StateChanged(refusal(release.state, _SIGNABLE))
+    if release.state not in SIGNABLE:
+        raise StateChanged(refusal(release.state, SIGNABLE))
     artifacts = [_keep_attachment(release, *attachment)] if attachment else []
     return record(
         release=release,

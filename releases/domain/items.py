@@ -15,6 +15,9 @@ from releases.domain.wording import moment, span
 from releases.enums import EvidenceSource, EvidenceVerdict, ItemState
 from releases.models import ChecklistItem, Evidence, Release, Waiver
 
+#: The item that the cases of the plan's section answer, where it has such a section; otherwise people sign it.
+ACCEPTANCE_ITEM: Final = "testing.acceptance"
+ACCEPTANCE_SECTION: Final = "acceptance"
 GREEN: Final = frozenset({ItemState.PASSED, ItemState.WAIVED})
 
 #: (section, environment id) of what runs now.
@@ -142,12 +145,12 @@ def _judge(
     release: Release, item: ChecklistItem, evidence: Evidence | None, at: datetime
 ) -> tuple[ItemState, str, datetime | None]:
     if evidence is None:
-        return ItemState.OPEN, _how_to_answer(item), None
+        return ItemState.OPEN, _how_to_answer(release, item), None
     if evidence.build_digest != release.build_digest:
-        return ItemState.OTHER_BUILD, f"The newest answer is about another build. {_how_to_answer(item)}", None
+        return ItemState.OTHER_BUILD, f"The newest answer is about another build. {_how_to_answer(release, item)}", None
     if not _same_section(release, item, evidence):
         text = "The newest answer was given under another plan, or with parameters that are not the plan's."
-        return ItemState.OTHER_PLAN, f"{text} {_how_to_answer(item)}", None
+        return ItemState.OTHER_PLAN, f"{text} {_how_to_answer(release, item)}", None
     if evidence.verdict == EvidenceVerdict.FAILED:
         return ItemState.FAILED, evidence.summary, None
     if evidence.verdict != EvidenceVerdict.PASSED:
@@ -156,8 +159,13 @@ def _judge(
 
 
 def _same_section(release: Release, item: ChecklistItem, evidence: Evidence) -> bool:
-    section = item.section or evidence.section
+    section = item.section or evidence.section or (ACCEPTANCE_SECTION if has_cases(release, item) else "")
     return not section or evidence.section_digest == release.plan_version.sections.get(section)
+
+
+def has_cases(release: Release, item: ChecklistItem) -> bool:
+    """Whether the item is answered by walking the cases of the release's plan, and not by a plain signature."""
+    return item.key == ACCEPTANCE_ITEM and ACCEPTANCE_SECTION in release.plan_version.sections
 
 
 def _judge_time(
@@ -177,7 +185,9 @@ def _judge_time(
     return ItemState.PASSED, evidence.summary, end
 
 
-def _how_to_answer(item: ChecklistItem) -> str:
+def _how_to_answer(release: Release, item: ChecklistItem) -> str:
+    if has_cases(release, item):
+        return "Not all of the plan's acceptance cases were walked."
     if item.section:
         where = f" in {item.environment.name}" if item.environment else ""
         return f"Run {item.section.removeprefix('checks.')}{where}."

@@ -75,18 +75,20 @@ def stations_of_plan(release: Release) -> list[dict[str, Any]]:
 
 
 def signers(items: Sequence[ItemStatus]) -> dict[int, str]:
-    """Who signed off an item that counts now, or uploaded its report: user id -> title of one such item.
+    """Who signed off an item that counts now, uploaded its report, or walked a case of it: user id -> its title.
 
     These people may not vote.
     """
-    return {
-        status.evidence.author_id: status.item.title
-        for status in items
-        if status.proven
-        and status.evidence is not None
-        and status.evidence.source in (EvidenceSource.SIGN_OFF, EvidenceSource.RUN)
-        and status.evidence.author_id is not None
-    }
+    found: dict[int, str] = {}
+    for status in items:
+        evidence = status.evidence
+        if not status.proven or evidence is None:
+            continue
+        if evidence.source in (EvidenceSource.SIGN_OFF, EvidenceSource.RUN) and evidence.author_id is not None:
+            found[evidence.author_id] = status.item.title
+        if evidence.source == EvidenceSource.SIGN_OFF and evidence.kind == "acceptance":
+            found |= dict.fromkeys(evidence.figures.get("tester_ids", []), status.item.title)
+    return found
 
 
 def compute_poll(

@@ -3,6 +3,7 @@
 from releases.models.application import Application, PlanVersion
 from releases.models.approval import BreakGlass, Manifest, Vote
 from releases.models.calendar import ChangeFreeze
+from releases.models.case import CaseResult
 from releases.models.checklist import ChecklistItem, Waiver
 from releases.models.environment import Environment, Secret
 from releases.models.evidence import Evidence
@@ -15,6 +16,7 @@ from releases.models.user import Membership, User
 __all__ = [
     "Application",
     "BreakGlass",
+    "CaseResult",
     "ChangeFreeze",
     "ChecklistItem",
     "Environment",

@@ -163,6 +163,13 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "breaking": Look("Breaking", "nogo", "cross"),
         "unknown": Look("Unknown", "nogo", "question"),
     },
+    "case": {
+        "open": Look("Not walked", "idle", "ring"),
+        "outdated": Look("Walk again", "hold", "equal"),
+        "passed": _PASSED,
+        "failed": _FAILED,
+        "blocked": Look("Blocked", "nogo", "stop"),
+    },
     "token": {
         "valid": Look("Valid", "go", "check"),
         "expired": Look("Expired", "hold", "clock"),

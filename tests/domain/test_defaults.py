@@ -30,8 +30,14 @@ def test_each_requirement_has_items_and_each_risk_names_items_that_exist() -> No
 
 def test_without_checks_nothing_falls_away_people_sign_instead() -> None:
     items = made()
-    assert set(items) == {template.key for template in CHECKLIST}
+    assert set(items) == {template.key for template in CHECKLIST if not template.only_checked}
     assert {key for key, item in items.items() if item.section} == {"recovery.rollback"}
+
+
+def test_what_nobody_can_sign_by_looking_is_asked_where_the_plan_checks_it() -> None:
+    assert "testing.parity" not in made()
+    assert made({"same": check("parity")})["testing.parity"].section == "checks.same"
+    assert "testing.parity" not in made({"same": check("parity", "production")})
 
 
 def test_each_suite_is_an_item_of_its_own_and_two_checks_of_a_kind_do_not_hide_each_other() -> None:

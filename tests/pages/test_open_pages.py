@@ -26,6 +26,7 @@ OF_A_RELEASE: list[Callable[[Release], str]] = [
     lambda release: reverse("releases:break_glass", args=[release.pk]),
     lambda release: reverse("releases:application", args=[release.application.slug]),
     lambda release: reverse("releases:plan_version", args=[release.application.slug, 1]),
+    lambda release: reverse("releases:tokens", args=[release.application.slug]),
     lambda release: reverse("checks:release_panel", args=[release.pk]),
     lambda release: reverse("checks:start_menu", args=[release.pk]),
     lambda release: reverse("checks:launch", args=[release.pk, "checks.unit"]),

@@ -1,0 +1,73 @@
+"""The pages on which people walk the acceptance cases."""
+
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+
+from releases.enums import Role
+from releases.models import CaseResult, Release
+from tests.domain.test_judge_case import PLAN, PNG
+from tests.factories import make_application, make_release, make_team, member
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
+
+
+@pytest.fixture
+def release() -> Release:
+    application = make_application(plan=PLAN)
+    return make_release(application=application, requester=make_team(application).manager)
+
+
+def browser(user: Any) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def test_a_person_walks_from_case_to_case(release: Release) -> None:
+    client = browser(member(release.application, Role.ENGINEER))
+    item = client.get(reverse("releases:item", args=[release.pk, "testing.acceptance"])).content.decode()
+    every = reverse("releases:cases", args=[release.pk])
+    assert f'href="{every}"' in item
+    assert "0 of 2 passed" in client.get(every).content.decode()
+    first = reverse("releases:case", args=[release.pk, "join"])
+    second = reverse("releases:case", args=[release.pk, "leave"])
+    page = client.get(first).content.decode()
+    assert "Press Join" in page
+    assert "It is yours." in page
+    answer = client.post(first, {"verdict": "passed", "note": "", "screenshot": SimpleUploadedFile("a.png", PNG)})
+    assert (answer.status_code, answer["Location"]) == (302, second)
+    refused = client.post(second, {"verdict": "failed", "note": ""})
+    assert refused.status_code == 422
+    assert "Say what you saw instead" in refused.content.decode()
+    answer = client.post(second, {"verdict": "failed", "note": "It stays."})
+    assert answer["Location"] == every
+    page = client.get(every).content.decode()
+    assert "1 of 2 passed" in page
+    assert "It stays." in page
+    kept = CaseResult.objects.get(case="join")
+    picture = client.get(reverse("releases:case_screenshot", args=[release.pk, kept.pk]))
+    assert b"".join(picture.streaming_content) == PNG  # type: ignore[attr-defined]
+    assert picture["Content-Disposition"].startswith("attachment")
+
+
+def test_who_only_reads_sees_and_judges_nothing(release: Release) -> None:
+    client = browser(member(release.application, Role.VIEWER))
+    page = reverse("releases:case", args=[release.pk, "join"])
+    assert "Engineers, approvers and release managers judge it." in client.get(page).content.decode()
+    assert client.post(page, {"verdict": "passed"}).status_code in (403, 422)
+    assert not CaseResult.objects.exists()
+    stranger = make_team(make_application()).manager
+    assert browser(stranger).get(page).status_code == 404
+
+
+def test_a_release_without_cases_has_no_such_page() -> None:
+    application = make_application()
+    team = make_team(application)
+    release = make_release(application=application, requester=team.manager)
+    assert browser(team.manager).get(reverse("releases:cases", args=[release.pk])).status_code == 404
+    item = browser(team.manager).get(reverse("releases:item", args=[release.pk, "testing.acceptance"]))
+    assert "Sign" in item.content.decode()
