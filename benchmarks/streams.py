@@ -59,6 +59,8 @@ async def watch(session: aiohttp.ClientSession, url: str, ready: asyncio.Semapho
     """One watcher: the numbers of the lines it saw, in order, and into ``delays`` how late each came."""
     seen: list[int] = []
     async with session.get(url) as answer:
+        if answer.status != 200:
+            raise RuntimeError(f"a watcher was answered {answer.status}")
         ready.release()
         # A line may be cut between two reads; the rest of it waits for the next.
         rest = b""

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 # A watcher that cannot keep up is not fed any longer; it reads from PostgreSQL at its own pace.
 QUEUE_LIMIT = 1000
+# So much of a run's newest lines is kept rendered, for those who come to watch while it runs.
+KEPT_BYTES = 4_000_000
 
 _T = TypeVar("_T")
 Place = tuple[int, int]  # attempt, line
@@ -73,6 +75,8 @@ class LogStream:
         self.watchers: set[asyncio.Queue[Frame | None]] = set()
         self._rings: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._place: Place = (0, 0)
+        self._rendered: dict[tuple[int, int, int], Frame] = {}
+        self._rendered_bytes = 0
         self._task: asyncio.Task[None] | None = None
         # A watcher replays only after the reader knows its own place; otherwise a line committed between the two
         # would be neither replayed nor sent.
@@ -135,6 +139,18 @@ class LogStream:
             return False
         return await self._look()
 
+    def frame(self, lines: Lines) -> Frame:
+        """Lines as they are sent, rendered once for everybody who reads them now."""
+        key = (lines.attempt, lines.first, lines.last)
+        found = self._rendered.get(key)
+        if found is None:
+            found = self._rendered[key] = lines_frame(lines)
+            self._rendered_bytes += len(found.payload)
+            while self._rendered_bytes > KEPT_BYTES:
+                oldest = next(iter(self._rendered))
+                self._rendered_bytes -= len(self._rendered.pop(oldest).payload)
+        return found
+
     def _feed(self, ring: dict[str, Any]) -> bool:
         """Pass on lines that came with the ring itself. False: they must be read from PostgreSQL."""
         attempt, first = int(ring["attempt"]), int(ring["first"])
@@ -143,7 +159,7 @@ class LogStream:
             return True
         if "body" not in ring or (attempt, first - 1) != self._place:
             return False
-        self._send(lines_frame(Lines(attempt, first, ring["body"].split("\n"), ring["kinds"], ring["stamps"])))
+        self._send(self.frame(Lines(attempt, first, ring["body"].split("\n"), ring["kinds"], ring["stamps"])))
         self._place = (attempt, last)
         return True
 
@@ -157,7 +173,7 @@ class LogStream:
             if not parts:
                 break
             for lines in parts:
-                self._send(lines_frame(lines))
+                self._send(self.frame(lines))
                 self._place = (lines.attempt, lines.last)
         if where.sealed and where.state not in ACTIVE_STATES and self._place[1] >= where.lines:
             self._send(sealed_frame(where))
@@ -201,26 +217,40 @@ class _Watcher:
             if not parts:
                 break
             for lines in parts:
-                yield lines_frame(lines).payload
+                yield self.stream.frame(lines).payload
                 self.seen = (lines.attempt, lines.last)
         if where.sealed and where.state not in ACTIVE_STATES:
             self.ended = True
             yield sealed_frame(where).payload
 
     async def listen(self) -> AsyncIterator[bytes]:
-        """Frames as they come, until one does not follow the place: then PostgreSQL must be read again."""
+        """Frames as they come, until one does not follow the place: then PostgreSQL must be read again.
+
+        What came meanwhile goes out in one piece, so that a thousand watchers cost less for each line when it is busy.
+        """
         while not self.ended:
-            frame = await self._next()
-            if frame is None:
+            piece: list[bytes] = []
+            follows = self._take(await self._next(), piece)
+            while follows and not self.ended and not self.queue.empty():
+                follows = self._take(self.queue.get_nowait(), piece)
+            if piece:
+                yield b"".join(piece)
+            if not follows:
                 return
-            if frame.first is not None and frame.last is not None:
-                if frame.last <= self.seen:
-                    continue
-                if frame.first != (self.seen[0], self.seen[1] + 1):
-                    return
-                self.seen = frame.last
-            self.ended = frame.ends
-            yield frame.payload
+
+    def _take(self, frame: Frame | None, piece: list[bytes]) -> bool:
+        """Add a frame to the piece; False where it does not follow, or where this watcher was too slow to be fed."""
+        if frame is None:
+            return False
+        if frame.first is not None and frame.last is not None:
+            if frame.last <= self.seen:
+                return True
+            if frame.first != (self.seen[0], self.seen[1] + 1):
+                return False
+            self.seen = frame.last
+        piece.append(frame.payload)
+        self.ended = frame.ends
+        return True
 
     async def _next(self) -> Frame | None:
         """The next frame; a heartbeat where none came for a while; None: this watcher was too slow to be fed."""
