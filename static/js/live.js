@@ -3,6 +3,8 @@
 // data-live-refresh="run station">. On such an event, htmx fetches the part again. Events are doorbells only: what is
 // shown always comes from the server's page, so a lost event costs nothing once the line is back.
 
+import { whileSeen } from "./seen.js";
+
 const DEBOUNCE = 250;
 const QUIET = 45_000; // Where the server sends "beat" every 15 s, three missing ones mean a dead line.
 const WORDS = { live: "Live", reconnecting: "Reconnecting", offline: "Offline, reload to see what is new" };
@@ -146,21 +148,22 @@ document.addEventListener("htmx:afterSettle", () => {
   if (source) listen();
 });
 
-// A page kept in the browser's back cache must not hold one of the few connections a browser grants.
-window.addEventListener("pagehide", () => {
+function rest() {
   source?.close();
   clearTimeout(silence);
   clearTimeout(retry);
-});
+  lost ||= Date.now(); // What happens meanwhile is not heard.
+}
+
+// A page kept in the browser's back cache must not hold one of the few connections a browser grants.
+window.addEventListener("pagehide", rest);
 window.addEventListener("pageshow", (event) => {
-  if (event.persisted) {
-    lost ||= Date.now();
-    connect();
-  }
+  if (event.persisted) connect();
 });
 // The log of a run has a stream of its own, which tells of the run's state too.
 document.addEventListener("live:ring", (event) => ring(event.detail));
 window.addEventListener("online", () => {
-  if (lost) connect();
+  if (lost && !document.hidden) connect();
 });
-connect();
+if (document.hidden) lost = Date.now(); // Opened in the background: it may be old when somebody comes.
+whileSeen(connect, rest);

@@ -3,6 +3,7 @@
 // fetched from the server before anything after it is shown. So no line is missing, doubled or out of order.
 
 import { LogFind } from "./log_find.js";
+import { whileSeen } from "./seen.js";
 
 const MOST = 20_000; // Lines on the page at most; data-most changes it.
 const WORDS = { live: "Live", reconnecting: "Reconnecting", ended: "Ended", offline: "Offline, reload to see newer lines" };
@@ -32,7 +33,7 @@ class Log {
     card.querySelector("[data-log-by-hand]")?.remove();
     this.bind();
     this.mark();
-    this.connect();
+    whileSeen(() => this.connect(), () => this.rest());
     setInterval(() => this.tell(), 500);
   }
 
@@ -47,7 +48,7 @@ class Log {
     this.follow?.addEventListener("change", () => this.setFollow(this.follow.checked));
     window.addEventListener("hashchange", () => this.mark());
     this.view.addEventListener("click", (event) => this.pick(event));
-    window.addEventListener("pagehide", () => this.source?.close());
+    window.addEventListener("pagehide", () => this.rest());
     window.addEventListener("pageshow", (event) => event.persisted && this.connect());
   }
 
@@ -125,8 +126,14 @@ class Log {
       this.indicate(Date.now() - this.lost > 60_000 ? "offline" : "reconnecting");
       if (this.source.readyState !== EventSource.CLOSED) return;
       this.delay = Math.min((this.delay ?? 500) * 2, 15_000);
-      setTimeout(() => this.connect(), this.delay + Math.random() * 500);
+      this.retry = setTimeout(() => this.connect(), this.delay + Math.random() * 500);
     });
+  }
+
+  rest() {
+    this.source?.close();
+    clearTimeout(this.retry);
+    this.lost ||= Date.now();
   }
 
   indicate(state) {

@@ -142,7 +142,10 @@ class ScriptedStream:
 
     async def _broadcast(self, payload: bytes) -> None:
         for watcher in tuple(self._watchers):
-            await watcher.write(payload)
+            try:
+                await watcher.write(payload)
+            except ConnectionError:  # the page has closed it
+                self._watchers.pop(watcher).set()
 
     async def _drop(self) -> None:
         for cut in self._watchers.values():

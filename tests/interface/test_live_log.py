@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from tests.interface.browser import Complaints
 from tests.interface.conftest import OpenPage
 from tests.interface.scripted_stream import ScriptedStream
+from tests.interface.test_live_parts import HIDE
 
 pytestmark = pytest.mark.browser
 
@@ -304,3 +305,20 @@ def test_the_state_is_asked_for_again_after_a_lost_connection(
     page = open_log()
     server.drop()
     expect(page.locator("#head")).to_have_text("fetched 1")
+
+
+def test_a_log_that_nobody_sees_gives_its_connection_back_and_goes_on_where_it_was(
+    server: ScriptedStream, open_log: Callable[..., Page]
+) -> None:
+    server.write(*lines(3))
+    page = open_log()
+    page.clock.install()
+    page.evaluate(HIDE, False)
+    page.clock.fast_forward(11_000)
+    server.write(*lines(2, since=4))
+    server.send(4, 5)
+    assert server.watchers == 0
+    page.evaluate(HIDE, True)
+    wait_for_line(page, 5)
+    assert numbers(page) == [1, 2, 3, 4, 5]
+    assert server.asked == ["1:3", "1:3"]

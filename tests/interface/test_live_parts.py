@@ -117,3 +117,29 @@ def test_a_message_names_its_event_in_the_data(server: ScriptedStream, open_part
     page = open_parts()
     server.ring("message", "vote")
     expect(page.locator("#poll h2")).to_have_text("poll 1")
+
+
+HIDE = """seen => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => !seen });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_tab_that_nobody_sees_gives_its_connection_back_and_is_true_again_when_seen(
+    server: ScriptedStream, open_parts: Callable[[], Page]
+) -> None:
+    """A browser grants six connections to a site; seven boards in seven tabs would stop everything."""
+    page = open_parts()
+    page.clock.install()
+    page.evaluate(HIDE, False)
+    page.clock.fast_forward(5_000)
+    server.ring("evidence")
+    expect(page.locator("#stations h2")).to_have_text("stations 1")
+    page.clock.fast_forward(6_000)
+    server.ring("vote")
+    assert server.watchers == 0
+    assert heading(page, "poll") == "poll 0"
+    page.evaluate(HIDE, True)
+    expect(page.locator("#poll h2")).to_have_text("poll 1")
+    server.ring("vote")
+    expect(page.locator("#poll h2")).to_have_text("poll 2")
