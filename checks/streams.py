@@ -231,7 +231,7 @@ class _Watcher:
         while not self.ended:
             piece: list[bytes] = []
             follows = self._take(await self._next(), piece)
-            while follows and not self.ended and not self.queue.empty():
+            while follows and not self.queue.empty():
                 follows = self._take(self.queue.get_nowait(), piece)
             if piece:
                 yield b"".join(piece)
