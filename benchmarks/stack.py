@@ -17,7 +17,7 @@ PLAN = """\
 application: bench
 title: Bench
 environments:
-  staging: {tier: staging, url: "http://127.0.0.1:9"}
+  staging: {tier: staging, url: "TARGET"}
   production: {tier: production, url: "http://127.0.0.1:9"}
 checks:
   lines:
@@ -25,6 +25,20 @@ checks:
     title: Prints lines
     environment: staging
     params: {command: {script: 'exec "$PYTHON" -u "$PRINTER" "$RATE" "$SECONDS_LONG" "$GONOGO_WORK"', timeout: 10m}}
+  load:
+    kind: load
+    title: Load
+    environment: staging
+    params: {steps: [5, 10], hold: 12s, settle: 2s, think: 50ms, limits: [errors < 1%]}
+  knee:
+    kind: load
+    title: Knee
+    environment: staging
+    params:
+      {steps: [2, 4, 6, 8, 10, 12, 14, 16], hold: 6s, settle: 2s, think: 40ms, samples: 50, limits: [errors < 5%],
+       requests: [{path: /pool}]}
+load:
+  consent: {staging: {by: The benchmark, on: 2026-01-01, at_most: 100}}
 deploy:
   steps: [{key: go, title: Go, category: back_end, command: {argv: ["true"]}}]
   smoke: [{path: /}]
@@ -56,12 +70,18 @@ class Stack:
 
     @property
     def start_path(self) -> str:
-        return f"/runs/release/{self.release}/start/checks.lines"
+        return self.path_of("lines")
+
+    def path_of(self, check: str) -> str:
+        return f"/runs/release/{self.release}/start/checks.{check}"
 
 
 @contextmanager
-def stack(rate: float, seconds: float) -> Iterator[Stack]:
-    """Start everything with ``make up``'s own runner; stop it afterwards. The plan's run prints at that rate."""
+def stack(rate: float, seconds: float, target: str = "http://127.0.0.1:9") -> Iterator[Stack]:
+    """Start everything with ``make up``'s own runner; stop it afterwards. The plan's run prints at that rate.
+
+    ``target``: the address of staging, which runs the release's build by a person's word.
+    """
     with tempfile.TemporaryDirectory(prefix="gonogo-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         port = free_port()
@@ -71,7 +91,7 @@ def stack(rate: float, seconds: float) -> Iterator[Stack]:
         try:
             (home / "printer.py").write_text(PRINTER)
             made = subprocess.run(
-                [sys.executable, "-m", "benchmarks.stack", str(rate), str(seconds)],
+                [sys.executable, "-m", "benchmarks.stack", str(rate), str(seconds), target],
                 env=environment, check=True, stdout=subprocess.PIPE, text=True,
             )  # fmt: skip
             password = json.loads((home / "passwords.json").read_text())["engineer@gonogo.example"]
@@ -80,7 +100,7 @@ def stack(rate: float, seconds: float) -> Iterator[Stack]:
             subprocess.run([*runner, "down"], env=environment, check=False, stdout=subprocess.DEVNULL)
 
 
-def make_release(rate: str, seconds: str) -> UUID:
+def make_release(rate: str, seconds: str, target: str) -> UUID:
     """Inside the program's own settings: an application with the plan above, the engineer in it, and a release."""
     import django
 
@@ -92,6 +112,7 @@ def make_release(rate: str, seconds: str) -> UUID:
 
     from checks.publishing import publish
     from releases.domain import application as applications
+    from releases.domain import environment as environments
     from releases.domain import release as releases
     from releases.enums import Role
     from releases.models import User
@@ -107,6 +128,7 @@ def make_release(rate: str, seconds: str) -> UUID:
         "SECONDS_LONG": seconds,
     }
     text = PLAN.replace('tier: staging, url: "', f'tier: staging, variables: {json.dumps(variables)}, url: "')
+    text = text.replace("TARGET", target)
     publish(application=application, text=text, author=None)
     places = {place.name: place for place in application.environments.all()}
     release = releases.create_release(
@@ -114,8 +136,11 @@ def make_release(rate: str, seconds: str) -> UUID:
         source_environment=places["staging"], target_environment=places["production"], requester=person,
     )  # fmt: skip
     releases.start_rehearsal(release=release, actor=person)
+    environments.adopt_build(
+        environment=places["staging"], version="1", build_digest=release.build_digest, actor=None, reason="A benchmark."
+    )
     return release.pk
 
 
 if __name__ == "__main__":
-    print(make_release(sys.argv[1], sys.argv[2]))
+    print(make_release(*sys.argv[1:4]))

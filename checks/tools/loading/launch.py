@@ -15,7 +15,7 @@ def arguments(config: dict[str, object]) -> list[str]:
         str(Path(__file__).with_name("generator.py")),
         *([str(config["locustfile"])] if config["locustfile"] else []),
     ]
-    argv = ["locust", "--headless", "-f", ",".join(files), "--host", str(config["host"])]
+    argv = ["locust", "--headless", "--only-summary", "-f", ",".join(files), "--host", str(config["host"])]
     argv += ["--stop-timeout", "2", "--exit-code-on-error", "0", "--loglevel", "WARNING"]
     argv += ["--json-file", f"{config['record']}.rounded"]  # instead of its tables in our log
     if config["port"]:

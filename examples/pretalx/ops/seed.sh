@@ -15,3 +15,6 @@ else
     pretalx create_test_event --seed "$SEED_NUMBER"
     has_rows submission_submission || fail "create_test_event ended well but made no submission; see the lines above"
 fi
+if [ -n "${LOAD_ACCESS_CODE:-}" ]; then
+    pretalx_python "$GONOGO_PLAN_DIR/ops/access_code.py" "$LOAD_ACCESS_CODE"
+fi

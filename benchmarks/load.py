@@ -1,0 +1,177 @@
+"""What the record of a load costs and how soon it is seen; and a knee that is known, found on a real server.
+
+    python -m benchmarks.load
+
+Overhead: the same requests by Locust alone and by Locust with our record, taking turns, against a server that answers
+at once. Throughput is of a generator that has a core to itself; processor time for each request does not depend on what
+else the machine does. Lag: from the end of a second to its figures in the page's live part, fetched as a browser does,
+on the bell of the run's stream. Knee: a pool of four, 40 ms each, and users who think 40 ms: eight users.
+"""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks.stack import Stack, stack
+from config.demo.person import Person
+
+ROOT = Path(__file__).resolve().parent.parent
+LAUNCHER = ROOT / "checks" / "tools" / "loading" / "launch.py"
+PAIRS, SECONDS, USERS = 4, 8.0, 20
+KNEE = 8
+#: Answers at once, or after 40 ms in one of four places for /pool.
+TARGET = """
+import asyncio
+ANSWER = b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nContent-Type: text/plain\\r\\n\\r\\nok"
+async def serve(reader, writer):
+    try:
+        while (head := await reader.readuntil(b"\\r\\n\\r\\n")):
+            if head.startswith(b"GET /pool"):
+                async with places:
+                    await asyncio.sleep(0.04)
+            writer.write(ANSWER)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+async def main():
+    global places
+    places = asyncio.Semaphore(4)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+PLAIN = """
+from locust import FastHttpUser, constant, task
+class Visitor(FastHttpUser):
+    wait_time = constant(0)
+    @task
+    def ask(self):
+        with self.client.get("/", name="/", catch_response=True) as answer:
+            if answer.status_code != 200:
+                answer.failure("no")
+            else:
+                answer.success()
+"""
+
+
+def show(name: str, value: float, unit: str, limit: str) -> None:
+    print(f"{name:44} {value:10.3f} {unit:6} {limit}", flush=True)
+
+
+@contextmanager
+def target() -> Iterator[str]:
+    with subprocess.Popen([sys.executable, "-c", TARGET], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        finally:
+            server.kill()
+
+
+def timed(argv: list[str], folder: Path) -> float:
+    """Run to the end; the processor seconds of the child and all of its own."""
+    before = os.times()
+    subprocess.run(argv, check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def recorded(url: str, folder: Path) -> tuple[int, float]:
+    """(requests, processor seconds) of Locust with our record."""
+    record, config = folder / "record.jsonl", folder / "config.json"
+    record.unlink(missing_ok=True)
+    parts = urlsplit(url)
+    config.write_text(
+        json.dumps({
+            "host": url, "hostname": parts.hostname, "target_port": parts.port, "mode": "closed", "steps": [USERS],
+            "hold": SECONDS, "requests": [{"path": "/", "name": "/", "weight": 1, "status": 200, "text": ""}],
+            "locustfile": "", "think": 0, "timeout": 30, "pool": 1, "processes": 1, "port": 0, "record": str(record),
+        })
+    )  # fmt: skip
+    spent = timed([sys.executable, "-P", str(LAUNCHER), str(config)], folder)
+    (rounded,) = json.loads(Path(f"{record}.rounded.json").read_text())
+    return int(rounded["num_requests"]), spent
+
+
+def plain(url: str, folder: Path) -> tuple[int, float]:
+    """The same by Locust alone."""
+    (folder / "plain.py").write_text(PLAIN)
+    argv = [sys.executable, "-m", "locust", "-f", "plain.py", "--headless", "--host", url, "-u", str(USERS)]
+    argv += ["-r", str(USERS), "-t", f"{SECONDS:.0f}s", "--json-file", "plain", "--loglevel", "WARNING"]
+    spent = timed(argv, folder)
+    (rounded,) = json.loads((folder / "plain.json").read_text())
+    return int(rounded["num_requests"]), spent
+
+
+def overhead(url: str) -> None:
+    rates: list[float] = []
+    costs: list[float] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number in range(PAIRS):
+            order = (plain, recorded) if number % 2 == 0 else (recorded, plain)
+            found = {way: way(url, folder) for way in order}
+            (alone, alone_spent), (ours, ours_spent) = found[plain], found[recorded]
+            rates.append(ours / alone)
+            costs.append((ours_spent / ours) / (alone_spent / alone))
+            show(f"  pair {number + 1}: with record", ours / SECONDS, "req/s", f"alone {alone / SECONDS:,.0f}")
+    show("throughput lost to the record", 100 * (1 - statistics.median(rates)), "%", "limit 3")
+    show("processor time more for each request", 100 * (statistics.median(costs) - 1), "%", "peer: Locust alone")
+
+
+def begin(person: Person, where: Stack, check: str) -> int:
+    token = next(value for name, value in person.http.cookies.items() if "csrftoken" in name)
+    answer = person.http.post(where.path_of(check), data={"csrfmiddlewaretoken": token}, follow_redirects=False)
+    if answer.status_code != 302:
+        raise RuntimeError(f"the run did not start: {answer.status_code}")
+    return int(answer.headers["Location"].rstrip("/").rsplit("/", 1)[1])
+
+
+def lag(person: Person, where: Stack) -> None:
+    """On each bell the live part is fetched, as the page does; how old is the end of its newest second?"""
+    number = begin(person, where, "load")
+    seen: dict[float, float] = {}
+    with person.http.stream("GET", f"/runs/{number}/log/stream", timeout=60) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("event: sealed"):
+                break
+            if line.startswith("event: state"):
+                part = person.http.get(f"/runs/{number}/?part=live", headers={"HX-Request": "true"}).text
+                if newest := re.search(r'data-second="([\d.]+)"', part):
+                    seen.setdefault(float(newest[1]), time.time() - float(newest[1]) - 1)
+    delays = sorted(seen.values())
+    person.wait(number, 60)
+    show("lag of a second on the page, p50", statistics.median(delays), "s", f"{len(delays)} seconds")
+    show("lag of a second on the page, longest", delays[-1], "s", "limit 2")
+
+
+def knee(person: Person, where: Stack) -> None:
+    number = begin(person, where, "knee")
+    person.wait(number, 200)
+    text = re.sub(r"<[^>]+>", "", person.open(f"/runs/{number}/").text)
+    found = re.search(r"The knee is at (\d+) users", text)
+    show("knee of a pool of four", float(found[1]) if found else 0, "users", f"known: {KNEE}, steps of 2")
+    if pool := re.search(r"About (\d+) requests were worked on at once", text):
+        show("size of its pool, by Little's law", float(pool[1]), "", "known: 4")
+
+
+def main() -> None:
+    with target() as url:
+        overhead(url)
+        with stack(1, 1, url) as where:
+            person = Person(where.address, "engineer@gonogo.example", where.password)
+            lag(person, where)
+            knee(person, where)
+
+
+if __name__ == "__main__":
+    main()
