@@ -20,6 +20,7 @@ from checks.kinds.base import get_kind
 from checks.log_views import visible_run
 from checks.models import Run
 from checks.plan import from_document
+from releases.domain import deploy as deploys
 from releases.domain import gate as gates
 from releases.enums import Role
 from releases.errors import DomainError
@@ -316,6 +317,7 @@ def _exclusive(request: HttpRequest, release_id: str, section: str) -> HttpRespo
         "section": section,
         "form": form,
         "gate": gate,
+        "refusal": deploys.launch_refusal(release) if asked else "",
         "steps": get_kind(section).steps(plan, section, get_kind(section).Params()),
         "plan": plan,
     }

@@ -98,6 +98,26 @@ def _acceptance(said: str) -> Callable[[Document], str]:
     return tell
 
 
+def _probe(said: str) -> Callable[[Document], str]:
+    return lambda document: f"{document['probe']} in {document['environment']} {said}"
+
+
+def _risk(document: Document) -> str:
+    return f"The risk {document['risk'].replace('-', ' ')}"
+
+
+def _waiver(said: str) -> Callable[[Document], str]:
+    return lambda document: f"A waiver of {document['item'].replace('-', ' ')} {said}"
+
+
+def _plan_adopted(document: Document) -> str:
+    return f"The release follows plan v{document['after']['number']}, no longer v{document['before']['number']}"
+
+
+def _unknown_decided(document: Document) -> str:
+    return f"Somebody looked: the deploy {document['outcome'].replace('_', ' ')}{_because(document)}"
+
+
 _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "run.started": _run_started,
     "run.ended": _run_ended,
@@ -106,6 +126,7 @@ _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "run.cancel_requested": lambda document: f"{_run(document)} was asked to stop",
     "run.requeued": lambda document: f"{_run(document)} lost its worker and waits for another",
     "vote.cast": _vote,
+    "vote.withdrawn": lambda document: f"The vote of {document['station'].replace('-', ' ')} was withdrawn",
     "poll.opened": lambda document: "Votes were asked for",
     "release.created": lambda document: f"Release made of {document['build']['name']}",
     "release.rehearsal_started": lambda document: "The rehearsal began",
@@ -115,7 +136,46 @@ _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "release.deployed": _state,
     "release.went_live": _state,
     "release.rolled_back": _state,
+    "release.plan_adopted": _plan_adopted,
+    "release.approval_lapsed": lambda document: "The approval lapsed: the gate is closed again",
+    "release.deploy_failed": lambda document: f"The deploy failed{_because(document)}",
+    "release.deploy_unknown": lambda document: f"Nobody knows what the deploy left{_because(document)}",
+    "release.unknown_decided": _unknown_decided,
+    "release.rollback_authorised": lambda document: "A rollback was started",
+    "release.reopened": lambda document: f"The release is prepared for another try{_because(document)}",
+    "release.cancelled": lambda document: f"The release was cancelled{_because(document)}",
+    "evidence.recorded": _summary,
+    "waiver.requested": lambda document: _waiver("was asked for")(document) + _because(document),
+    "waiver.approved": _waiver("was approved"),
+    "waiver.revoked": _waiver("was revoked"),
+    "risk.assessed": lambda document: (
+        f"{_risk(document)} was assessed, {document['likelihood']} × {document['impact']}{_because(document)}"
+    ),
+    "risk.confirmed": lambda document: f"A second person confirmed where {_risk(document).lower()} stands",
+    "risk.opened": lambda document: f"{_risk(document)} stands at its worst{_because(document)}",
+    "break_glass.requested": lambda document: f"Break-glass was asked for{_because(document)}",
+    "break_glass.approved": lambda document: "A second person approved the break-glass",
+    "break_glass.used": lambda document: "The launch went through a closed gate, by break-glass",
+    "freeze.created": lambda document: f"A change freeze was declared{_because(document)}",
+    "freeze.lifted": lambda document: "The change freeze was lifted",
     "environment.build_running": _build_running,
+    "environment.build_changing": lambda document: (
+        f"Run #{document['run']} is changing what runs in {document['environment']}"
+    ),
+    "environment.build_adopted": lambda document: f"Somebody said that {_build_running(document)}{_because(document)}",
+    "secret.set": lambda document: f"The secret {document['name']} was {'replaced' if document['replaced'] else 'set'}",
+    "alert.test_sent": lambda document: f"A test alert went to {', '.join(document['channels'])}",
+    "incident.opened": lambda document: f"{_probe('is down')(document)}: {document['reason']}",
+    "incident.acknowledged": _probe("is looked after"),
+    "incident.closed": lambda document: _probe("is no longer watched" if document.get("why") else "is up again")(
+        document
+    ),
+    "watch.restarted": lambda document: f"The release is watched anew{_because(document)}",
+    "watch.rollback_recommended": lambda document: f"A rollback is recommended{_because(document)}",
+    "ledger.exported": lambda document: "The ledger was downloaded",
+    "ledger.verified": lambda document: "The ledger was verified",
+    "person.exported": lambda document: "Somebody downloaded their own data",
+    "person.erased": lambda document: f"Somebody's account became a pseudonym{_because(document)}",
     "application.created": lambda document: f"The application {document['name']} was made",
     "application.changed": _application_changed,
     "application.plan_folder_moved": lambda document: f"The plan's files stand in {document['after']}",

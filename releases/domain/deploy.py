@@ -59,6 +59,15 @@ def authorise_deploy(*, release: Release, actor: User, manifest_digest: str | No
     return gate
 
 
+def launch_refusal(release: Release) -> str:
+    """Why a release in this state is not launched, whatever the gate says; empty where it may be."""
+    try:
+        require_state(release, *_LAUNCHABLE)
+    except DomainError as error:
+        return error.message
+    return ""
+
+
 def too_late(*, release: Release) -> str:
     """Why a deploy that was launched may not begin any more; empty when it may.
 

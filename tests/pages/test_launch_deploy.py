@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from checks.models import Run
 from releases.domain import gate
-from releases.enums import EvidenceVerdict
+from releases.enums import EvidenceVerdict, ReleaseState
 from releases.models import Release
 from tests.factories import answer, make_approved, make_release, make_team
 from tests.pages.test_open_pages import browser
@@ -45,3 +45,12 @@ def test_a_closed_gate_is_told_before_anybody_presses_the_button() -> None:
     assert "The gate is closed." in text
     for blocker in gate.evaluate(release).blockers:
         assert blocker.title in text
+
+
+def test_a_release_that_is_over_is_not_offered_another_launch() -> None:
+    release = make_release()
+    team = make_team(release.application)
+    Release.objects.filter(pk=release.pk).update(state=ReleaseState.CANCELLED)
+    text = browser(team.manager).get(reverse("checks:deploy", args=[release.pk])).content.decode()
+    assert "It is not launched now." in text
+    assert "Deploy to production now" not in text
