@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -12,9 +12,9 @@ from checks import advisories
 from checks.enums import FindingFamily, FindingSeverity
 from checks.finding_export import export_findings
 from checks.finding_forms import AcceptanceForm
-from checks.findings import accepting, listing
+from checks.findings import accepting, listing, sarif
 from checks.log_views import visible_run
-from checks.models import Acceptance, Finding
+from checks.models import Acceptance, Finding, Scan
 from releases.errors import DomainError
 from releases.models import Application, Release
 from releases.paging import page_of
@@ -71,6 +71,7 @@ def finding_detail(request: HttpRequest, slug: str, finding_id: int) -> HttpResp
         "history": page_of(request, listing.history(finding)),
         "acceptances": shown,
         "counting": next((each for each in shown if each["look"] == "counts"), None),
+        "is_asked": any(each["look"] == accepting.WAITING for each in shown),
         "may_ask": bool(roles & set(accepting.ASKERS)),
         "may_approve": bool(roles & set(accepting.APPROVERS)),
         "may_withdraw": bool(roles & {*accepting.ASKERS, *accepting.APPROVERS}),
@@ -148,3 +149,16 @@ def run_findings(request: HttpRequest, number: int) -> HttpResponse:
     }
     part = "checks/finding/run_table.html" if "HX-Request" in request.headers else "checks/finding/run.html"
     return render(request, part, context)
+
+
+@login_required
+@require_GET
+def run_sarif(request: HttpRequest, number: int) -> HttpResponse:
+    """What one run found, for other programs."""
+    run = visible_run(request.user, number)
+    scan = Scan.objects.filter(run=run).first()
+    if scan is None:
+        raise Http404("This run recorded no scan.")
+    answer = HttpResponse(sarif.written(run, scan), content_type="application/sarif+json")
+    answer["Content-Disposition"] = f'attachment; filename="findings-{run.number}.sarif"'
+    return answer

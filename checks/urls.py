@@ -34,6 +34,7 @@ urlpatterns = [
     path("findings/acceptance/<int:acceptance_id>/approve", finding_views.approve, name="acceptance_approve"),
     path("findings/acceptance/<int:acceptance_id>/withdraw", finding_views.withdraw, name="acceptance_withdraw"),
     path("<int:number>/findings/", finding_views.run_findings, name="run_findings"),
+    path("<int:number>/findings.sarif", finding_views.run_sarif, name="run_sarif"),
     path("plans/<slug:slug>/new", plan_views.new, name="plan_new"),
     path("release/<uuid:release_id>/panel", views.release_panel, name="release_panel"),
     path("release/<uuid:release_id>/start", views.start_menu, name="start_menu"),

@@ -22,6 +22,9 @@ _PATIENCE: Final = 10
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = _PATIENCE
+    # Head and body leave together and at once; apart, each answer would wait 40 ms for an acknowledgement.
+    wbufsize = 64 * 1024
+    disable_nagle_algorithm = True
     server: "_Server"
 
     def do_POST(self) -> None:

@@ -66,6 +66,7 @@ def findings_of(application: Application, at: datetime) -> "QuerySet[Finding]":
     found = Finding.objects.filter(application=application, joined_into__isnull=True)
     return found.annotate(
         is_accepted=ExpressionWrapper(Exists(counting), output_field=BooleanField()),
+        is_resolved=ExpressionWrapper(Q(resolved_at__isnull=False), output_field=BooleanField()),
         is_asked=ExpressionWrapper(Exists(waiting), output_field=BooleanField()),
     )
 
@@ -99,7 +100,10 @@ def _matching(found: "QuerySet[Finding]", filters: FindingFilters) -> "QuerySet[
 def finding_list(application: Application, filters: FindingFilters, at: datetime) -> "QuerySet[Finding]":
     found = _in_state(_matching(findings_of(application, at), filters), filters.state)
     direction = "-" if filters.sort.startswith("-") else ""
-    return found.select_related("last_run").order_by(direction + SORTS[filters.sort.lstrip("-")], "-rank", "pk")
+    order = [direction + SORTS[filters.sort.lstrip("-")], "-rank", "pk"]
+    if filters.sort == FindingFilters.sort:  # the worst that still is there comes first
+        order.insert(0, "is_resolved")
+    return found.select_related("last_run").order_by(*order)
 
 
 def counts(application: Application, filters: FindingFilters, at: datetime) -> dict[str, int]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+from django.utils import timezone
 from pydantic import Field, model_validator
 
 from checks import findings
@@ -12,18 +13,21 @@ from checks.findings import fingerprints
 from checks.kinds.base import Artifact, Inconclusive, Kind, KindParams, Outcome, RunContext, Step, register
 from checks.models import Finding
 from checks.plan import Plan
+from checks.tools import sbom
 from checks.tools.auditing import audit_report
 from checks.tools.auditing.authentication import AuthenticationLook, AuthenticationSection
 from checks.tools.auditing.deploy_check import DeployCheckLook, DeployCheckSection
 from checks.tools.auditing.headers import HeadersLook, HeadersSection
 from checks.tools.auditing.looking import Look, at_least, carry_out
 from checks.tools.auditing.said import Found, PackagePlace, Severity, ToolReport, ToolStatus
+from checks.tools.auditing.uploaded import SarifLook, SarifSection
 from releases.enums import Tier
 
 #: Every look in the order in which they run: what only reads comes first, what may lock accounts last.
 LOOKS: dict[str, str] = {
     "deploy_check": "Django's look at its settings",
     "headers": "Headers and cookies",
+    "sarif": "An uploaded SARIF file",
     "authentication": "Log-in and sessions",
 }
 #: Looks that send wrong passwords or attacks, and leave data behind.
@@ -42,6 +46,14 @@ class AuditParams(KindParams):
     headers: HeadersSection | None = None
     deploy_check: DeployCheckSection | None = None
     authentication: AuthenticationSection | None = None
+    sarif: SarifSection | None = None
+    uploaded: str = Field(
+        default="",
+        max_length=500,
+        title="Uploaded SARIF file",
+        json_schema_extra={"upload": True},
+        description="The name in storage of a SARIF 2.1.0 file that another scanner wrote about this build.",
+    )
 
     @model_validator(mode="after")
     def looks_at_something(self) -> Self:
@@ -51,7 +63,7 @@ class AuditParams(KindParams):
 
     @property
     def named(self) -> list[str]:
-        return [key for key in LOOKS if getattr(self, key) is not None]
+        return [key for key in LOOKS if getattr(self, key) is not None or (key == "sarif" and self.uploaded)]
 
 
 @register
@@ -100,6 +112,8 @@ def _looks(context: RunContext, params: AuditParams) -> Iterator[tuple[str, Look
         yield "deploy_check", DeployCheckLook(params.deploy_check)
     if params.headers:
         yield "headers", HeadersLook(params.headers, authority)
+    if params.sarif or params.uploaded:
+        yield "sarif", SarifLook(params.sarif or SarifSection(), params.uploaded)
     if params.authentication:
         yield "authentication", AuthenticationLook(params.authentication, authority)
 
@@ -185,7 +199,7 @@ def _judged(context: RunContext, looks: dict[str, Look], reports: list[ToolRepor
         result["headers"] = headers.result()
         if headers.worst is not None and headers.worst < headers.section.least_score:
             said.append(f"{headers.worst} points for headers, and the plan asks for {headers.section.least_score}")
-    artifacts: list[Artifact] = [context.store("audit.json", audit_report.whole(reports))]
+    artifacts: list[Artifact] = [context.store("audit.json", audit_report.whole(reports)), *_components(context)]
     outcome = Outcome(not said, _summary(figures, said), figures=figures, result=result, artifacts=artifacts)
     broken = [report for report in reports if report.status is ToolStatus.INCOMPLETE]
     if broken:
@@ -195,6 +209,23 @@ def _judged(context: RunContext, looks: dict[str, Look], reports: list[ToolRepor
             outcome=outcome,
         )
     return outcome
+
+
+def _components(context: RunContext) -> list[Artifact]:
+    """What the build is made of, kept with the evidence; a build that holds no list of it is told in the log."""
+    release = context.run.release
+    if context.build_file is None or release is None:
+        return []
+    try:
+        listing, components = sbom.components_of(context.build_file, release.build_name)
+    except CheckError as error:
+        context.note(f"No list of components is kept. {error.message} {error.remedy}".strip())
+        return []
+    document = sbom.cyclonedx(
+        components, application=context.run.application.slug, version=release.version, build_name=release.build_name,
+        build_digest=release.build_digest, listing=listing, at=timezone.now(),
+    )  # fmt: skip
+    return [context.store(sbom.NAME, document)]
 
 
 def _summary(figures: dict[str, Any], said: list[str]) -> str:

@@ -110,13 +110,13 @@ class Suite(Kind):
 
     def _judge_upload(self, context: RunContext, params: SuiteParams) -> Outcome:
         with context.step("tests"):
-            report = _fetched(context, params.uploaded)
-            measured = [_fetched(context, params.uploaded_coverage)] if params.uploaded_coverage else []
+            report = fetched(context, params.uploaded)
+            measured = [fetched(context, params.uploaded_coverage)] if params.uploaded_coverage else []
         with context.step("reports") as step:
             return _judge(context, step, [report], measured, None)
 
 
-def _fetched(context: RunContext, key: str) -> Path:
+def fetched(context: RunContext, key: str) -> Path:
     """A copy of an uploaded file. One that was sent for another build is refused."""
     folder = f"{UPLOADS}/{context.run.application.slug}/"
     if not key.startswith(folder) or ".." in PurePosixPath(key).parts or not default_storage.exists(key):

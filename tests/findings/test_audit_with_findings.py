@@ -1,0 +1,75 @@
+"""A whole audit over an uploaded SARIF file: findings, acceptance, the release's gate, and the list of components."""
+
+import json
+from datetime import timedelta
+from io import BytesIO
+from typing import Any
+
+import pytest
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from checks.findings import accepting, blocking
+from checks.models import Finding, Run
+from releases.domain import environment as environments
+from releases.models import Application, Evidence
+from tests.engine.support import check, log_text, run_section
+from tests.factories import make_application, make_release, make_team
+from tests.findings.test_sarif import RESULT, RULE, log
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def upload(application: Application, tree: dict[str, Any]) -> str:
+    data = File(BytesIO(json.dumps(tree).encode()))
+    return str(default_storage.save(f"uploads/{application.slug}/scan.sarif", data))
+
+
+def test_an_uploaded_scan_is_judged_kept_and_lived_with(storage_folder: Any) -> None:
+    application = make_application(plan={"checks": {"audit": check("audit", params={"sarif": {"tools": ["Semgrep"]}})}})
+    team = make_team(application)
+    release = make_release(
+        application=application, requester=team.engineer, build=b"django==5.0.2\n", build_name="lock.txt"
+    )
+    environments.adopt_build(
+        environment=application.environments.get(name="staging"), version=release.version,
+        build_digest=release.build_digest, actor=None, reason="Put there by the test.",
+    )  # fmt: skip
+
+    def audit(tree: dict[str, Any] | None) -> Run:
+        params = {"uploaded": upload(application, tree)} if tree else {}
+        return run_section(application, "checks.audit", release=release, params=params, actor=team.engineer)
+
+    without = audit(None)
+    assert (without.state, "No SARIF file came" in without.error) == ("errored", True), log_text(without)
+    other = log(RESULT)
+    other["runs"][0]["tool"]["driver"]["name"] = "lint"
+    assert "no run of semgrep; it has lint" in audit(other).error
+    bad = audit(log(RESULT, rules=[RULE]))
+    assert bad.state == "failed", log_text(bad)
+    finding = Finding.objects.get()
+    assert (finding.severity, finding.cvss, finding.cwe) == ("high", 8.1, [95])
+    kept = {artifact["name"]: artifact for artifact in Evidence.objects.get(run_id=bad.pk).artifacts}
+    with default_storage.open(kept["sbom.cdx.json"]["key"]) as stream:
+        document = json.load(stream)
+    assert [one["purl"] for one in document["components"]] == ["pkg:pypi/django@5.0.2"]
+    assert document["metadata"]["component"]["hashes"][0]["content"] == release.build_digest
+    acceptance = accepting.request_acceptance(
+        finding=finding, requester=team.engineer, reason="Later.", expires_at=timezone.now() + timedelta(days=9)
+    )
+    acceptance = accepting.approve_acceptance(acceptance=acceptance, approver=team.manager)
+    passed = audit(log(RESULT, rules=[RULE]))
+    assert passed.state == "passed", log_text(passed)
+    assert blocking.blockers(release, timezone.now()) == []
+    accepting.withdraw_acceptance(acceptance=acceptance, actor=team.manager)
+    assert [one.code for one in blocking.blockers(release, timezone.now())] == ["finding_not_accepted"]
+    mended = audit(log(rules=[RULE]))
+    assert (mended.state, mended.result["figures"]["resolved"]) == ("passed", 1), log_text(mended)
+    assert blocking.blockers(release, timezone.now()) == []
+    client = Client()
+    client.force_login(team.viewer, backend="django.contrib.auth.backends.ModelBackend")
+    page = client.get(reverse("checks:run_detail", args=[bad.number])).content.decode()
+    assert reverse("checks:run_findings", args=[bad.number]) in page
