@@ -112,6 +112,8 @@ def _postgres_bin() -> Path:
 
 
 POSTGRES_BIN = env.path("POSTGRES_BIN", _postgres_bin())
+# Where audits make the environments of foreign tools, each from its lock in requirements/tools.
+TOOLS_ROOT = env.path("TOOLS_ROOT", BASE_DIR / ".venvs")
 
 # --- runs ------------------------------------------------------------------------------------------------------------
 

@@ -16,15 +16,20 @@ from checks.plan import Plan
 from checks.tools import sbom
 from checks.tools.auditing import audit_report
 from checks.tools.auditing.authentication import AuthenticationLook, AuthenticationSection
+from checks.tools.auditing.code import CodeLook, CodeSection
 from checks.tools.auditing.deploy_check import DeployCheckLook, DeployCheckSection
 from checks.tools.auditing.headers import HeadersLook, HeadersSection
 from checks.tools.auditing.looking import Look, at_least, carry_out
 from checks.tools.auditing.said import Found, PackagePlace, Severity, ToolReport, ToolStatus
+from checks.tools.auditing.secret_search import SecretsLook, SecretsSection
+from checks.tools.auditing.source import SourceSection
 from checks.tools.auditing.uploaded import SarifLook, SarifSection
 from releases.enums import Tier
 
 #: Every look in the order in which they run: what only reads comes first, what may lock accounts last.
 LOOKS: dict[str, str] = {
+    "code": "Source code",
+    "secrets": "Secrets in the source",
     "deploy_check": "Django's look at its settings",
     "headers": "Headers and cookies",
     "sarif": "An uploaded SARIF file",
@@ -43,6 +48,9 @@ class AuditParams(KindParams):
     authority: str = Field(
         default="", max_length=500, description="A PEM file below the plan's folder: an authority of your own."
     )
+    source: SourceSection = Field(default=SourceSection(), description="Where the source comes from that is read.")
+    code: CodeSection | None = None
+    secrets: SecretsSection | None = None
     headers: HeadersSection | None = None
     deploy_check: DeployCheckSection | None = None
     authentication: AuthenticationSection | None = None
@@ -108,6 +116,10 @@ class Audit(Kind):
 
 def _looks(context: RunContext, params: AuditParams) -> Iterator[tuple[str, Look]]:
     authority = _authority(context, params.authority)
+    if params.code:
+        yield "code", CodeLook(params.code, params.source)
+    if params.secrets:
+        yield "secrets", SecretsLook(params.secrets, params.source)
     if params.deploy_check:
         yield "deploy_check", DeployCheckLook(params.deploy_check)
     if params.headers:

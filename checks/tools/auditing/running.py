@@ -1,11 +1,13 @@
 """Runs the tools: their output is kept whole to be read, and their exit status is told, not believed."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
-from checks.kinds.base import RunContext
+from checks.kinds.base import Completed, RunContext
 from checks.tools.auditing.looking import NotSeen
 
 #: The command's stderr joins its stdout, and its exit status is the last line. The command itself comes as arguments.
@@ -36,3 +38,31 @@ def printed_by(
     if code in (126, 127):
         raise NotSeen(f"{argv[0]} cannot be run: {text.strip()[-200:]}", remedy="Is it installed on this worker?")
     return Printed(text, code, done.seconds)
+
+
+MAX_REPORT_BYTES: Final = 100_000_000
+
+
+def read_json(report: Path, tool: str, done: Completed) -> Any:
+    """A report that a tool wrote. NotSeen when it ran out of time, wrote none, or one that is not whole."""
+    if done.timed_out:
+        raise NotSeen(
+            f"{tool} was ended after {done.seconds:.0f} s.", remedy="Give it more time in the plan (timeout)."
+        )
+    if not report.exists():
+        raise NotSeen(
+            f"{tool} ended with {done.returncode} and wrote no report.", remedy="The log says what it printed."
+        )
+    if report.stat().st_size > MAX_REPORT_BYTES:
+        raise NotSeen(f"{tool}'s report is larger than {MAX_REPORT_BYTES:,} bytes.")
+    return parsed(report.read_bytes(), tool)
+
+
+def parsed(report: bytes | str, tool: str) -> Any:
+    """JSON that a tool printed or wrote. NotSeen when it is not whole."""
+    try:
+        return json.loads(report)
+    except (ValueError, RecursionError) as error:
+        raise NotSeen(
+            f"{tool}'s report is not whole: {error}.", remedy="Run this again; the log may say more."
+        ) from error

@@ -1,0 +1,101 @@
+"""Python source by bandit."""
+
+import linecache
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field
+
+from checks.kinds.base import RunContext, StepHandle
+from checks.plan import Duration, Section
+from checks.tools.auditing import mapping, source, toolbox
+from checks.tools.auditing.looking import NotSeen, Seen
+from checks.tools.auditing.running import read_json
+from checks.tools.auditing.said import Covered, Family, FilePlace, Found, Severity
+
+_CONFIDENCE: Final = {"LOW": 1, "MEDIUM": 2, "HIGH": 3}
+
+
+class CodeSection(Section):
+    """``confidence``: how sure bandit must be at least."""
+
+    confidence: str = Field(default="medium", pattern="^(low|medium|high)$")
+    timeout: Duration = timedelta(minutes=10)
+
+
+@dataclass
+class CodeLook:
+    section: CodeSection
+    source: source.SourceSection
+    tool: str = "bandit"
+    before: str = ""
+
+    def look(self, context: RunContext, step: StepHandle) -> Seen:
+        argv = toolbox.program(context, "bandit")
+        folder = source.unpacked(context, self.source)
+        files = {path.relative_to(folder).as_posix() for path in source.files_in(folder, ".py")}
+        step.doing(f"{len(files)} files")
+        report = context.scratch / "bandit.json"
+        # Its own settings, wherever the source has some, must not choose what is looked at.
+        settings = context.scratch / "bandit.yaml"
+        settings.write_text("exclude_dirs: []\n", encoding="ascii")
+        done = context.command(
+            [*argv, "-r", ".", "-f", "json", "-o", str(report), "-c", str(settings), "--exit-zero", "-q"],
+            timeout=self.section.timeout.total_seconds(),
+            cwd=folder,
+            check=False,
+        )
+        tree = read_json(report, self.tool, done)
+        return self._seen(tree, folder, files)
+
+    def _seen(self, tree: Any, folder: Path, files: set[str]) -> Seen:
+        try:
+            looked = {name.removeprefix("./") for name in tree["metrics"]} - {"_totals"}
+            broken = [f"{each['filename'].removeprefix('./')}: {each['reason']}" for each in tree["errors"]]
+            marked = int(tree["metrics"]["_totals"]["nosec"])
+            wanted = _CONFIDENCE[self.section.confidence.upper()]
+            found = [
+                _finding(each, folder)
+                for each in tree["results"]
+                if _CONFIDENCE.get(each["issue_confidence"], 3) >= wanted
+            ]
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise NotSeen(f"bandit's report cannot be read: {type(error).__name__} {error}.") from error
+        if broken:
+            raise NotSeen(f"bandit could not read {len(broken)} of {len(files)} files: {broken[0]}", found=found)
+        if missed := sorted(files - looked):
+            raise NotSeen(
+                f"bandit did not look at {len(missed)} of {len(files)} files, such as {missed[0]}.", found=found
+            )
+        notes = [f"{marked} lines are marked with nosec, and what is wrong with them is not told."] if marked else []
+        if self.source.exclude:
+            notes.append(f"Left out by the plan: {', '.join(self.source.exclude)}.")
+        covered = [Covered(Family.SOURCE, places=frozenset(looked))]
+        return Seen(found, covered, len(looked), "files of Python", version=_version(tree), notes=notes)
+
+
+def _version(tree: Any) -> str:
+    link = tree["results"][0]["more_info"] if tree["results"] else ""
+    return link.split("/en/")[1].split("/")[0] if "/en/" in link else ""
+
+
+def _finding(row: dict[str, Any], folder: Path) -> Found:
+    name, line = row["filename"].removeprefix("./"), int(row["line_number"])
+    cwe = (int(row["issue_cwe"]["id"]),) if row.get("issue_cwe") else ()
+    words = {"HIGH": Severity.HIGH, "MEDIUM": Severity.MEDIUM, "LOW": Severity.LOW}
+    owasp, asvs = mapping.of_cwe(cwe)
+    return Found(
+        family=Family.SOURCE,
+        rule=row["test_id"],
+        title=row["issue_text"].split(". ")[0].rstrip(".")[:200],
+        severity=words.get(row["issue_severity"], Severity.UNKNOWN),
+        place=FilePlace(name, linecache.getline(str(folder / name), line).strip(), line),
+        detail=f"{row['issue_text']} ({row['test_name']}, confidence {row['issue_confidence'].lower()})",
+        remedy="See the rule's page.",
+        cwe=cwe,
+        owasp=owasp,
+        asvs=asvs,
+        link=row.get("more_info", ""),
+    )

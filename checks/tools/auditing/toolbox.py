@@ -1,0 +1,137 @@
+"""Foreign tools, each in a virtual environment of its own, made from a lock with hashes when it is first needed.
+
+Their versions and licences do not go together with ours, so nothing of them is ever imported: they run as processes,
+without the variables of the plan or of this program.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Protocol
+
+from django.conf import settings
+
+from checks.kinds.base import Completed, RunContext
+from checks.tools.auditing.looking import NotSeen
+
+INSTALL_SECONDS: Final = 600
+_POLL_SECONDS: Final = 0.5
+#: Where packages come from and how the network is reached; everything else stays away from foreign programs.
+_FOR_PIP: Final = ("PIP_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+#: Lock -> the programs that it brings.
+TOOLBOXES: Final[dict[str, tuple[str, ...]]] = {
+    "source": ("bandit", "detect-secrets"),
+    "packages": ("pip-audit",),
+    "tls": ("sslyze",),
+    "web": ("wapiti",),
+}
+
+
+def program(context: RunContext, name: str) -> list[str]:
+    """The beginning of a command that runs a tool with next to no variables; installs it where it is missing."""
+    box = next(box for box, programs in TOOLBOXES.items() if name in programs)
+    path = installed(context, box) / "bin" / name
+    if not path.exists():
+        raise NotSeen(
+            f"{name} is not there, although its environment was made.", remedy=f"Remove {path.parents[1].name}."
+        )
+    return [*bare(context.scratch), str(path)]
+
+
+def bare(home: Path, *, network: bool = False) -> list[str]:
+    """``env`` with nothing but what every program needs."""
+    kept = {"PATH": os.defpath, "HOME": str(home), "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1"}
+    if network:
+        kept |= {name: value for name, value in os.environ.items() if name.startswith(_FOR_PIP)}
+    return ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in kept.items())]
+
+
+def folder_of(box: str) -> Path:
+    """Where a toolbox stands or will stand: another lock or another Python is another folder."""
+    lock = _lock_of(box)
+    digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    return Path(settings.TOOLS_ROOT) / f"{box}-{digest}"
+
+
+def _lock_of(box: str) -> Path:
+    return Path(settings.BASE_DIR) / "requirements" / "tools" / f"{box}.txt"
+
+
+class Installing(Protocol):
+    """What an installation needs: a run's context has it, and so has the command install_audit_tools."""
+
+    scratch: Path
+
+    def note(self, text: str) -> None: ...
+    def check(self) -> None: ...
+    def command(self, argv: Sequence[str], *, timeout: float, check: bool = True) -> Completed: ...
+
+
+def installed(context: Installing, box: str) -> Path:
+    """The folder of a toolbox, made where it is missing. NotSeen when that is not possible."""
+    folder = folder_of(box)
+    if (folder / "complete").exists():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(context, folder.with_suffix(".lock")):
+            if not (folder / "complete").exists():
+                _install(context, box, folder)
+    except OSError as error:
+        raise NotSeen(
+            f"{TOOLBOXES[box][0]} cannot be installed: {error.filename or folder}: {error.strerror}.",
+            remedy="Set TOOLS_ROOT to a folder that can be written, or install it there beforehand.",
+        ) from error
+    return folder
+
+
+def _install(context: Installing, box: str, folder: Path) -> None:
+    context.note(f"Installing {', '.join(TOOLBOXES[box])} into an environment of their own; this happens once.")
+    shutil.rmtree(folder, ignore_errors=True)
+    pip = [
+        str(folder / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+    ]
+    commands: Sequence[list[str]] = (
+        [sys.executable, "-m", "venv", str(folder)],
+        [*pip, "--require-hashes", "-r", str(_lock_of(box))],
+    )
+    for command in commands:
+        argv = [*bare(context.scratch, network=True), *command]
+        done = context.command(argv, timeout=INSTALL_SECONDS, check=False)
+        if done.returncode != 0:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise NotSeen(
+                f"{TOOLBOXES[box][0]} could not be installed; the installation ended with {done.returncode}.",
+                remedy="The log says why. On a worker without a package index, install it beforehand:"
+                " manage.py install_audit_tools.",
+            )
+    (folder / "complete").touch()
+
+
+@contextmanager
+def _alone(context: Installing, lock: Path) -> Iterator[None]:
+    """Two runs that need the same tool make it once."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                context.check()
+                time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)

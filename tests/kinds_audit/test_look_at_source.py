@@ -1,0 +1,177 @@
+"""Source code and secrets in it, by bandit and detect-secrets as they are: planted flaws are found, twins are not."""
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from checks.tools.auditing import code, secret_search
+from checks.tools.auditing.code import CodeLook, CodeSection
+from checks.tools.auditing.looking import Look
+from checks.tools.auditing.said import FilePlace, Severity, ToolReport, ToolStatus
+from checks.tools.auditing.secret_search import SecretsLook, SecretsSection
+from checks.tools.auditing.source import SourceSection
+from tests.kinds_audit.support import looked, rules
+
+#: File -> its text; every file of the first has one flaw that bandit names so, every one of the second has none.
+FLAWS = {
+    "shell.py": ("B602", "import subprocess\ndef f(x):\n    subprocess.call(x, shell=True)\n"),
+    "sql.py": ("B608", "def f(c, x):\n    c.execute(\"SELECT * FROM t WHERE n = '%s'\" % x)\n"),
+    "load.py": ("B506", "import yaml\ndef f(x):\n    return yaml.load(x, Loader=yaml.Loader)\n"),
+    "pickled.py": ("B301", "import pickle\ndef f(x):\n    return pickle.loads(x)\n"),
+    "weak.py": ("B324", "import hashlib\ndef f(x):\n    return hashlib.md5(x).hexdigest()\n"),
+    "tls.py": ("B501", "import requests\ndef f(x):\n    return requests.get(x, verify=False, timeout=3)\n"),
+    "run.py": ("B307", "def f(x):\n    return eval(x)\n"),
+    "marked.py": ("B308", "from django.utils.safestring import mark_safe\ndef f(x):\n    return mark_safe(x)\n"),
+}
+TWINS = {
+    "shell.py": "import subprocess\ndef f(x):\n    subprocess.run(['ls', '--', x], check=True)\n",
+    "sql.py": "def f(c, x):\n    c.execute('SELECT * FROM t WHERE n = %s', [x])\n",
+    "load.py": "import yaml\ndef f(x):\n    return yaml.safe_load(x)\n",
+    "pickled.py": "import json\ndef f(x):\n    return json.loads(x)\n",
+    "weak.py": "import hashlib\ndef f(x):\n    return hashlib.md5(x, usedforsecurity=False).hexdigest()\n",
+    "tls.py": "import requests\ndef f(x):\n    return requests.get(x, timeout=3)\n",
+    "run.py": "import ast\ndef f(x):\n    return ast.literal_eval(x)\n",
+    "marked.py": "from django.utils.html import format_html\ndef f(x):\n    return format_html('<b>{}</b>', x)\n",
+}
+SECRETS = {
+    "aws.env": ("AWS Access Key", "AWS_ACCESS_KEY_ID=AKIA" + "Q3EGRTYUIOPASDFG\n"),
+    "key.pem": ("Private Key", "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEow==\n"),
+    "ci.yaml": ("GitHub Token", "token: ghp_" + "wWPw5k4aXcaT4fNP0UcnZwJUVFk6LO0pINUx\n"),
+    "url.ini": ("Basic Auth Credentials", "db = postgres://app:" + "s3cr3tw0rd9@db.example/app\n"),
+    "pay.py": ("Stripe Access Key", "KEY = 'sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc'\n"),
+}
+NO_SECRETS = {
+    "aws.env": "AWS_ACCESS_KEY_ID=${AWS_ACCESS_KEY_ID}\n",
+    "key.pem": "-----BEGIN PUBLIC KEY-----\nMIIBIjANBg==\n",
+    "ci.yaml": "token: ${{ secrets.GITHUB_TOKEN }}\n",
+    "url.ini": "db = postgres://db.example/app\n",
+    "pay.py": "import os\nKEY = os.environ['STRIPE_KEY']\n",
+}
+
+
+def build_of(files: dict[str, str], folder: Path, name: str = "app-1.0.tar") -> Path:
+    path = folder / name
+    if name.endswith(".tar"):
+        with tarfile.open(path, "w") as archive:
+            for member, text in files.items():
+                info = tarfile.TarInfo(member)
+                info.size = len(text.encode())
+                archive.addfile(info, io.BytesIO(text.encode()))
+    else:
+        with zipfile.ZipFile(path, "w") as packed:
+            for member, text in files.items():
+                packed.writestr(member, text)
+    return path
+
+
+def look(files: dict[str, str], folder: Path, kind: str = "code", **more: Any) -> ToolReport:
+    folder.mkdir(parents=True)
+    source = SourceSection.model_validate(more.pop("source", {}))
+    build = more.pop("build", None) or build_of(files, folder, more.pop("name", "app-1.0.tar"))
+    one: Look = CodeLook(CodeSection(**more), source) if kind == "code" else SecretsLook(SecretsSection(**more), source)
+    return looked(one, "http://127.0.0.1:1", folder, build_file=build)
+
+
+def test_planted_flaws_are_found_and_twins_are_not(tmp_path: Path) -> None:
+    report = look({name: text for name, (_, text) in FLAWS.items()}, tmp_path / "flaws")
+    found = {(each.place.path, each.rule) for each in report.found if isinstance(each.place, FilePlace)}
+    assert {(name, rule) for name, (rule, _) in FLAWS.items()} <= found
+    assert (report.status, report.looked_at, report.version) == (ToolStatus.FINDINGS, 8, "1.9.4")
+    shell = next(each for each in report.found if each.rule == "B602")
+    assert (shell.severity, shell.cwe, shell.owasp, shell.asvs) == (Severity.HIGH, (78,), "A05", ("1.2.5",))
+    assert shell.place == FilePlace("shell.py", "subprocess.call(x, shell=True)", 3)
+    report = look(TWINS, tmp_path / "twins", name="app-1.0.zip")
+    assert {each.rule for each in report.found if each.severity is not Severity.LOW} == set(), report.found
+
+
+def test_what_cannot_be_read_or_is_marked_is_told(tmp_path: Path) -> None:
+    report = look({"a.py": "x = 1\n", "b.py": "def broken(:\n"}, tmp_path / "broken")
+    assert report.status is ToolStatus.INCOMPLETE
+    assert "could not read 1 of 2 files: b.py: syntax error" in report.why
+    flaw = FLAWS["run.py"][1].replace("eval(x)", "eval(x)  # nosec")
+    report = look(
+        {"a.py": flaw, "tests/b.py": FLAWS["run.py"][1]}, tmp_path / "marked", source={"exclude": ["tests/*"]}
+    )
+    assert (report.status, report.looked_at) == (ToolStatus.OK, 1)
+    assert "1 lines are marked with nosec" in report.notes[0]
+    assert report.notes[1] == "Left out by the plan: tests/*."
+
+
+def test_secrets_are_found_and_never_shown(tmp_path: Path) -> None:
+    report = look({name: text for name, (_, text) in SECRETS.items()}, tmp_path / "flaws", "secrets")
+    found = {(each.place.path, each.rule) for each in report.found if isinstance(each.place, FilePlace)}
+    assert {(name, rule) for name, (rule, _) in SECRETS.items()} <= found
+    assert all(secret not in repr(report) for secret in ("s3cr3tw0rd9", "4eC39Hq", "Q3EGRT", "wWPw5k4a"))
+    assert report.looked_at == 5
+    report = look(NO_SECRETS, tmp_path / "twins", "secrets")
+    assert (report.status, rules(report)) == (ToolStatus.OK, set())
+
+
+def test_a_build_without_source_is_no_pass(tmp_path: Path) -> None:
+    lock = tmp_path / "lock.txt"
+    lock.write_text("django==5.2.1\n")
+    report = look({}, tmp_path / "lock", build=lock)
+    assert report.status is ToolStatus.INCOMPLETE
+    assert "lock.txt is no archive" in report.why
+    unpack = {"argv": ["sh", "-c", 'echo "x = 1" > "$GONOGO_SOURCE/a.py"'], "timeout": "9s"}
+    assert look({}, tmp_path / "unpacked", build=lock, source={"unpack": unpack}).status is ToolStatus.OK
+    report = look({"a.txt": "no code"}, tmp_path / "none")
+    assert (report.status, "looked at no files of Python" in report.why) == (ToolStatus.INCOMPLETE, True)
+    cut = build_of({"a.py": "x = 1\n" * 9000}, tmp_path, "cut.tar")
+    cut.write_bytes(cut.read_bytes()[:20_000])
+    assert "cannot be unpacked" in look({}, tmp_path / "cut", build=cut).why
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("exit 0", "wrote no report"),
+        ('printf \'{"results": [], "err\' > "$6"', "report is not whole"),
+        (
+            'printf \'{"results": [], "errors": [], "metrics": {"_totals": {"nosec": 0}}}\' > "$6"',
+            "did not look at",
+        ),
+        ("sleep 9", "was ended after"),
+    ],
+)
+def test_a_tool_that_breaks_is_no_pass(script: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "bandit"
+    broken.write_text(f"#!/bin/sh\n{script}\n")
+    broken.chmod(0o700)
+    monkeypatch.setattr(code.toolbox, "program", lambda context, name: [str(broken)])
+    report = look({"a.py": "x = 1\n"}, tmp_path / "app", timeout="400ms")
+    assert report.status is ToolStatus.INCOMPLETE
+    assert why in report.why
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [('{"version": "1", "results": {}}', "has not searched"), ('{"version"', "is not whole"), ("[]", "read")],
+)
+def test_a_search_that_does_not_search_is_no_pass(
+    said: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "detect-secrets"
+    broken.write_text(f"#!/bin/sh\necho '{said}'\n")
+    broken.chmod(0o700)
+    monkeypatch.setattr(secret_search.toolbox, "program", lambda context, name: [str(broken)])
+    report = look({"a.py": "x = 1\n"}, tmp_path / "app", "secrets")
+    assert (report.status, why in report.why) == (ToolStatus.INCOMPLETE, True), report.why
+
+
+def test_a_tool_that_cannot_be_installed_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    (tmp_path / "requirements" / "tools").mkdir(parents=True)
+    (tmp_path / "requirements" / "tools" / "source.txt").write_text("bandit==0.0.0 --hash=sha256:" + "0" * 64)
+    with override_settings(BASE_DIR=tmp_path, TOOLS_ROOT=tmp_path / "tools"):
+        report = look({"a.py": "x = 1\n"}, tmp_path / "app")
+        assert report.status is ToolStatus.INCOMPLETE
+        assert "bandit could not be installed" in report.why
+        assert not list((tmp_path / "tools").glob("source-*/bin"))
+    with override_settings(TOOLS_ROOT=Path("/proc/nowhere")):
+        assert "cannot be installed: " in look({"a.py": "x = 1\n"}, tmp_path / "other").why
