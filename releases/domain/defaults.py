@@ -94,6 +94,11 @@ CHECKLIST: Final[tuple[ItemTemplate, ...]] = (
         kinds=("parity",), place="source", only_checked=True,
     ),
     ItemTemplate(
+        "testing.gate", _T, "The checks were seen to say no",
+        "Known faults were planted in copies; each check said no and named them.", "Engineering",
+        kinds=("gate_test",), place="source", only_checked=True,
+    ),
+    ItemTemplate(
         "testing.acceptance", _T, "Users accepted the build",
         "A person who speaks for the users tried the build in the rehearsal environment.", "Product",
     ),

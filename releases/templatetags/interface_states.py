@@ -163,6 +163,12 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "breaking": Look("Breaking", "nogo", "cross"),
         "unknown": Look("Unknown", "nogo", "question"),
     },
+    "plant": {
+        "caught": Look("Caught", "go", "check"),
+        "missed": Look("Missed", "nogo", "cross"),
+        "unclear": Look("Not clear", "hold", "question"),
+        "untested": Look("Not planted", "idle", "dash"),
+    },
     "case": {
         "open": Look("Not walked", "idle", "ring"),
         "outdated": Look("Walk again", "hold", "equal"),

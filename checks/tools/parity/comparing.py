@@ -113,6 +113,8 @@ def _row(area: Area, name: str, here: Fact | None, there: Fact | None, policy: P
     if here is not None and there is not None and here.value == there.value:
         return Row(area, name, here, there, State.SAME)
     state, why = rules.judge(area, name, here, there)
+    if here is not None and there is not None and (here.shown or there.shown):
+        why = why or "another value"
     return Row(area, name, here, there, state, why)
 
 

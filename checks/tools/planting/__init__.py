@@ -1,0 +1,1 @@
+"""Known faults, planted in copies, to see whether the checks of a plan say no."""

@@ -1,0 +1,140 @@
+"""Known faults are planted in copies: the checks say no and name them, and nothing is left behind."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.template.loader import render_to_string
+
+from checks.kinds.base import Outcome, get_kind
+from checks.models import Run
+from releases.domain import environment as environments
+from releases.models import Application, Evidence
+from tests.engine.support import application_with, check, log_text, run_section
+from tests.factories import make_release
+from tests.kinds_data.database_pair import DatabasePair, database_pair
+from tests.kinds_data.support import databases
+from tests.kinds_deploy.local_server import LocalServer, Reply, serving
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SHOP = """
+CREATE TABLE person (id integer PRIMARY KEY, email text NOT NULL, note text);
+INSERT INTO person SELECT n, 'p' || n, 'a note' FROM generate_series(1, 50) n;
+CREATE TABLE visit (id integer PRIMARY KEY, person_id integer REFERENCES person);
+INSERT INTO visit SELECT n, n FROM generate_series(1, 50) n;
+"""
+LEFT = ("runtime", "process", "variable", "package")
+MIGRATE = """
+import os, psycopg
+with psycopg.connect(os.environ["DATABASE_URL"]) as database:
+    database.execute("ALTER TABLE person ADD IF NOT EXISTS joined date")
+"""
+BACK = MIGRATE.replace("ADD IF NOT EXISTS joined date", "DROP COLUMN IF EXISTS joined")
+
+
+class World:
+    def __init__(self, pair: DatabasePair, folder: Path, server: LocalServer) -> None:
+        self.pair, self.folder, self.server = pair, folder, server
+        server.replies["/"] = Reply(headers={"X-Frame-Options": "DENY"})
+        server.replies["/shop"] = Reply(body=b"welcome")
+
+    def application(self, **params: Any) -> Application:
+        places = {
+            name: {"tier": name, "url": self.server.url, "variables": {"DATABASE_URL": address.url()}}
+            for name, address in (("staging", self.pair.source), ("production", self.pair.target))
+        }
+        requests = [{"path": "/", "within": "300ms"}, {"path": "/shop", "text": "welcome", "within": "2s"}]
+        checks = {
+            "same": check("parity", params={"leave_out": dict.fromkeys(LEFT, "Nobody asks.")}),
+            "smoke": check("smoke", params={"requests": requests}),
+            "migration": check("migration", "production", params={
+                "command": {"argv": [sys.executable, "-c", MIGRATE]},
+                "reverse": {"argv": [sys.executable, "-c", BACK]},
+            }),
+            "gate": check("gate_test", params=params),
+        }  # fmt: skip
+        return application_with(checks, folder=self.folder, plan={"environments": places})
+
+    def run(self, **params: Any) -> Run:
+        application = self.application(**params)
+        release = make_release(application=application, rehearsing=False)
+        environments.build_running(
+            environment=release.source_environment, release=release, version="2", build_digest=release.build_digest
+        )
+        return run_section(application, "checks.gate", release=release)
+
+
+@pytest.fixture
+def world(storage_folder: Path, tmp_path: Path) -> Iterator[World]:
+    with _world(tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def _world(folder: Path) -> Iterator[World]:
+    with database_pair("gate_test", source=SHOP, target=SHOP) as pair, serving() as server:
+        yield World(pair, folder, server)
+
+
+def verdicts(run: Run) -> dict[str, str]:
+    return {row["key"]: row["verdict"] for row in run.result["faults"]}
+
+
+def page(run: Run) -> str:
+    return render_to_string("checks/kinds/gate_test.html", {"run": run})
+
+
+def test_every_planted_fault_is_caught_and_nothing_is_left(world: World) -> None:
+    before = databases()
+    run = world.run(faults=["drifted-setting", "missing-column", "missing-header", "slow-endpoint", "broken-page",
+                            "lost-row"])  # fmt: skip
+    assert run.state == "passed", log_text(run)
+    assert set(verdicts(run).values()) == {"caught"}, run.result["faults"]
+    assert run.summary == "6 of 6 planted faults were caught."
+    assert databases() == before
+    assert Evidence.objects.get(run_id=run.pk).verdict == "passed"
+    assert world.server.replies["/shop"].body == b"welcome"
+    with_and_without = {(row["without"]["said"], row["with"]["said"]) for row in run.result["faults"]}
+    assert with_and_without == {("passed", "failed")}
+    text = page(run)
+    assert "the header x-frame-options is missing" in text
+    assert "style=" not in text
+
+
+def test_a_lossy_migration_is_caught_by_the_way_back(world: World) -> None:
+    world.pair.sql("target", "ANALYZE")
+    run = world.run(faults=["lossy-migration"])
+    assert verdicts(run) == {"lossy-migration": "caught"}, (run.result["faults"], log_text(run))
+
+
+def test_a_check_that_always_says_yes_is_found_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = {"answers": [{"path": "/", "passed": True}]}
+    monkeypatch.setattr(get_kind("smoke"), "run", lambda context: Outcome(True, "All is well.", result=result))
+    run = world.run(faults=["slow-endpoint", "broken-page"])
+    assert run.state == "failed"
+    assert set(verdicts(run).values()) == {"missed"}
+    assert "missed: an endpoint is slow, a page is broken" in run.summary
+
+
+def test_a_check_that_breaks_proves_nothing(world: World) -> None:
+    world.server.replies["/"] = Reply(drop=True)
+    run = world.run(faults=["slow-endpoint"])
+    assert run.state == "errored"
+    assert verdicts(run) == {"slow-endpoint": "unclear"}
+
+
+def test_what_cannot_be_planted_says_why(world: World) -> None:
+    world.server.replies["/"] = Reply()
+    run = world.run(faults=["missing-header"])
+    assert run.state == "errored"
+    assert "sends no header of those that protect" in page(run)
+
+
+def test_an_unknown_fault_is_refused_in_the_plan() -> None:
+    with pytest.raises(ValueError, match="there is no fault 'earthquake'"):
+        get_kind("gate_test").Params.model_validate({"faults": ["earthquake"]})
+    assert "Nothing was planted" in page(Run(kind="gate_test", result={}))
