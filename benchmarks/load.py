@@ -50,12 +50,16 @@ async def main():
 asyncio.run(main())
 """
 PLAIN = """
+import random
 from locust import FastHttpUser, constant, task
+ONE = [{"path": "/", "name": "/"}]
 class Visitor(FastHttpUser):
+    insecure = False
     wait_time = constant(0)
     @task
     def ask(self):
-        with self.client.get("/", name="/", catch_response=True) as answer:
+        one = random.choices(ONE, cum_weights=[1])[0]
+        with self.client.get(one["path"], name=one["name"], catch_response=True) as answer:
             if answer.status_code != 200:
                 answer.failure("no")
             else:

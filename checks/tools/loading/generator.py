@@ -4,11 +4,12 @@ Loaded by Locust in a child (see launch.py) and never imported by ours. Lines of
 
     {"begin": 1764000000.1}                                             the schedule begins
     {"second": 1764000003, "worker": "a", "users": 5, "cpu": 0.12, "intended": 20, "started": 20,
-     "endpoints": {"/": ["HISTFAAA...", failed, server errors]}, "failures": {"...": 2}, "elsewhere": {"host": 1}}
+     "endpoints": {"/": [[2310, 4, 2312, 1], failed, server errors]}, "failures": {"...": 2}, "elsewhere": {"host": 1}}
     {"end": "done"}
 
-A histogram is an HdrHistogram of microseconds, three digits, in its own compressed form. In open mode arrivals come
-on a fixed schedule and a latency counts from the intended time, so that a stall delays everything that came meanwhile.
+Latencies are microseconds and how often each came, in the buckets of an HdrHistogram of three digits; the program makes
+histograms of them, since here every microsecond is taken from the load. In open mode arrivals come on a fixed schedule
+and a latency counts from the intended time, so that a stall delays everything that came meanwhile.
 """
 
 import json
@@ -16,21 +17,22 @@ import os
 import random
 import socket
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import gevent
 import gevent.queue
 import locust
-from hdrh.histogram import HdrHistogram
 from locust import FastHttpUser, LoadTestShape, events
 from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING, TaskSet
 
 MICROSECONDS_AT_MOST = 600_000_000
-DIGITS = 3
+#: Of an HdrHistogram of three digits: 2,048 values to a bucket, each twice as wide as in the bucket before.
+BITS = 11
 CONFIG: dict[str, Any] = json.loads(Path(os.environ["GONOGO_LOAD_CONFIG"]).read_text(encoding="utf-8"))
 
 
@@ -41,21 +43,24 @@ def level_at(elapsed: float) -> float | None:
 
 
 class Cell:
-    """What one endpoint answered in the second under way."""
+    """What one endpoint answered in the second under way. ``counts``: the least microseconds of a bucket -> answers."""
 
-    __slots__ = ("failed", "histogram", "server_errors")
+    __slots__ = ("counts", "failed", "server_errors")
 
     def __init__(self) -> None:
-        self.histogram = HdrHistogram(1, MICROSECONDS_AT_MOST, DIGITS)
+        self.counts: dict[int, int] = {}
         self.failed = 0
         self.server_errors = 0
+
+    def as_json(self) -> list[Any]:
+        return [[number for pair in self.counts.items() for number in pair], self.failed, self.server_errors]
 
 
 class Record:
     """Everything of the second under way in this process."""
 
     def __init__(self) -> None:
-        self.cells: dict[str, Cell] = {}
+        self.cells: defaultdict[str, Cell] = defaultdict(Cell)
         self.failures: Counter[str] = Counter()
         self.elsewhere: Counter[str] = Counter()
         self.intended = 0
@@ -64,34 +69,40 @@ class Record:
         self.clock = time.monotonic()
 
     def request(self, name: str, response_time: float, exception: Any, response: Any = None, **_: Any) -> None:
-        """Locust's event of a finished request; ``response_time`` in milliseconds from the true beginning."""
+        """Locust's event of a finished request; ``response_time`` in milliseconds."""
+        self.add(name, int(response_time * 1000), exception, response)
+
+    def arrived(self, name: str, response_time: float, exception: Any, response: Any = None, **_: Any) -> None:
+        """The same in open mode: the first request of an arrival counts from the time that was intended."""
         current = gevent.getcurrent()
         late = getattr(current, "gonogo_late", 0.0)
         current.gonogo_late = 0.0
-        cell = self.cells.get(name)
-        if cell is None:
-            cell = self.cells[name] = Cell()
-        micros = int(response_time * 1000 + late * 1_000_000)
-        cell.histogram.record_value(min(max(micros, 1), MICROSECONDS_AT_MOST))
+        self.add(name, int(response_time * 1000 + late * 1_000_000), exception, response)
+
+    def add(self, name: str, micros: int, exception: Any, response: Any) -> None:
+        cell = self.cells[name]
+        if micros >= 1 << BITS:
+            shift = micros.bit_length() - BITS
+            micros = (min(micros, MICROSECONDS_AT_MOST) >> shift) << shift
+        counts = cell.counts
+        counts[micros] = counts.get(micros, 0) + 1
         if exception is not None:
             cell.failed += 1
             self.failures[f"{name}: {exception}"[:200]] += 1
-        if (getattr(response, "status_code", 0) or 0) >= 500:
+        # A connection that failed has the status 0.
+        if response is not None and response.status_code >= 500:
             cell.server_errors += 1
 
     def take(self, second: int, users: int, worker: str) -> dict[str, Any]:
         """The second that is over, in the shape of the file; a new one begins."""
         processor, clock = time.process_time(), time.monotonic()
         share = (processor - self.processor) / max(clock - self.clock, 0.001)
-        cells, self.cells = self.cells, {}
+        cells, self.cells = self.cells, defaultdict(Cell)
         failures, self.failures = self.failures, Counter()
         line = {
             "second": second, "worker": worker, "users": users, "cpu": round(share, 4), "intended": self.intended,
             "started": self.started, "failures": dict(failures.most_common(10)), "elsewhere": dict(self.elsewhere),
-            "endpoints": {
-                name: [cell.histogram.encode().decode("ascii"), cell.failed, cell.server_errors]
-                for name, cell in cells.items()
-            },
+            "endpoints": {name: cell.as_json() for name, cell in cells.items()},
         }  # fmt: skip
         self.intended = self.started = 0
         self.elsewhere.clear()
@@ -168,7 +179,7 @@ def begin(environment: Any, runner: Any, **_: Any) -> None:
     else:
         if not isinstance(runner, WorkerRunner):
             WRITER = Writer()
-        events.request.add_listener(RECORD.request)
+        events.request.add_listener(RECORD.arrived if CONFIG["mode"] == "open" else RECORD.request)
         gevent.spawn(report_each_second, runner)
     if isinstance(runner, WorkerRunner):
         runner.register_message("gonogo-arrivals", lambda environment, msg, **_: start_arrivals(**msg.data))
@@ -261,7 +272,7 @@ def take_arrivals() -> None:
 # --- the scenario of the plan ----------------------------------------------------------------------------------------
 
 if not CONFIG["locustfile"]:
-    WEIGHTS = [entry["weight"] for entry in CONFIG["requests"]]
+    WEIGHTS = list(accumulate(entry["weight"] for entry in CONFIG["requests"]))
 
     class Visitor(FastHttpUser):
         """Asks the declared addresses, each as often as its weight says."""
@@ -274,7 +285,7 @@ if not CONFIG["locustfile"]:
 
         @locust.task
         def ask(self) -> None:
-            one = random.choices(CONFIG["requests"], WEIGHTS)[0]  # noqa: S311 - a mix, no secret
+            one = random.choices(CONFIG["requests"], cum_weights=WEIGHTS)[0]  # noqa: S311 - a mix, no secret
             with self.client.get(one["path"], name=one["name"], catch_response=True) as answer:
                 if answer.status_code != one["status"]:
                     answer.failure(f"answered {answer.status_code or answer.error}, expected {one['status']}")

@@ -76,7 +76,7 @@ class Second:
     workers: set[str] = field(default_factory=set)
 
     def take(self, line: Mapping[str, Any]) -> None:
-        """Add what one worker says of this second. ValueError where a histogram is broken."""
+        """Add what one worker says of this second. ValueError where its counts do not go in pairs."""
         self.workers.add(str(line["worker"]))
         self.users += int(line["users"])
         self.cpu = max(self.cpu, float(line["cpu"]))
@@ -84,9 +84,10 @@ class Second:
         self.started += int(line["started"])
         self.failures.update(line["failures"])
         self.elsewhere.update(line["elsewhere"])
-        for name, (encoded, failed, server_errors) in line["endpoints"].items():
+        for name, (counts, failed, server_errors) in line["endpoints"].items():
             mine = self.endpoints.setdefault(name, Figures(1.0))
-            mine.histogram.add(HdrHistogram.decode(encoded.encode("ascii")))
+            for micros, count in zip(counts[::2], counts[1::2], strict=True):
+                mine.histogram.record_value(min(int(micros), MICROSECONDS_AT_MOST), int(count))
             mine.failed += int(failed)
             mine.server_errors += int(server_errors)
 
