@@ -23,6 +23,7 @@ SUFFIXES: Final = (".json", ".yaml", ".yml")
 MAX_FILE_BYTES: Final = 8 * 1024**2
 MAX_TOTAL_BYTES: Final = 2 * 1024**3
 MAX_MEMBERS: Final = 500_000
+MAX_HEADER_BYTES: Final = 64 * 1024
 _BLOCK: Final = 1024**2
 
 #: (name for people, bytes)
@@ -105,9 +106,19 @@ class _Limits:
         return data
 
 
+class _Entry(tarfile.TarInfo):
+    """A member whose extended header, which tarfile reads whole, is no larger than a path can be."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type not in tarfile.REGULAR_TYPES and self.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError("one of its headers is far too long")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return found
+
+
 def _tar(stream: _Counted) -> Iterator[Member]:
     limits = _Limits()
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Entry) as archive:
         for entry in archive:
             # A link named like an advisory has no bytes of its own, and where it points to is nobody's business.
             if not limits.wanted(entry.name) or not entry.isreg():

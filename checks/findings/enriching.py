@@ -40,8 +40,8 @@ def _richer(found: Found, known: _Known) -> Found:
     if not isinstance(place, PackagePlace):
         return found
     names = fingerprints.identifiers(found)
-    package = fingerprints.package(place.ecosystem, place.name)
-    rows = [row for name in sorted(names) for row in known.get((place.ecosystem.strip(), package, name), ())]
+    where = fingerprints.place_document(place)
+    rows = [row for name in sorted(names) for row in known.get((where["ecosystem"], where["name"], name), ())]
     if not rows:
         return found
     scores = [score for row in rows if (score := score_of(row.document)) is not None]

@@ -29,6 +29,8 @@ FORMAT: Final = "finding-1"
 _BY_CWE: Final = (Family.WEB, Family.SOURCE)
 #: Which id of a vulnerability stands for all of them.
 _PREFERRED: Final = ("CVE-", "GHSA-", "PYSEC-")
+#: As OSV spells them.
+_ECOSYSTEMS: Final = {"pypi": "PyPI", "npm": "npm"}
 MAX_NAME: Final = 100
 _IDS: Final = re.compile(
     r"\d+"
@@ -92,7 +94,8 @@ def place_facts(place: Place) -> list[str]:
 def place_document(place: Place) -> dict[str, Any]:
     """As ``Finding.place`` keeps it."""
     if isinstance(place, PackagePlace):
-        ecosystem, name = clean(place.ecosystem).strip()[:60], clean(place.name)
+        named = clean(place.ecosystem).strip()[:60]
+        ecosystem, name = _ECOSYSTEMS.get(named.lower(), named), clean(place.name)
         return {"kind": "package", "ecosystem": ecosystem, "name": package(ecosystem, name)[:300]}
     if isinstance(place, RoutePlace):
         method, parameter = clean(place.method).strip().upper(), clean(place.parameter).strip()

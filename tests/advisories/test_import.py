@@ -73,6 +73,16 @@ def _linked() -> io.BytesIO:
     return out
 
 
+def _long_header() -> io.BytesIO:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("vulns/a.json")
+        info.pax_headers = {"comment": "x" * (reading.MAX_HEADER_BYTES + 1)}
+        archive.addfile(info)
+    out.seek(0)
+    return out
+
+
 LAUGHS = b"id: A\nmodified: 2024-10-11T15:15:00Z\naffected: []\na: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
 
 
@@ -86,6 +96,7 @@ LAUGHS = b"id: A\nmodified: 2024-10-11T15:15:00Z\naffected: []\na: &a [x, x]\nb:
         (lambda: tar({}), "a.tar.gz", "no advisory"),
         (lambda: tar({"readme.txt": b"x"}), "a.tar.gz", "no advisory"),
         (_linked, "a.tar.gz", "no advisory"),
+        (_long_header, "a.tar.gz", "headers is far too long"),
         (_bomb, "a.tar.gz", "larger than 8 MB"),
         (lambda: zipped({"a.json": b" " * (reading.MAX_FILE_BYTES + 1)}), "a.zip", "larger than 8 MB"),
         (lambda: tar({"a.json": DJANGO, "b.json": b"{"}), "a.tar.gz", "b.json: it is not valid JSON"),

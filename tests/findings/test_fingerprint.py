@@ -60,7 +60,7 @@ def test_whatever_a_tool_says_has_a_fingerprint_that_stays(name: str, rule: str,
 @given(st.permutations(["CVE-2024-27351", "GHSA-vm8q-m57g-pff3", "PYSEC-2024-47"]), st.sampled_from(["-", "_", "."]))
 def test_the_order_of_ids_and_the_spelling_of_a_package_do_not_matter(ids: list[str], mark: str) -> None:
     assert fingerprint(package(f"Zope{mark}Interface", *ids)) == fingerprint(
-        package("zope-interface", "CVE-2024-27351", "ghsa-vm8q-m57g-pff3", "PYSEC-2024-47")
+        package("zope-interface", "CVE-2024-27351", "ghsa-vm8q-m57g-pff3", "PYSEC-2024-47", ecosystem="pypi")
     )
 
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 CHECKS = {"unit": check("suite", params={"command": {"argv": ["true"]}}), "backup": check("backup", "production")}
 
 EVERYWHERE = ["releases:list", "releases:risk_list", "releases:calendar", "releases:application_list",
-              "releases:person", "checks:run_list", "monitoring:overview"]  # fmt: skip
+              "releases:person", "checks:run_list", "checks:advisories", "monitoring:overview"]  # fmt: skip
 OF_A_RELEASE: list[Callable[[Release], str]] = [
     lambda release: reverse("releases:release", args=[release.pk]),
     lambda release: reverse("releases:requirement", args=[release.pk, "recovery"]),
@@ -27,6 +27,7 @@ OF_A_RELEASE: list[Callable[[Release], str]] = [
     lambda release: reverse("releases:application", args=[release.application.slug]),
     lambda release: reverse("releases:plan_version", args=[release.application.slug, 1]),
     lambda release: reverse("releases:tokens", args=[release.application.slug]),
+    lambda release: reverse("checks:findings", args=[release.application.slug]),
     lambda release: reverse("checks:release_panel", args=[release.pk]),
     lambda release: reverse("checks:start_menu", args=[release.pk]),
     lambda release: reverse("checks:launch", args=[release.pk, "checks.unit"]),
