@@ -5,7 +5,8 @@
 Overhead: the same requests by Locust alone and by Locust with our record, taking turns, against a server that answers
 at once. Throughput is of a generator that has a core to itself; processor time for each request does not depend on what
 else the machine does. Lag: from the end of a second to its figures in the page's live part, fetched as a browser does,
-on the bell of the run's stream. Knee: a pool of four, 40 ms each, and users who think 40 ms: eight users.
+on the bell of the run's stream. Knee: a pool of four, 40 ms each, and users who think 40 ms: eight users. Comparison:
+with a server that is as fast, and with one that was 15 % faster.
 """
 
 import json
@@ -26,11 +27,12 @@ from config.demo.person import Person
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = ROOT / "checks" / "tools" / "loading" / "launch.py"
-PAIRS, SECONDS, USERS = 4, 8.0, 20
+PAIRS, SECONDS, USERS = 6, 6.0, 20
 KNEE = 8
-#: Answers at once, or after 40 ms in one of four places for /pool.
+#: Answers at once, after 40 ms in one of four places for /pool, after 20 ms for /steady, and for /changed after 20 ms
+#: times its argument.
 TARGET = """
-import asyncio
+import asyncio, sys
 ANSWER = b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nContent-Type: text/plain\\r\\n\\r\\nok"
 async def serve(reader, writer):
     try:
@@ -38,6 +40,10 @@ async def serve(reader, writer):
             if head.startswith(b"GET /pool"):
                 async with places:
                     await asyncio.sleep(0.04)
+            elif head.startswith(b"GET /steady"):
+                await asyncio.sleep(0.02)
+            elif head.startswith(b"GET /changed"):
+                await asyncio.sleep(0.02 * float(sys.argv[1]))
             writer.write(ANSWER)
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
@@ -72,8 +78,8 @@ def show(name: str, value: float, unit: str, limit: str) -> None:
 
 
 @contextmanager
-def target() -> Iterator[str]:
-    with subprocess.Popen([sys.executable, "-c", TARGET], stdout=subprocess.PIPE, text=True) as server:
+def target(slower: float = 1.0) -> Iterator[str]:
+    with subprocess.Popen([sys.executable, "-c", TARGET, str(slower)], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
             yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
@@ -168,13 +174,22 @@ def knee(person: Person, where: Stack) -> None:
         show("size of its pool, by Little's law", float(pool[1]), "", "known: 4")
 
 
+def comparison(person: Person, where: Stack, check: str, expected: str, says: str) -> None:
+    """Five short runs on each side, taking turns; ``says``: what is known beforehand."""
+    number = begin(person, where, check)
+    ended = person.wait(number, 300)
+    print(f"{ended['title']:44} {ended['state']:>10} {'':6} known: {expected}, {says}. {ended['summary']}", flush=True)
+
+
 def main() -> None:
-    with target() as url:
+    with target(1.15) as url, target() as rival:
         overhead(url)
-        with stack(1, 1, url) as where:
+        with stack(1, 1, url, rival) as where:
             person = Person(where.address, "engineer@gonogo.example", where.password)
             lag(person, where)
             knee(person, where)
+            comparison(person, where, "same", "passed", "20 ms on both sides")
+            comparison(person, where, "slower", "failed", "23 ms after 20 ms")
 
 
 if __name__ == "__main__":

@@ -13,12 +13,14 @@ from uuid import UUID
 
 from config.services.ports import free_port
 
+#: An address at which nobody answers.
+NOBODY = "http://127.0.0.1:9"
 PLAN = """\
 application: bench
 title: Bench
 environments:
   staging: {tier: staging, url: "TARGET"}
-  production: {tier: production, url: "http://127.0.0.1:9"}
+  production: {tier: production, url: "RIVAL"}
 checks:
   lines:
     kind: suite
@@ -37,8 +39,24 @@ checks:
     params:
       {steps: [2, 4, 6, 8, 10, 12, 14, 16], hold: 6s, settle: 2s, think: 40ms, samples: 50, limits: [errors < 5%],
        requests: [{path: /pool}]}
+  same:
+    kind: load
+    title: As fast as the last
+    environment: staging
+    params:
+      {steps: [4], hold: 5s, settle: 1s, think: 20ms, samples: 20, limits: [errors < 5%], requests: [{path: /steady}],
+       compare: {load: 8, runs: 5, each: 5s, settle: 1s, environment: production}}
+  slower:
+    kind: load
+    title: Slower than the last
+    environment: staging
+    params:
+      {steps: [4], hold: 5s, settle: 1s, think: 20ms, samples: 20, limits: [errors < 5%], requests: [{path: /changed}],
+       compare: {load: 8, runs: 5, each: 5s, settle: 1s, environment: production}}
 load:
-  consent: {staging: {by: The benchmark, on: 2026-01-01, at_most: 100}}
+  consent:
+    staging: {by: The benchmark, on: 2026-01-01, at_most: 100}
+    production: {by: The benchmark, on: 2026-01-01, at_most: 100, production: true}
 deploy:
   steps: [{key: go, title: Go, category: back_end, command: {argv: ["true"]}}]
   smoke: [{path: /}]
@@ -77,10 +95,10 @@ class Stack:
 
 
 @contextmanager
-def stack(rate: float, seconds: float, target: str = "http://127.0.0.1:9") -> Iterator[Stack]:
+def stack(rate: float, seconds: float, target: str = NOBODY, rival: str = NOBODY) -> Iterator[Stack]:
     """Start everything with ``make up``'s own runner; stop it afterwards. The plan's run prints at that rate.
 
-    ``target``: the address of staging, which runs the release's build by a person's word.
+    ``target``: the address of staging, which runs the release's build by a person's word; ``rival``: of production.
     """
     with tempfile.TemporaryDirectory(prefix="gonogo-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
@@ -91,7 +109,7 @@ def stack(rate: float, seconds: float, target: str = "http://127.0.0.1:9") -> It
         try:
             (home / "printer.py").write_text(PRINTER)
             made = subprocess.run(
-                [sys.executable, "-m", "benchmarks.stack", str(rate), str(seconds), target],
+                [sys.executable, "-m", "benchmarks.stack", str(rate), str(seconds), target, rival],
                 env=environment, check=True, stdout=subprocess.PIPE, text=True,
             )  # fmt: skip
             password = json.loads((home / "passwords.json").read_text())["engineer@gonogo.example"]
@@ -100,7 +118,7 @@ def stack(rate: float, seconds: float, target: str = "http://127.0.0.1:9") -> It
             subprocess.run([*runner, "down"], env=environment, check=False, stdout=subprocess.DEVNULL)
 
 
-def make_release(rate: str, seconds: str, target: str) -> UUID:
+def make_release(rate: str, seconds: str, target: str, rival: str) -> UUID:
     """Inside the program's own settings: an application with the plan above, the engineer in it, and a release."""
     import django
 
@@ -128,7 +146,7 @@ def make_release(rate: str, seconds: str, target: str) -> UUID:
         "SECONDS_LONG": seconds,
     }
     text = PLAN.replace('tier: staging, url: "', f'tier: staging, variables: {json.dumps(variables)}, url: "')
-    text = text.replace("TARGET", target)
+    text = text.replace("TARGET", target).replace("RIVAL", rival)
     publish(application=application, text=text, author=None)
     places = {place.name: place for place in application.environments.all()}
     release = releases.create_release(
@@ -143,4 +161,4 @@ def make_release(rate: str, seconds: str, target: str) -> UUID:
 
 
 if __name__ == "__main__":
-    print(make_release(*sys.argv[1:4]))
+    print(make_release(*sys.argv[1:5]))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
-from django.db import connections
+from django.db import connection, connections
 from django.test import Client
 from django.urls import reverse
 from hdrh.histogram import HdrHistogram
@@ -29,7 +29,8 @@ CONSENT = {"staging": {"by": "Operations", "on": "2026-01-01", "at_most": 50}}
 
 def release_of(server: LocalServer, params: dict[str, Any], *, load: dict[str, Any] | None = None) -> Release:
     places = {
-        "staging": {"tier": "staging", "url": server.url},
+        # Its database is the tests' own, whose statistics are read while the load goes on.
+        "staging": {"tier": "staging", "url": server.url, "variables": {"DATABASE_URL": database_address()}},
         "production": {"tier": "production", "url": server.url},
     }
     plan = {
@@ -46,6 +47,11 @@ def release_of(server: LocalServer, params: dict[str, Any], *, load: dict[str, A
         reason="Put there by the test.",
     )
     return release
+
+
+def database_address() -> str:
+    here = connection.settings_dict
+    return f"postgresql://{here['USER']}:{here['PASSWORD']}@{here['HOST']}:{here['PORT']}/{here['NAME']}"
 
 
 QUICK: dict[str, Any] = {
@@ -111,6 +117,8 @@ def test_a_load_within_its_limits_passes_and_keeps_an_exact_record(
     assert second["endpoints"]["/b"]["count"] > second["endpoints"]["/a"]["count"] > 0
     assert [artifact["name"] for artifact in run.result["artifacts"]] == ["latency.hlog"]
     assert 7 <= len(run.result["seconds"]) <= 9
+    assert run.result["database"]["transactions"] > 10
+    assert run.result["database"]["connections"] > 1
     assert any("Answers, failures and users, each second" in text for text in seen), "the page was live"
     text = page(run, person)
     for part in ("Load on", "2 users", "4 users", "All limits held up to", "latency.hlog", "Latency over load"):
