@@ -18,7 +18,9 @@ def main(code: str) -> None:
 
     with scopes_disabled():
         for event in Event.objects.all():
-            _, made = SubmitterAccessCode.objects.get_or_create(event=event, code=code)
+            # By default a code is used up by its first submission.
+            unlimited = {"maximum_uses": None}
+            _, made = SubmitterAccessCode.objects.update_or_create(event=event, code=code, defaults=unlimited)
             print(f"The access code of {event.slug} is {'made' if made else 'there already'}.")
 
 
