@@ -1,6 +1,6 @@
 """What the tools of one run said becomes findings that outlive the release."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,7 +25,7 @@ from releases.models import Application
 #: How many findings one entry of the ledger names; the scan's occurrences have all of them.
 MAX_NAMED: Final = 200
 _DESCRIBED: Final = ("rule", "title", "severity", "rank", "cvss", "detail", "remedy", "aliases", "cwe", "owasp", "asvs",
-                     "fixed_in", "link", "place", "place_text", "last_run", "last_seen_at")  # fmt: skip
+                     "fixed_in", "link", "place", "place_text")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,22 @@ def _aliases(seen: Seen) -> list[str]:
 
 
 def _describe(run: Run, pairs: Sequence[tuple[Seen, Finding]], now: datetime) -> None:
-    """The newest scan's words about each finding."""
+    """The newest scan's words about each finding; most findings are described as before."""
+    changed = []
     for seen, finding in pairs:
-        for name, value in seen.described().items():
+        values = seen.described() | {
+            "aliases": sorted({*finding.aliases, *_aliases(seen)}),
+            "place": seen.place,
+            "place_text": fingerprints.place_text(seen.place)[:500],
+        }
+        if any(getattr(finding, name) != value for name, value in values.items()):
+            changed.append(finding)
+        for name, value in values.items():
             setattr(finding, name, value)
-        finding.aliases = sorted({*finding.aliases, *_aliases(seen)})
-        finding.place, finding.place_text = seen.place, fingerprints.place_text(seen.place)[:500]
         finding.last_run, finding.last_seen_at = run, now
-    Finding.objects.bulk_update([finding for _, finding in pairs], _DESCRIBED, batch_size=500)
+    Finding.objects.bulk_update(changed, _DESCRIBED, batch_size=100)
+    seen_now = Finding.objects.filter(pk__in=[finding.pk for _, finding in pairs])
+    seen_now.update(last_run=run, last_seen_at=now)
 
 
 @dataclass
@@ -142,17 +150,20 @@ def _presences(run: Run, pairs: Sequence[tuple[Seen, Finding]], looked: Sequence
     here = Presence.objects.filter(environment=run.environment_id)
     rows = {row.finding_id: row for row in here.filter(finding__in=seen_here)}
     fresh: list[Presence] = []
+    by_tools: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for seen, finding in pairs:
         row = rows.get(finding.pk)
         changes.of[finding.pk] = _change(run, finding, row)
         if row is None:
             row = Presence(finding=finding, environment_id=run.environment_id)
             fresh.append(row)
-        row.tools, row.last_run, row.last_seen_at = sorted(seen.tools), run, now
-        row.resolved_run, row.resolved_at = None, None
+            row.last_run, row.last_seen_at, row.tools = run, now, sorted(seen.tools)
+        else:
+            by_tools[tuple(sorted(seen.tools))].append(row.pk)
     Presence.objects.bulk_create(fresh)
-    columns = ["tools", "last_run", "last_seen_at", "resolved_run", "resolved_at"]
-    Presence.objects.bulk_update(rows.values(), columns, batch_size=500)
+    for tools, known in by_tools.items():
+        still = {"last_run": run, "last_seen_at": now, "resolved_run": None, "resolved_at": None}
+        Presence.objects.filter(pk__in=known).update(tools=list(tools), **still)
     _resolve(run, here.exclude(finding__in=seen_here), looked, changes, now)
     _settle({*seen_here, *changes.open, *(finding.pk for finding in changes.resolved)}, now)
     return changes
@@ -170,7 +181,8 @@ def _change(run: Run, finding: Finding, row: Presence | None) -> str:
 
 
 def _resolve(run: Run, rows: Any, looked: Sequence[Look], changes: _Changes, now: datetime) -> None:
-    asked = []
+    gone: list[int] = []
+    asked_again: list[int] = []
     # What an earlier attempt of this run called resolved is asked anew.
     standing = rows.filter(Q(resolved_at__isnull=True) | Q(resolved_run=run))
     for row in standing.select_related("finding"):
@@ -184,8 +196,9 @@ def _resolve(run: Run, rows: Any, looked: Sequence[Look], changes: _Changes, now
             row.resolved_run, row.resolved_at = None, None
             changes.not_looked_at += 1
             changes.open.add(finding.pk)
-        asked.append(row)
-    Presence.objects.bulk_update(asked, ["resolved_run", "resolved_at"], batch_size=500)
+        (gone if row.resolved_run else asked_again).append(row.pk)
+    Presence.objects.filter(pk__in=gone).update(resolved_run=run, resolved_at=now)
+    Presence.objects.filter(pk__in=asked_again, resolved_run=run).update(resolved_run=None, resolved_at=None)
 
 
 def _settle(touched: Collection[int], now: datetime) -> None:

@@ -49,6 +49,7 @@ def end(run: Run, state: str = RunState.PASSED) -> Run:
         values: dict[str, Any] = {"state": step}
         if step == RunState.RUNNING:
             values |= {"token": run.number, "owner": run.pk, "lease_until": timezone.now(), "attempt": 1}
+            values["started_at"] = timezone.now()
         else:
             values |= {"ended_at": timezone.now(), "owner": None, "lease_until": None}
         Run.objects.filter(pk=run.pk).update(**values)

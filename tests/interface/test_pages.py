@@ -18,7 +18,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, Route
 from pytest_django.live_server_helper import LiveServer
 
-from checks.models import Run
+from checks.models import Finding, Run
 from checks.scheduling import make_schedule
 from monitoring.models import Incident
 from releases.domain import release as releases
@@ -27,6 +27,7 @@ from releases.enums import Choice, EvidenceVerdict
 from releases.models import Release, User
 from tests.engine.support import check, run_section, start, stored
 from tests.factories import CHECKS, answer, go_green, schedule, vote
+from tests.findings.support import line, report, scan
 from tests.interface.browser import Complaints, barriers, show_each_look
 from tests.interface.conftest import OpenPage
 from tests.kinds_deploy.local_server import LocalServer, Reply, serving
@@ -68,6 +69,7 @@ class World:
             application=watched.application, section="checks.backup", environment=None, cron="30 2 * * *", zone="UTC",
             actor=self.team.manager,
         )  # fmt: skip
+        scan(watched.application, report("bandit", line("shop/a.py", "run(x)", cwe=(78,))), environment="production")
         self.probe = watched.probe
         record(self.probe, "u" * 50 + "ddd" + "u" * 5, ms=80, every=60)
 
@@ -103,6 +105,8 @@ class World:
             "backup": reverse("checks:backup", args=[release.application.slug, "production", self.backup.pk]),
             "schedules": reverse("checks:schedules", args=[release.application.slug]),
             "schedule": reverse("checks:schedule_new", args=[release.application.slug]),
+            "findings": reverse("checks:findings", args=[release.application.slug]),
+            "finding": reverse("checks:finding", args=[release.application.slug, Finding.objects.latest("pk").pk]),
             "freeze": reverse("releases:freeze_new"),
             "applications": reverse("releases:application_list"),
             "application": reverse("releases:application", args=[release.application.slug]),
