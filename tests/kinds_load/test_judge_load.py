@@ -52,6 +52,7 @@ def test_a_limit_on_one_endpoint_is_judged_by_that_endpoint() -> None:
         ({"latencies": [20.0] * 120, "limits": ["errors < 0.5%"]}, "which needs 200"),
         ({"latencies": []}, "nothing was answered or refused"),
         ({"elsewhere": Counter({"evil:80": 3})}, "it was sent to evil:80 3 times"),
+        ({"late": 2}, "2 reports of the generator came too late"),
     ],
 )
 def test_what_cannot_be_trusted_is_invalid_and_never_held(more: dict[str, Any], reason: str) -> None:

@@ -118,6 +118,7 @@ class Carrying:
         self.carried.failures.update(second.failures)
         self.carried.elsewhere.update(second.elsewhere)
         measured.elsewhere.update(second.elsewhere)
+        measured.late, driver.late = measured.late + driver.late, 0
         row = row_of(second)
         rows.append(row)
         handle.progress(min(over + 1, self.job.hold), self.job.hold, "seconds")

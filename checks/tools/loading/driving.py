@@ -18,7 +18,7 @@ from checks.tools.loading.record import Second
 
 LAUNCHER: Final = Path(__file__).with_name("launch.py")
 #: A second is shown once all workers told of it, or so long after it ended.
-PATIENCE_SECONDS: Final = 0.7
+PATIENCE_SECONDS: Final = 1.2
 LOOK_SECONDS: Final = 0.1
 #: Beyond the schedule: starting Locust, and letting requests under way end.
 SLACK_SECONDS: Final = 45.0
@@ -79,6 +79,8 @@ class Driver:
         self.context, self.job, self.pipe, self.record = context, job, pipe, record
         self.began = 0.0
         self.ended = False
+        #: What workers said of a second that was told already; it cannot be counted any more.
+        self.late = 0
         self._pending: dict[int, Second] = {}
         self._place = 0
         self._told = 0
@@ -130,6 +132,8 @@ class Driver:
                 at = int(said["second"])
                 if at > self._told:
                     self._pending.setdefault(at, Second(at)).take(said)
+                elif said["endpoints"]:
+                    self.late += 1
         except (ValueError, KeyError, TypeError) as error:
             raise CheckError(
                 f"The record of the load cannot be read: {error}.", remedy="This is an error in the generator."

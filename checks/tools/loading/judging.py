@@ -82,6 +82,8 @@ def judge_step(step: Measured, limits: Sequence[Limit], *, samples: int, unit: s
 def _generator_faults(step: Measured, unit: str, has_broken: bool) -> Iterator[str]:
     if step.cpu > CPU_AT_MOST:
         yield f"the generator used {step.cpu:.0%} of a core, over {CPU_AT_MOST:.0%}; give it more processes or machines"
+    if step.late:
+        yield f"{step.late:,} reports of the generator came too late to be counted; give it fewer processes"
     for host, count in step.elsewhere.most_common(1):
         yield f"it was sent to {host} {count:,} times, which is not the server under test"
     if step.achieved < ACHIEVED_AT_LEAST and not has_broken and not step.aborted:

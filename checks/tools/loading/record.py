@@ -108,6 +108,7 @@ class Measured:
     """One step of load: all of its seconds after it settled.
 
     ``load``: users in closed mode, requests a second in open mode. ``aborted``: why it was ended early, or empty.
+    ``late``: so many reports of single seconds came too late to be counted.
     """
 
     load: float
@@ -121,6 +122,7 @@ class Measured:
     failures: Counter[str] = field(default_factory=Counter)
     elsewhere: Counter[str] = field(default_factory=Counter)
     aborted: str = ""
+    late: int = 0
 
     def take(self, second: Second) -> None:
         self.seconds += 1

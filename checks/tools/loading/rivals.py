@@ -88,6 +88,7 @@ def _short_run(context: RunContext, job: Job, plan: Plan) -> Mapping[str, float]
         for second in driver.seconds():
             _, over = driver.step_of(second)
             measured.elsewhere.update(second.elsewhere)
+            measured.late = driver.late
             if over >= plan.settle and over + 1 <= plan.each:
                 measured.take(second)
     judged = judge_step(measured, [], samples=1, unit="users" if job.mode == "closed" else "requests/s")
