@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html_join
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -15,6 +16,7 @@ from checks import log_reading, presenting, services
 from checks import page_queries as queries
 from checks.enums import ACTIVE_STATES, RunState
 from checks.exporting import export_runs
+from checks.findings import blocking
 from checks.forms import DecisionForm, DeployForm, LaunchForm, pretty
 from checks.kinds.base import get_kind
 from checks.log_views import visible_run
@@ -194,7 +196,8 @@ def artifact(request: HttpRequest, number: int, name: str) -> FileResponse:
 def release_panel(request: HttpRequest, release_id: str) -> HttpResponse:
     release = get_release_or_404(request.user, release_id)
     runs = presenting.shown_all(queries.newest_runs(release))
-    return render(request, "checks/run/panel.html", {"release": release, "runs": runs})
+    context = {"release": release, "runs": runs, "lived_with": blocking.lived_with(release, timezone.now())}
+    return render(request, "checks/run/panel.html", context)
 
 
 @login_required

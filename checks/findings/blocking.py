@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef
 
 from checks.enums import SEVERITY_RANKS, AcceptanceEnd, OccurrenceChange, RunState
-from checks.findings.accepting import WAITING, why_not
+from checks.findings.accepting import WAITING, validly_accepted, why_not
 from checks.models import Acceptance, Finding, Occurrence, Run
 from releases.domain.gate import Blocker
 from releases.domain.wording import moment
@@ -30,6 +30,22 @@ def blockers_of(releases: Sequence[Release], at: datetime) -> Mapping[UUID, list
 
     Three queries for any number of releases. An audit that did not pass blocks by its checklist item already.
     """
+    bad = _at_or_over(releases)
+    if not bad:
+        return {}
+    newest = _newest_acceptances({pk for found in bad.values() for pk in found})
+    return {release_id: _blockers(found.values(), newest, at) for release_id, found in bad.items()}
+
+
+def lived_with(release: Release, at: datetime) -> list[Finding]:
+    """What would block this release if two people did not accept it for now; worst first. Three queries."""
+    bad = _at_or_over([release]).get(release.pk, {})
+    accepted = validly_accepted(bad.values(), at)
+    return sorted((bad[pk] for pk in accepted), key=lambda one: (-one.rank, one.pk))
+
+
+def _at_or_over(releases: Sequence[Release]) -> dict[UUID, dict[int, Finding]]:
+    """Release -> findings of its newest passed audits at or over their limit, by primary key; two queries."""
     audits = {run.pk: run for run in _newest_audits(releases) if run.state == RunState.PASSED}
     if not audits:
         return {}
@@ -40,8 +56,7 @@ def blockers_of(releases: Sequence[Release], at: datetime) -> Mapping[UUID, list
         if max(SEVERITY_RANKS[row.severity], finding.rank) >= SEVERITY_RANKS[run.scan.limit]:
             assert run.release_id is not None
             bad[run.release_id][finding.pk] = finding
-    newest = _newest_acceptances({pk for found in bad.values() for pk in found})
-    return {release_id: _blockers(found.values(), newest, at) for release_id, found in bad.items()}
+    return bad
 
 
 def _newest_audits(releases: Sequence[Release]) -> list[Run]:
@@ -63,8 +78,8 @@ def _newest_acceptances(findings: set[int]) -> dict[int, Acceptance]:
     rows = Acceptance.objects.filter(finding__in=findings).order_by("finding", "-requested_at", "-pk")
     found: dict[int, Acceptance] = {}
     for row in rows:
-        known = found.setdefault(row.finding_id, row)
-        if row.ended_at is None and row.approved_at is not None and known.approved_at is None:
+        stands = row.ended_at is None and row.approved_at is not None
+        if stands or row.finding_id not in found:
             found[row.finding_id] = row
     return found
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from checks.enums import RunState
@@ -58,6 +60,15 @@ def accepted(application: Application, team: Team, release: Release) -> Finding:
     accept(finding, team)
     scan(application, report("pip-audit", DJANGO), release=release)
     return finding
+
+
+def test_the_board_shows_what_is_lived_with(release: Release, accepted: Finding, team: Team) -> None:
+    client = Client()
+    client.force_login(team.viewer, backend="django.contrib.auth.backends.ModelBackend")
+    panel = reverse("checks:release_panel", args=[release.pk])
+    assert "Accepted for now" in client.get(panel).content.decode()
+    accepting.withdraw_acceptance(acceptance=Acceptance.objects.get(), actor=team.engineer)
+    assert "Accepted for now" not in client.get(panel).content.decode()
 
 
 def test_it_blocks_from_the_moment_on_at_which_the_acceptance_ends(
