@@ -113,6 +113,8 @@ def _postgres_bin() -> Path:
 
 POSTGRES_BIN = env.path("POSTGRES_BIN", _postgres_bin())
 # Where audits make the environments of foreign tools, each from its lock in requirements/tools.
+# OSV's query that audits ask; where it is not reached, or this is empty, the imported advisories are asked.
+OSV_URL = env.text("OSV_URL", "https://api.osv.dev/v1/query")
 TOOLS_ROOT = env.path("TOOLS_ROOT", BASE_DIR / ".venvs")
 
 # --- runs ------------------------------------------------------------------------------------------------------------

@@ -1,25 +1,28 @@
 """Security audit: the looks that the plan names, each by one tool, together in one list of findings."""
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+from django.conf import settings
 from django.utils import timezone
 from pydantic import Field, model_validator
 
-from checks import findings
+from checks import advisories, findings
 from checks.errors import CheckError
 from checks.findings import fingerprints
 from checks.kinds.base import Artifact, Inconclusive, Kind, KindParams, Outcome, RunContext, Step, register
 from checks.models import Finding
 from checks.plan import Plan
 from checks.tools import sbom
-from checks.tools.auditing import audit_report
+from checks.tools.auditing import audit_report, packages
 from checks.tools.auditing.authentication import AuthenticationLook, AuthenticationSection
 from checks.tools.auditing.code import CodeLook, CodeSection
 from checks.tools.auditing.deploy_check import DeployCheckLook, DeployCheckSection
 from checks.tools.auditing.headers import HeadersLook, HeadersSection
-from checks.tools.auditing.looking import Look, at_least, carry_out
+from checks.tools.auditing.looking import Look, NotSeen, at_least, carry_out
+from checks.tools.auditing.packages import PackagesLook, PackagesSection, Source
 from checks.tools.auditing.said import Found, PackagePlace, Severity, ToolReport, ToolStatus
 from checks.tools.auditing.secret_search import SecretsLook, SecretsSection
 from checks.tools.auditing.source import SourceSection
@@ -28,6 +31,7 @@ from releases.enums import Tier
 
 #: Every look in the order in which they run: what only reads comes first, what may lock accounts last.
 LOOKS: dict[str, str] = {
+    "packages": "Known vulnerabilities of packages",
     "code": "Source code",
     "secrets": "Secrets in the source",
     "deploy_check": "Django's look at its settings",
@@ -49,6 +53,7 @@ class AuditParams(KindParams):
         default="", max_length=500, description="A PEM file below the plan's folder: an authority of your own."
     )
     source: SourceSection = Field(default=SourceSection(), description="Where the source comes from that is read.")
+    packages: PackagesSection | None = None
     code: CodeSection | None = None
     secrets: SecretsSection | None = None
     headers: HeadersSection | None = None
@@ -116,6 +121,8 @@ class Audit(Kind):
 
 def _looks(context: RunContext, params: AuditParams) -> Iterator[tuple[str, Look]]:
     authority = _authority(context, params.authority)
+    if params.packages:
+        yield "packages", PackagesLook(params.packages, advisories_to_ask)
     if params.code:
         yield "code", CodeLook(params.code, params.source)
     if params.secrets:
@@ -128,6 +135,25 @@ def _looks(context: RunContext, params: AuditParams) -> Iterator[tuple[str, Look
         yield "sarif", SarifLook(params.sarif or SarifSection(), params.uploaded)
     if params.authentication:
         yield "authentication", AuthenticationLook(params.authentication, authority)
+
+
+@contextmanager
+def advisories_to_ask() -> Iterator[Source]:
+    """The online source where it is reached, else the advisories that were imported, for as long as they are asked."""
+    if settings.OSV_URL and packages.reachable(settings.OSV_URL):
+        yield Source(settings.OSV_URL, (f"Asked {settings.OSV_URL}.",))
+        return
+    ages = {age.ecosystem: age for age in advisories.ages()}
+    if not ages:
+        reason = f"{settings.OSV_URL} is not reached, and no" if settings.OSV_URL else "No"
+        raise NotSeen(f"{reason} advisories were imported.", remedy="Import advisories, or correct OSV_URL.")
+    notes = [
+        f"Asked the imported advisories of {age.ecosystem}, whose newest is {age.length.days} days old."
+        + (" That is too old to know of what was found since." if age.old else "")
+        for age in ages.values()
+    ]
+    with advisories.served() as url:
+        yield Source(url, tuple(notes))
 
 
 def _authority(context: RunContext, name: str) -> str | None:

@@ -1,0 +1,237 @@
+"""Known vulnerabilities of the build's packages: PyPI by pip-audit, npm lock files by the same source.
+
+What may be asked is tried first: a source that knows nothing wrong even of a release that is known to be bad, answers
+nothing. pip-audit says "No known vulnerabilities found" and ends with 0 also when its source answers 404.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+
+import httpx
+from packaging.utils import canonicalize_name
+
+from checks.advisories.scoring import score_of, word_of
+from checks.errors import CheckError
+from checks.kinds.base import RunContext, StepHandle
+from checks.plan import Command, Duration, Section
+from checks.tools import sbom
+from checks.tools.auditing import source, toolbox
+from checks.tools.auditing.looking import NotSeen, Seen
+from checks.tools.auditing.running import parsed, printed_by
+from checks.tools.auditing.said import Covered, Family, Found, PackagePlace, Severity
+
+#: Releases that are known to be bad for ever, by ecosystem.
+KNOWN_BAD: Final = {"PyPI": ("django", "3.2"), "npm": ("lodash", "4.17.4")}
+PATIENCE_SECONDS: Final = 15.0
+#: A list of components names ecosystems as package URLs do; advisories name them as OSV does.
+_AS_OSV: Final = {"pypi": "PyPI", "npm": "npm"}
+LIST: Final = "installed.txt"
+
+
+class PackagesSection(Section):
+    """``installed``: a command that prints what is installed (pip freeze); left empty, the build's own list is read."""
+
+    installed: Command | None = None
+    timeout: Duration = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Source:
+    """An OSV /v1/query that answers, and what people should know of it."""
+
+    url: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class PackagesLook:
+    """``opened``: gives a source for as long as it is asked."""
+
+    section: PackagesSection
+    opened: Callable[[], AbstractContextManager[Source]]
+    tool: str = "pip-audit"
+    before: str = ""
+
+    def look(self, context: RunContext, step: StepHandle) -> Seen:
+        components = [replace(each, ecosystem=_AS_OSV[each.ecosystem]) for each in self._components(context)]
+        python = [each for each in components if each.ecosystem == "PyPI"]
+        others = [each for each in components if each.ecosystem != "PyPI"]
+        step.doing(f"{len(components)} packages")
+        with self.opened() as asked:
+            for ecosystem in sorted({each.ecosystem for each in components}):
+                refuse_ignorant(asked.url, ecosystem)
+            found = self._python(context, python, asked.url) if python else []
+            for number, component in enumerate(others, 1):
+                context.check()
+                step.progress(number, len(others), "packages of npm")
+                found += [_of_document(each, component) for each in _query(asked.url, component)]
+        covered = [Covered(Family.DEPENDENCIES, places=frozenset(each.name for each in components))]
+        return Seen(found, covered, len(components), "packages", version="2.10.1", notes=asked.notes)
+
+    def _components(self, context: RunContext) -> list[sbom.Component]:
+        if self.section.installed is not None:
+            return self._installed(context, self.section.installed)
+        if context.build_file is None:
+            raise NotSeen("The run has no release, so there is no build to look at.", remedy="Start it for a release.")
+        listing, components = sbom.components_of(context.build_file, context.build_file.name)
+        context.note(f"{len(components)} packages stand in {listing}.")
+        return components + _of_npm(context, components)
+
+    def _installed(self, context: RunContext, command: Command) -> list[sbom.Component]:
+        done = context.capture(command.arguments, timeout=command.timeout.total_seconds(), variables=command.variables)
+        path = context.scratch / LIST
+        path.write_text(done.output, encoding="utf-8")
+        components = sbom.components_of(path, LIST)[1]
+        lines = [line for line in done.output.splitlines() if line.strip() and not line.startswith("#")]
+        if len(components) < len(lines):
+            raise NotSeen(
+                f"{len(lines)} packages are installed, and the exact version of {len(components)} of them is known.",
+                remedy="Packages from folders and addresses have no version that anybody could look up.",
+            )
+        return components
+
+    def _python(self, context: RunContext, components: Sequence[sbom.Component], url: str) -> list[Found]:
+        argv = toolbox.program(context, "pip-audit")
+        pins, report = context.scratch / "pins.txt", context.scratch / "pip-audit.json"
+        pins.write_text("".join(f"{each.name}=={each.version}\n" for each in components), encoding="utf-8")
+        printed = printed_by(
+            context,
+            [*argv, "-r", str(pins), "--no-deps", "--disable-pip", "-s", "osv", "--osv-url", url, "-f", "json", "-o",
+             str(report), "--progress-spinner", "off", "--cache-dir", str(context.scratch / "cache")],
+            timeout=self.section.timeout.total_seconds(),
+        )  # fmt: skip
+        if not report.exists():
+            last = next((line for line in reversed(printed.text.splitlines()) if line.strip()), "nothing")
+            raise NotSeen(f"pip-audit ended with {printed.returncode} and wrote no report. It said: {last[-300:]}")
+        for sign in ("Unsupported OSV schema", "is missing 'affected'"):
+            if sign in printed.text:
+                raise NotSeen("The source has advisories that pip-audit passes over because it cannot read them.")
+        return _read(parsed(report.read_bytes(), self.tool), components, url)
+
+
+def _of_npm(context: RunContext, known: Iterable[sbom.Component]) -> list[sbom.Component]:
+    """What a lock file of npm in the build adds to the list that was read first."""
+    names = {(each.ecosystem, each.name, each.version) for each in known}
+    folder = context.scratch / "source"
+    try:
+        folder = source.unpacked(context, source.SourceSection())
+    except NotSeen:
+        return []  # the build is a list by itself, and was read
+    more = []
+    for path in source.files_in(folder, "package-lock.json"):
+        if "node_modules" not in path.parts:
+            more += sbom.components_of(path, path.name)[1]
+    return [each for each in more if (each.ecosystem, each.name, each.version) not in names]
+
+
+def _read(tree: Any, components: Sequence[sbom.Component], url: str) -> list[Found]:
+    """pip-audit's report; every package must stand in it, and none may have been skipped."""
+    try:
+        rows = {(canonicalize_name(row["name"]), row.get("version", "")): row for row in tree["dependencies"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NotSeen(f"pip-audit's report cannot be read: {type(error).__name__} {error}.") from error
+    found: list[Found] = []
+    for component in components:
+        row = rows.get((canonicalize_name(component.name), component.version))
+        if row is None or "vulns" not in row:
+            why = (row or {}).get("skip_reason", "it does not stand in the report")
+            raise NotSeen(f"pip-audit did not look at {component.name} {component.version}: {why}.", found=found)
+        if row["vulns"]:
+            # pip-audit calls each by the id that it likes best, which may be an alias of the entry.
+            documents = {
+                name: each for each in _query(url, component) for name in (*(each.get("aliases") or []), each.get("id"))
+            }
+            for each in row["vulns"]:
+                names = (each["id"], *each.get("aliases", []))
+                found.append(_of_row(each, component, next((documents[n] for n in names if n in documents), None)))
+    return found
+
+
+def _of_row(row: dict[str, Any], component: sbom.Component, document: dict[str, Any] | None) -> Found:
+    found = _of_document({**(document or {}), "id": row["id"]}, component)
+    return replace(
+        found,
+        aliases=tuple(sorted({*found.aliases, *row.get("aliases", [])})),
+        fixed_in=tuple(row.get("fix_versions", [])),
+        detail=str(row.get("description", ""))[:2000],
+        remedy=_remedy(component, row.get("fix_versions", [])),
+    )
+
+
+def _of_document(document: dict[str, Any], component: sbom.Component) -> Found:
+    """An OSV entry about a package. The severity that nobody gave is unknown, and counts as high."""
+    special = document.get("database_specific") or {}
+    cwe = [int(each.removeprefix("CWE-")) for each in special.get("cwe_ids") or [] if each[4:].isdecimal()]
+    fixes = [
+        str(event["fixed"])
+        for affected in document.get("affected") or []
+        for each in affected.get("ranges") or []
+        if each.get("type") != "GIT"
+        for event in each.get("events") or []
+        if "fixed" in event
+    ]
+    word = word_of(document)
+    return Found(
+        family=Family.DEPENDENCIES,
+        rule=str(document["id"]),
+        title=str(document.get("summary") or f"{document['id']} in {component.name}")[:300],
+        severity=Severity(word) if word else Severity.UNKNOWN,
+        place=PackagePlace(component.ecosystem, component.name, component.version),
+        detail=str(document.get("details") or "")[:2000],
+        remedy=_remedy(component, fixes),
+        cvss=score_of(document),
+        aliases=tuple(sorted(map(str, document.get("aliases") or []))),
+        cwe=(*cwe, 1395) if 1395 not in cwe else tuple(cwe),
+        owasp="A03",
+        asvs=("15.2.1",),
+        fixed_in=tuple(dict.fromkeys(fixes)),
+        link=f"https://osv.dev/vulnerability/{document['id']}",
+    )
+
+
+def _remedy(component: sbom.Component, fixes: Sequence[str]) -> str:
+    return f"Install {component.name} {' or '.join(fixes[:5])}." if fixes else "There is no fixed version yet."
+
+
+def refuse_ignorant(url: str, ecosystem: str) -> None:
+    """NotSeen when the source does not even know what is wrong with a release that is known to be bad."""
+    name, version = KNOWN_BAD.get(ecosystem, ("", ""))
+    if not name:
+        raise NotSeen(f"No source of vulnerabilities of {ecosystem} is known here.")
+    if not _query(url, sbom.Component(ecosystem, name, version)):
+        raise NotSeen(
+            f"The source of vulnerabilities knows of none even in {name} {version}, so its answers say nothing.",
+            remedy=f"Import advisories of {ecosystem} that are whole.",
+        )
+
+
+def _query(url: str, component: sbom.Component) -> list[dict[str, Any]]:
+    """OSV entries about this version that are not withdrawn. NotSeen for any answer but a whole one."""
+    body = {"package": {"name": component.name, "ecosystem": component.ecosystem}, "version": component.version}
+    try:
+        answer = httpx.post(url, json=body, timeout=PATIENCE_SECONDS, trust_env="127.0.0.1" not in url)
+    except httpx.HTTPError as error:
+        raise NotSeen(
+            f"The source of vulnerabilities does not answer: {str(error) or type(error).__name__}."
+        ) from error
+    if answer.status_code != 200:
+        raise NotSeen(
+            f"The source of vulnerabilities answers {answer.status_code}: {answer.text[:200]}",
+            remedy="Import advisories, or correct OSV_URL.",
+        )
+    tree = parsed(answer.content, "the source of vulnerabilities")
+    if not isinstance(tree, dict) or not isinstance(tree.get("vulns", []), list) or tree.get("next_page_token"):
+        raise NotSeen("The source of vulnerabilities answers something that is no list of vulnerabilities.")
+    return [each for each in tree.get("vulns", []) if not each.get("withdrawn")]
+
+
+def reachable(url: str) -> bool:
+    """Whether a source answers as it should, tried with a release that is known to be bad."""
+    try:
+        refuse_ignorant(url, "PyPI")
+    except (NotSeen, CheckError):
+        return False
+    return True

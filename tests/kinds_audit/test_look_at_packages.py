@@ -1,0 +1,151 @@
+"""Known vulnerabilities by pip-audit as it is, asked of the imported advisories; no broken source is ever a pass."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from checks.kinds.audit import advisories_to_ask
+from checks.tools.auditing.packages import PackagesLook, PackagesSection, Source
+from checks.tools.auditing.said import PackagePlace, Severity, ToolReport, ToolStatus
+from tests.advisories.support import entry, imported
+from tests.kinds_audit.support import looked, rules
+from tests.kinds_audit.test_look_at_source import build_of
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("storage_folder")]
+KNOWN = [
+    entry("PYSEC-2021-9", "Django", events=[{"introduced": "0"}, {"fixed": "3.2.1"}], aliases=["CVE-2021-31542"]),
+    entry(
+        "GHSA-aaaa-bbbb-cccc", "pyyaml", events=[{"introduced": "0"}, {"fixed": "5.4"}], aliases=["CVE-2020-14343"],
+        severity=[{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],
+        database_specific={"severity": "CRITICAL", "cwe_ids": ["CWE-20"]}, summary="Arbitrary code by full_load",
+    ),
+    entry("GHSA-dddd-eeee-ffff", "lodash", ecosystem="npm", range_type="SEMVER",
+          events=[{"introduced": "0"}, {"fixed": "4.17.21"}], database_specific={"severity": "HIGH"}),
+]  # fmt: skip
+NPM = {
+    "lockfileVersion": 3,
+    "packages": {
+        "": {"name": "shop", "version": "1.0.0"},
+        "node_modules/lodash": {"version": "4.17.20"},
+        "node_modules/left-pad": {"version": "1.3.0"},
+    },
+}
+
+
+def look(files: dict[str, str], folder: Path, url: str = "", **more: Any) -> ToolReport:
+    folder.mkdir()
+
+    @contextmanager
+    def opened() -> Iterator[Source]:
+        yield Source(url)
+
+    one = PackagesLook(PackagesSection.model_validate(more), opened if url else advisories_to_ask)
+    with override_settings(OSV_URL=""):
+        return looked(one, "http://127.0.0.1:1", folder, build_file=build_of(files, folder))
+
+
+def test_bad_pins_are_found_and_good_ones_are_not(tmp_path: Path) -> None:
+    imported(*KNOWN)
+    bad = {"requirements.txt": "pyyaml==5.3\nsix==1.16.0\n", "web/package-lock.json": json.dumps(NPM)}
+    report = look(bad, tmp_path / "bad")
+    assert (report.status, report.looked_at, report.why) == (ToolStatus.FINDINGS, 4, "")
+    yaml, lodash = sorted(report.found, key=lambda found: found.rule)
+    assert (yaml.place, yaml.severity, yaml.cvss) == (PackagePlace("PyPI", "pyyaml", "5.3"), Severity.CRITICAL, 9.8)
+    assert (yaml.rule, yaml.fixed_in, yaml.cwe, yaml.owasp) == ("CVE-2020-14343", ("5.4",), (20, 1395), "A03")
+    assert "GHSA-aaaa-bbbb-cccc" in yaml.aliases
+    assert (lodash.place, lodash.severity) == (PackagePlace("npm", "lodash", "4.17.20"), Severity.HIGH)
+    assert "Asked the imported advisories of PyPI" in " ".join(report.notes)
+    good = {"requirements.txt": "pyyaml==5.4\nsix==1.16.0\n"}
+    report = look(good, tmp_path / "good")
+    assert (report.status, rules(report), report.looked_at) == (ToolStatus.OK, set(), 2)
+
+
+def test_what_is_installed_can_be_asked_instead(tmp_path: Path) -> None:
+    imported(*KNOWN)
+    frozen = {"installed": {"argv": ["printf", "PyYAML==5.3\\nsix==1.16.0\\n"], "timeout": "9s"}}
+    assert rules(look({}, tmp_path / "bad", **frozen)) == {"CVE-2020-14343"}
+    frozen["installed"]["argv"] = ["printf", "six==1.16.0\\nshop @ file:///srv/shop\\n"]
+    report = look({}, tmp_path / "unknown", **frozen)
+    assert report.status is ToolStatus.INCOMPLETE
+    assert "2 packages are installed, and the exact version of 1" in report.why
+
+
+def test_a_source_that_knows_nothing_is_no_pass(tmp_path: Path) -> None:
+    pins = {"requirements.txt": "six==1.16.0\n"}
+    assert "No advisories were imported" in look(pins, tmp_path / "none").why
+    imported(entry("PYSEC-2024-7", "nobody", events=[{"introduced": "0"}]))
+    report = look(pins, tmp_path / "little")
+    assert report.status is ToolStatus.INCOMPLETE
+    assert "knows of none even in django 3.2" in report.why
+    report = look({"package-lock.json": json.dumps(NPM)}, tmp_path / "npm")
+    assert (report.status, "answers 503" in report.why) == (ToolStatus.INCOMPLETE, True), report.why
+
+
+@contextmanager
+def source_that(answers: list[tuple[int, bytes]], delay: float = 0) -> Iterator[str]:
+    """A real server that gives these answers one after the other, the last for ever."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, body = answers.pop(0) if len(answers) > 1 else answers[0]
+            time.sleep(delay)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1/query"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+KNOWING = (200, json.dumps({"vulns": [KNOWN[0]]}).encode())
+
+
+@pytest.mark.parametrize(
+    ("answers", "why"),
+    [
+        ([(404, b"not here")], "answers 404: not here"),
+        ([KNOWING, (404, b"not here")], "pip-audit ended with"),
+        ([(200, b'{"vulns": [')], "is not whole"),
+        ([KNOWING, (200, b'{"vulns": [')], "pip-audit ended with"),
+        ([(200, b"{}")], "knows of none even in django 3.2"),
+        ([KNOWING, (200, b'{"vulns": [{"id": "X-1", "schema_version": "2.0.0"}]}')], "passes over"),
+    ],
+)
+def test_a_source_that_breaks_is_no_pass(answers: list[tuple[int, bytes]], why: str, tmp_path: Path) -> None:
+    with source_that(answers) as url:
+        report = look({"requirements.txt": "six==1.16.0\n"}, tmp_path / "app", url)
+    assert report.status is ToolStatus.INCOMPLETE
+    assert why in report.why
+
+
+def test_a_source_that_is_gone_or_slow_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = {"requirements.txt": "six==1.16.0\n"}
+    assert "does not answer" in look(pins, tmp_path / "gone", "http://127.0.0.1:9/v1/query").why
+    monkeypatch.setattr("checks.tools.auditing.packages.PATIENCE_SECONDS", 0.2)
+    with source_that([KNOWING], delay=1) as url:
+        assert "does not answer" in look(pins, tmp_path / "slow", url).why
+    monkeypatch.undo()
+    with source_that([KNOWING], delay=1.5) as url:
+        report = look(pins, tmp_path / "slower", url, timeout="2s")
+    assert "took longer than 2 s" in report.why
