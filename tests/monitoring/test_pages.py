@@ -28,7 +28,7 @@ def page(person: User, name: str, *arguments: Any, status: int = 200, **more: An
     query = more.pop("query", "")
     response = client.get(reverse(f"monitoring:{name}", args=arguments) + query, **more)
     assert response.status_code == status, response.content[:2000]
-    return response.content.decode()
+    return response.getvalue().decode()
 
 
 def post(person: User, name: str, *arguments: Any, **data: str) -> Any:
