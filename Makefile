@@ -4,7 +4,7 @@ VENV := .venv/bin
 EXAMPLE ?= thinkincoin
 .DEFAULT_GOAL := help
 
-.PHONY: help up up-detached down status install install-test test lint types imports migrations pytest test-examples format bench demo keys lock
+.PHONY: help up up-detached down status install install-test test lint types imports migrations pytest test-campaigns test-examples format bench demo keys lock
 
 help: ## Show these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,7 +45,10 @@ migrations:
 pytest:
 	@# Three on two cores, for some wait for a lease or a clock. What fails beside others is asked once more alone, since
 	@# many tests kill servers and watch clocks; what fails again has failed.
-	$(VENV)/pytest -n 3 || $(VENV)/pytest -n 0 --last-failed --last-failed-no-failures none
+	$(VENV)/pytest -n 3 -m "not campaign" || $(VENV)/pytest -n 0 --last-failed --last-failed-no-failures none
+
+test-campaigns: install-test ## Walk the whole journey in a browser, and drive real load and audit tools
+	$(VENV)/pytest -n 2 -m campaign || $(VENV)/pytest -n 0 --last-failed --last-failed-no-failures none
 
 test-examples: install-test ## Test the host of the examples
 	@# It knows nothing of the program, so its tests run without it. They mostly wait: four at once.

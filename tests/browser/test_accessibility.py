@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser.journey import Journey
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.campaign]
 
 #: Page -> who looks at it and where; RELEASE and START stand for the addresses of the release.
 PAGES = {

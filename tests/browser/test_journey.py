@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests.browser.chapters import CHAPTERS
 from tests.browser.journey import Journey
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.campaign]
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -19,7 +19,7 @@ from tests.advisories.support import entry, imported
 from tests.kinds_audit.support import looked, rules
 from tests.kinds_audit.test_look_at_source import build_of
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("storage_folder")]
+pytestmark = [pytest.mark.campaign, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("storage_folder")]
 KNOWN = [
     entry("PYSEC-2021-9", "Django", events=[{"introduced": "0"}, {"fixed": "3.2.1"}], aliases=["CVE-2021-31542"]),
     entry(

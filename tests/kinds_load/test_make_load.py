@@ -24,7 +24,7 @@ from tests.engine.support import check, log_text, run_section, start
 from tests.factories import make_application, make_release, make_team
 from tests.kinds_deploy.local_server import LocalServer, Reply, serving
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.campaign]
 
 CONSENT = {"staging": {"by": "Operations", "on": "2026-01-01", "at_most": 50}}
 
