@@ -146,6 +146,6 @@ def test_a_source_that_is_gone_or_slow_is_no_pass(tmp_path: Path, monkeypatch: p
     with source_that([KNOWING], delay=1) as url:
         assert "does not answer" in look(pins, tmp_path / "slow", url).why
     monkeypatch.undo()
-    with source_that([KNOWING], delay=1.5) as url:
+    with source_that([KNOWING], delay=4) as url:  # longer than the time limit by itself
         report = look(pins, tmp_path / "slower", url, timeout="2s")
     assert "took longer than 2 s" in report.why
