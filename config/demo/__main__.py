@@ -14,6 +14,7 @@ import traceback
 import django
 import httpx
 
+from config.demo.acceptance import NotAsExpected
 from config.demo.examples import EXAMPLES, NotReady, refuse_second_walk
 from config.demo.person import Refused
 from config.services.home import Home
@@ -56,7 +57,7 @@ def walk(name: str) -> int:
             print(f"      ✓ {seen} ({entry['seconds']} s)", flush=True)
         verdict = "passed"
         print(f"\nSee it at {address}{journey.page}/ with the log-ins that `make status` prints.")
-    except (NotReady, Broken, Refused, TimeoutError, httpx.HTTPError) as error:
+    except (NotReady, Broken, NotAsExpected, Refused, TimeoutError, httpx.HTTPError) as error:
         print(f"      ✕ {error}", flush=True)
     except Exception:  # noqa: BLE001 - the last line must be the verdict, whatever happened
         traceback.print_exc(file=sys.stdout)

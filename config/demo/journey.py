@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from checks.plan import Plan, parse
+from config.demo import acceptance
 from config.demo.examples import Example
 from config.demo.person import Person, Refused, release_of
 from config.services.home import BASE_DIR, Home
@@ -51,6 +52,7 @@ class Journey:
             ("The gate is closed while nothing is known", self.gate_is_closed),
             ("An engineer deploys to staging, back, and again", self.rehearse),
             ("The checks of the plan run", self.run_checks),
+            ("The cases of acceptance are walked in staging", self.walk_cases),
             ("People sign what only people can know", self.sign),
             ("A test alert reaches the administrators", self.alert),
             ("The window is scheduled and the poll opened", self.schedule),
@@ -190,6 +192,20 @@ class Journey:
             run = self.run("engineer", f"/runs/release/{self.release}/start/checks.{key}")
             seen.append(f"{key}: {run['summary']}")
         return " | ".join(seen)
+
+    def walk_cases(self) -> str:
+        """Each case of the plan, done for real in staging; an engineer keeps what was seen as its verdict."""
+        cases = self.plan.acceptance.cases if self.plan.acceptance else []
+        walks = acceptance.Walks(self.plan.environment("staging").url) if cases else None
+        for case in cases:
+            assert walks is not None
+            seen = walks.walk(case.key)
+            data = {"verdict": "passed", "note": f"Walked by the demonstration: {seen}."}
+            self.person("engineer").submit(f"{self.page}/acceptance/{case.key}/", data)
+        item = next((item for item in self.state()["items"] if item["key"] == "testing.acceptance"), None)
+        if cases and (item is None or item["state"] != "passed"):
+            raise Broken(f"every case was walked, and yet acceptance is {item and item['state']}")
+        return f"{len(cases)} cases"
 
     def sign(self) -> str:
         signed = 0

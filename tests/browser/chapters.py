@@ -141,6 +141,26 @@ def checked(journey: Journey) -> None:
         expect(page.locator("#release-runs").get_by_role("row", name=f"{check} #")).to_contain_text("Passed")
 
 
+def accepted(journey: Journey) -> None:
+    """The engineer walks each acceptance case, led from the board to the first and from each to the next."""
+    page = journey.board("engineer")
+    page.locator(".blockers").get_by_role("link", name="Users accepted the build").click()
+    page.get_by_role("link", name="Cases", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Acceptance cases")
+    cases = page.locator("main table tbody tr").count()
+    expect(page.locator("main")).to_contain_text(f"0 of {cases} passed")
+    page.get_by_role("link", name="Walk the next").click()
+    for number in range(1, cases + 1):
+        expect(page.locator(".head")).to_contain_text(f"{number} of {cases}")
+        page.get_by_role("radio", name="It passed").check()
+        page.get_by_label("Note").fill("Seen in staging.")
+        page.get_by_role("button", name="Keep").click()
+        expect(page.locator("#messages")).to_contain_text("Kept:")
+    expect(page.locator("main")).to_contain_text(f"{cases} of {cases} passed")
+    page.goto(journey.release)
+    expect(page.locator(".blockers")).not_to_contain_text("Users accepted the build")
+
+
 def signed(journey: Journey) -> None:
     """The engineer signs what only people can know, each from the board's list of what blocks."""
     page = journey.board("engineer")
@@ -280,7 +300,7 @@ def rolled_back(journey: Journey) -> None:
 CHAPTERS: dict[str, Callable[[Journey], None]] = {
     chapter.__name__: chapter
     for chapter in (
-        settled, rehearsing, deployed_to_staging, rehearsed, checked, signed, alerted, asked, approved, launched, live,
-        verified, rolled_back,
+        settled, rehearsing, deployed_to_staging, rehearsed, checked, accepted, signed, alerted, asked, approved,
+        launched, live, verified, rolled_back,
     )
 }  # fmt: skip

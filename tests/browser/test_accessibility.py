@@ -13,6 +13,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.campaign]
 
 #: Page -> who looks at it and where; RELEASE and START stand for the addresses of the release.
 PAGES = {
+    "the acceptance cases": ("engineer", "RELEASE/acceptance/"),
+    "a case that was walked": ("engineer", "RELEASE/acceptance/lesson/"),
     "what one signs": ("security", "RELEASE/vote/"),
     "runs to start": ("engineer", "START/start"),
     "starting the tests": ("engineer", "START/start/checks.tests"),
