@@ -1,0 +1,73 @@
+"""The comparison with the last release, run for real: first beside it, then against the record of that run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checks.models import Run
+from releases.domain import environment as environments
+from releases.models import Environment, Release, User
+from tests.engine.support import check, log_text, run_section
+from tests.factories import make_application, make_release, make_team
+from tests.kinds_deploy.local_server import LocalServer, Reply, serving
+from tests.kinds_load.test_make_load import page
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.campaign]
+
+SHORT = {"load": 4, "runs": 4, "each": "3s", "settle": "0s"}
+LOAD: dict[str, Any] = {
+    "steps": [2], "hold": "3s", "settle": "0s", "think": "10ms", "samples": 20, "limits": ["errors < 10%"],
+    "requests": [{"path": "/same"}, {"path": "/changed"}],
+}  # fmt: skip
+CONSENT = {"by": "Operations", "on": "2026-01-01", "at_most": 10}
+AS_FAST, SLOWER = 0.02, 0.026
+
+
+def installed(version: str, application: Any, requester: User | None = None) -> Release:
+    """A release whose build runs in staging, by a person's word."""
+    release = make_release(application=application, version=version, requester=requester)
+    staging = Environment.objects.get(application=application, name="staging")
+    environments.adopt_build(
+        environment=staging, version=version, build_digest=release.build_digest, actor=None, reason="Put there by hand."
+    )
+    return release
+
+
+def words(run: Run) -> dict[str, str]:
+    return {one["endpoint"]: one["word"] for one in run.result["comparison"]["found"]}
+
+
+def test_an_equal_release_is_not_called_worse_and_one_slowed_by_a_third_is(
+    server: LocalServer, storage_folder: Path
+) -> None:
+    with serving() as last:
+        for each in (server, last):
+            each.replies |= {"/same": Reply(delay=AS_FAST), "/changed": Reply(delay=AS_FAST)}
+        places = {
+            "staging": {"tier": "staging", "url": server.url},
+            "last": {"tier": "staging", "url": last.url},
+            "production": {"tier": "production", "url": last.url},
+        }
+        application = make_application(plan={
+            "environments": places,
+            "checks": {
+                "load": check("load", params={**LOAD, "compare": {**SHORT, "environment": "last"}}),
+            },
+            "load": {"consent": {"staging": CONSENT, "last": CONSENT}},
+        })  # fmt: skip
+        auditor = make_team(application).auditor
+        equal = run_section(application, "checks.load", release=installed("1", application))
+    assert equal.state == "passed", log_text(equal) + equal.error
+    assert equal.result["comparison"]["interleaved"]
+    assert words(equal) == {"/same": "not worse", "/changed": "not worse"}
+
+    server.replies["/changed"] = Reply(delay=SLOWER)
+    release = installed("2", application)
+    slower = run_section(application, "checks.load", release=release, params={**LOAD, "compare": SHORT})
+    assert slower.state == "failed", log_text(slower) + slower.error
+    assert slower.summary.startswith("Slower than the last release: /changed +")
+    assert slower.result["comparison"]["against"] == f"run #{equal.number} of another build"
+    assert words(slower) == {"/same": "not worse", "/changed": "worse"}
+    told = page(slower, auditor)
+    assert f"run #{equal.number} of another build" in told
