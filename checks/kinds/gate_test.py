@@ -1,7 +1,8 @@
 """Gate test: known faults are planted in copies, and the checks of the plan have to say no and name them."""
 
 import http.client
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -61,11 +62,11 @@ def _chosen(params: GateTestParams) -> list[Fault]:
 
 @dataclass
 class _Seen:
-    """What a check said once. ``said``: passed, failed or errored; ``text``: everything that it named."""
+    """What a check said once. ``said``: passed, failed or errored; ``named``: what it found wrong."""
 
     said: str
     summary: str
-    text: str
+    named: list[str]
 
 
 class _Test:
@@ -236,32 +237,36 @@ def _seen(kind: Kind, inner: Surroundings) -> _Seen:
     except Inconclusive as error:
         outcome, said = error.outcome, "errored"
     except CheckError as error:
-        return _Seen("errored", error.message, "")
+        return _Seen("errored", error.message, [])
     return _Seen(said, outcome.summary[:300], _named(kind.name, outcome.result))
 
 
-def _named(kind: str, result: Mapping[str, Any]) -> str:
-    """One line for each thing that the check found wrong."""
+def _named(kind: str, result: Mapping[str, Any]) -> list[str]:
+    """What the check found wrong, each by its own name; sentences where the kind writes sentences."""
     if kind == "parity":
-        lines = [row["fact"] for area in result["areas"] for row in area["rows"] if row["state"] == "breaking"]
-    elif kind == "smoke":
-        lines = [answer["path"] for answer in result["answers"] if not answer["passed"]]
-    elif kind == "reconcile":
-        lines = [table["label"] for table in result["tables"] if not table["agrees"]]
-    else:
-        lines = [str(sentence) for sentence in result.get("problems", [])]
-    return "\n".join(lines)
+        return [row["fact"] for area in result["areas"] for row in area["rows"] if row["state"] == "breaking"]
+    if kind == "smoke":
+        return [answer["path"] for answer in result["answers"] if not answer["passed"]]
+    if kind == "reconcile":
+        return [table["label"] for table in result["tables"] if not table["agrees"]]
+    return [str(sentence) for sentence in result.get("problems", [])]
+
+
+def names(said: Iterable[str], wanted: str) -> bool:
+    """Whether a name is among what was said, whole: ``/`` is not in ``/courses/``, nor ``a.b`` in ``a.b_old``."""
+    whole = re.compile(rf"(?<![\w./-]){re.escape(wanted)}(?![\w/-]|\.\w)")
+    return any(whole.search(line) for line in said)
 
 
 def _verdict(planted: Planted, clean: _Seen, seen: _Seen) -> dict[str, str]:
     """Caught: said no, and named what was planted, which it had not named before."""
-    if seen.said == "errored" or (clean.said == "errored" and not clean.text):
+    if seen.said == "errored" or (clean.said == "errored" and not clean.named):
         broken = seen if seen.said == "errored" else clean
         return {"verdict": "unclear", "why": f"the check could not judge: {broken.summary}"}
-    if planted.named in clean.text:
+    if names(clean.named, planted.named):
         return {"verdict": "unclear", "why": f"the check named {planted.named} without the fault as well"}
     if seen.said == "passed":
         return {"verdict": "missed", "why": f"the check passed although {planted.told}"}
-    if planted.named not in seen.text:
+    if not names(seen.named, planted.named):
         return {"verdict": "missed", "why": f"the check said no, and did not name {planted.named}"}
     return {"verdict": "caught", "why": f"said no and named {planted.named}"}

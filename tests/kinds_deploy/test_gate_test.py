@@ -10,6 +10,7 @@ import pytest
 from django.template.loader import render_to_string
 
 from checks.kinds.base import Outcome, get_kind
+from checks.kinds.gate_test import names
 from checks.models import Run
 from releases.domain import environment as environments
 from releases.models import Application, Evidence
@@ -132,6 +133,24 @@ def test_what_cannot_be_planted_says_why(world: World) -> None:
     run = world.run(faults=["missing-header"])
     assert run.state == "errored"
     assert "sends no header of those that protect" in page(run)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted", "named"),
+    [
+        ("/", "/", True),
+        ("/courses/", "/", False),
+        ("/courses/list", "/courses", False),
+        ("public.person", "public.person", True),
+        ("public.person_old", "public.person", False),
+        ("old.public.person", "public.person", False),
+        ("public.person: 50 rows differ.", "public.person", True),
+        ("In public.person.email 50 rows differ.", "public.person", False),
+        ("Rows went from public.person.", "public.person", True),
+    ],
+)
+def test_a_planted_thing_counts_as_named_by_its_whole_name_only(said: str, wanted: str, named: bool) -> None:
+    assert names([said], wanted) is named
 
 
 def test_an_unknown_fault_is_refused_in_the_plan() -> None:
