@@ -86,7 +86,7 @@ class Audit(Kind):
     name: ClassVar[str] = "audit"
     title: ClassVar[str] = "Security audit"
     description: ClassVar[str] = (
-        "Looks for known vulnerabilities, weak settings, headers, cookies, TLS, log-in and code by several tools, and"
+        "Looks for known vulnerabilities, weak settings, headers, cookies, log-in and code by several tools, and"
         " says no when something grave is found or a tool could not look."
     )
     Params: ClassVar[type[AuditParams]] = AuditParams

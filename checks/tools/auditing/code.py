@@ -1,7 +1,7 @@
 """Python source by bandit."""
 
 import linecache
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -47,8 +47,9 @@ class CodeLook:
             cwd=folder,
             check=False,
         )
-        tree = read_json(report, self.tool, done)
-        return self._seen(tree, folder, files)
+        return replace(
+            self._seen(read_json(report, self.tool, done), folder, files), version=toolbox.version_of(context, argv)
+        )
 
     def _seen(self, tree: Any, folder: Path, files: set[str]) -> Seen:
         try:
@@ -73,12 +74,7 @@ class CodeLook:
         if self.source.exclude:
             notes.append(f"Left out by the plan: {', '.join(self.source.exclude)}.")
         covered = [Covered(Family.SOURCE, places=frozenset(looked))]
-        return Seen(found, covered, len(looked), "files of Python", version=_version(tree), notes=notes)
-
-
-def _version(tree: Any) -> str:
-    link = tree["results"][0]["more_info"] if tree["results"] else ""
-    return link.split("/en/")[1].split("/")[0] if "/en/" in link else ""
+        return Seen(found, covered, len(looked), "files of Python", notes=notes)
 
 
 def _finding(row: dict[str, Any], folder: Path) -> Found:

@@ -6,6 +6,7 @@ from typing import Final
 
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Command, Section
+from checks.tools.auditing import mapping
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import printed_by
 from checks.tools.auditing.said import Covered, Family, Found, Severity, SystemPlace
@@ -16,17 +17,17 @@ _LEVELS: Final = {
 }  # fmt: skip
 _ISSUE: Final = re.compile(r"^(?P<what>\S.*?): \((?P<id>[a-z_][\w.]*\.[A-Z]\d+)\) (?P<text>.*)$")
 _END: Final = re.compile(r"^System check identified (?P<count>no|\d+) issues? \((?P<silenced>\d+) silenced\)\.$", re.M)
-#: What a setting of Django means: (severity, CWE, OWASP 2025, ASVS 5.0). Others: configuration, by their level.
-_KNOWN: Final[dict[str, tuple[Severity, int, str, str]]] = {
-    "security.W004": (Severity.MEDIUM, 319, "A04", "3.4.1"),
-    "security.W008": (Severity.MEDIUM, 319, "A04", "12.2.1"),
-    "security.W009": (Severity.HIGH, 321, "A04", "13.3.1"),
-    "security.W012": (Severity.MEDIUM, 614, "A02", "3.3.1"),
-    "security.W016": (Severity.MEDIUM, 614, "A02", "3.3.1"),
-    "security.W018": (Severity.HIGH, 489, "A02", "13.4.2"),
-    "security.W020": (Severity.MEDIUM, 644, "A02", "13.4.2"),
-    "security.W005": (Severity.LOW, 319, "A04", "3.4.1"),
-    "security.W021": (Severity.LOW, 319, "A04", "3.4.1"),
+#: What a setting of Django means: (severity, CWE, ASVS 5.0). Others: configuration, by their level.
+_KNOWN: Final[dict[str, tuple[Severity, int, str]]] = {
+    "security.W004": (Severity.MEDIUM, 319, "3.4.1"),
+    "security.W008": (Severity.MEDIUM, 319, "12.2.1"),
+    "security.W009": (Severity.HIGH, 321, "13.3.1"),
+    "security.W012": (Severity.MEDIUM, 614, "3.3.1"),
+    "security.W016": (Severity.MEDIUM, 614, "3.3.1"),
+    "security.W018": (Severity.HIGH, 489, "13.4.2"),
+    "security.W020": (Severity.MEDIUM, 644, "13.4.2"),
+    "security.W005": (Severity.LOW, 319, "3.4.1"),
+    "security.W021": (Severity.LOW, 319, "3.4.1"),
 }
 
 
@@ -84,7 +85,7 @@ def _issues(text: str) -> list[Found]:
 
 def _finding(match: re.Match[str], level: str, hint: str) -> Found:
     name, text = match["id"], match["text"]
-    severity, cwe, owasp, asvs = _KNOWN.get(name, (_LEVELS[level], 16, "A02", "13.4.2"))
+    severity, cwe, asvs = _KNOWN.get(name, (_LEVELS[level], 16, "13.4.2"))
     where = "" if match["what"] == "?" else f"{match['what']}: "
     return Found(
         family=Family.CONFIGURATION,
@@ -95,7 +96,7 @@ def _finding(match: re.Match[str], level: str, hint: str) -> Found:
         detail=f"{where}{text}",
         remedy=hint,
         cwe=(cwe,),
-        owasp=owasp,
+        owasp=mapping.of_cwe((cwe,))[0],
         asvs=(asvs,),
         link="https://docs.djangoproject.com/en/5.2/ref/checks/",
     )

@@ -14,7 +14,6 @@ from checks.tools.auditing.looking import NotSeen, Rule, Seen, step_by_step
 from checks.tools.auditing.observatory import Judged
 from checks.tools.auditing.said import Covered, Family, Found, Severity, SystemPlace
 
-MISCONFIGURATION: Final = "A02"
 _MDN: Final = "https://developer.mozilla.org/en-US/observatory/docs/tests_and_scoring"
 
 
@@ -25,8 +24,8 @@ class HeadersSection(Section):
     least_score: int = Field(default=0, ge=0, le=145, description="The least score of any page (MDN: 0 to 145).")
 
 
-def _rule(title: str, remedy: str, cwe: int, asvs: str, owasp: str = MISCONFIGURATION) -> Rule:
-    return Rule(Family.HEADERS, title, Severity.MEDIUM, remedy, (cwe,), owasp, (asvs,), _MDN)
+def _rule(title: str, remedy: str, cwe: int, asvs: str) -> Rule:
+    return Rule(Family.HEADERS, title, Severity.MEDIUM, remedy, (cwe,), (asvs,), _MDN)
 
 
 #: For each test: what a bad result means. How grave it is follows from the points it costs.
@@ -42,22 +41,21 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "cross-origin-resource-sharing": _rule(
         "Any site may read answers with the visitor's cookies",
-        "Allow named origins only, or leave Access-Control-Allow-Credentials away.", 942, "3.4.2", "A01",
+        "Allow named origins only, or leave Access-Control-Allow-Credentials away.", 942, "3.4.2",
     ),
     "redirection": _rule(
-        "The site is reached without TLS", "Redirect every address to HTTPS on the same host.", 319, "12.2.1", "A04",
+        "The site is reached without TLS", "Redirect every address to HTTPS on the same host.", 319, "12.2.1",
     ),
     "referrer-policy": _rule(
         "Addresses of pages reach other sites", "Send Referrer-Policy: strict-origin-when-cross-origin or stricter.",
-        200, "3.4.5", "A01",
+        200, "3.4.5",
     ),
     "strict-transport-security": _rule(
         "Browsers are not told to insist on TLS", "Send Strict-Transport-Security with max-age=31536000.", 319, "3.4.1",
-        "A04",
     ),
     "subresource-integrity": _rule(
         "Scripts of other hosts are loaded unchecked", "Load them by HTTPS with integrity, or from your own host.",
-        829, "3.6.1", "A08",
+        829, "3.6.1",
     ),
     "x-content-type-options": _rule(
         "Browsers may guess another type of content", "Send X-Content-Type-Options: nosniff.", 693, "3.4.4",

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext, StepHandle
+from checks.tools.auditing import mapping
 from checks.tools.auditing.said import Covered, Family, Found, Place, Severity, ToolReport, ToolStatus
 
 #: From the lightest to the gravest; what nobody could rate counts as high.
@@ -94,20 +95,24 @@ def weight(severity: Severity) -> int:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of our own. ``cwe``, ``owasp`` (Top 10:2025), ``asvs`` (5.0): see ``said.Found``."""
+    """A rule of our own. ``cwe``, ``asvs`` (5.0): see ``said.Found``.
+
+    ``owasp``: a category of the Top 10:2025 of our own reading, for weaknesses that OWASP's lists do not name.
+    """
 
     family: Family
     title: str
     severity: Severity
     remedy: str
     cwe: tuple[int, ...]
-    owasp: str
     asvs: tuple[str, ...] = ()
     link: str = ""
+    owasp: str = ""
 
     def found(self, name: str, place: Place, *, detail: str = "", severity: Severity | None = None) -> Found:
         """What this rule, known as ``name``, says of a place; ``severity`` where this case is lighter or graver."""
-        plain = Found(self.family, name, self.title, self.severity, place, cwe=self.cwe, owasp=self.owasp)
+        owasp = mapping.of_cwe(self.cwe)[0] or self.owasp
+        plain = Found(self.family, name, self.title, self.severity, place, cwe=self.cwe, owasp=owasp)
         return replace(
             plain, severity=severity or self.severity, detail=detail, remedy=self.remedy, asvs=self.asvs, link=self.link
         )

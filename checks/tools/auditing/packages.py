@@ -54,6 +54,7 @@ class PackagesLook:
     opened: Callable[[], AbstractContextManager[Source]]
     tool: str = "pip-audit"
     before: str = ""
+    version: str = ""
 
     def look(self, context: RunContext, step: StepHandle) -> Seen:
         components = [replace(each, ecosystem=_AS_OSV[each.ecosystem]) for each in self._components(context)]
@@ -69,7 +70,7 @@ class PackagesLook:
                 step.progress(number, len(others), "packages of npm")
                 found += [_of_document(each, component) for each in _query(asked.url, component)]
         covered = [Covered(Family.DEPENDENCIES, places=frozenset(each.name for each in components))]
-        return Seen(found, covered, len(components), "packages", version="2.10.1", notes=asked.notes)
+        return Seen(found, covered, len(components), "packages", version=self.version, notes=asked.notes)
 
     def _components(self, context: RunContext) -> list[sbom.Component]:
         if self.section.installed is not None:
@@ -95,6 +96,7 @@ class PackagesLook:
 
     def _python(self, context: RunContext, components: Sequence[sbom.Component], url: str) -> list[Found]:
         argv = toolbox.program(context, "pip-audit")
+        self.version = toolbox.version_of(context, argv)
         pins, report = context.scratch / "pins.txt", context.scratch / "pip-audit.json"
         pins.write_text("".join(f"{each.name}=={each.version}\n" for each in components), encoding="utf-8")
         printed = printed_by(

@@ -7,6 +7,7 @@ without the variables of the plan or of this program.
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import sys
 import time
@@ -22,6 +23,8 @@ from checks.tools.auditing.looking import NotSeen
 
 INSTALL_SECONDS: Final = 600
 _POLL_SECONDS: Final = 0.5
+VERSION_SECONDS: Final = 60
+_VERSION: Final = re.compile(r"\d+(?:\.\d+)+")
 #: Where packages come from and how the network is reached; everything else stays away from foreign programs.
 _FOR_PIP: Final = ("PIP_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 #: Lock -> the programs that it brings.
@@ -42,6 +45,15 @@ def program(context: RunContext, name: str) -> list[str]:
             f"{name} is not there, although its environment was made.", remedy=f"Remove {path.parents[1].name}."
         )
     return [*bare(context.scratch), str(path)]
+
+
+def version_of(context: RunContext, argv: Sequence[str]) -> str:
+    """What a tool says of itself when it is asked with --version; NotSeen where that is no version."""
+    printed = context.capture([*argv, "--version"], timeout=VERSION_SECONDS).output
+    found = _VERSION.search(printed)
+    if found is None:
+        raise NotSeen(f"{Path(argv[-1]).name} does not say its version; it said: {printed.strip()[:200]}")
+    return found[0]
 
 
 def bare(home: Path, *, network: bool = False) -> list[str]:
