@@ -26,6 +26,7 @@ from checks.tools.auditing.packages import PackagesLook, PackagesSection, Source
 from checks.tools.auditing.said import Found, PackagePlace, Severity, ToolReport, ToolStatus
 from checks.tools.auditing.secret_search import SecretsLook, SecretsSection
 from checks.tools.auditing.source import SourceSection
+from checks.tools.auditing.tls import TlsLook, TlsSection
 from checks.tools.auditing.uploaded import SarifLook, SarifSection
 from releases.enums import Tier
 
@@ -35,6 +36,7 @@ LOOKS: dict[str, str] = {
     "code": "Source code",
     "secrets": "Secrets in the source",
     "deploy_check": "Django's look at its settings",
+    "tls": "TLS",
     "headers": "Headers and cookies",
     "sarif": "An uploaded SARIF file",
     "authentication": "Log-in and sessions",
@@ -56,6 +58,7 @@ class AuditParams(KindParams):
     packages: PackagesSection | None = None
     code: CodeSection | None = None
     secrets: SecretsSection | None = None
+    tls: TlsSection | None = None
     headers: HeadersSection | None = None
     deploy_check: DeployCheckSection | None = None
     authentication: AuthenticationSection | None = None
@@ -72,6 +75,8 @@ class AuditParams(KindParams):
     def looks_at_something(self) -> Self:
         if not self.named:
             raise ValueError(f"an audit looks at something; name at least one of {', '.join(LOOKS)}")
+        if self.named == ["tls"] and self.tls and self.tls.not_applicable:
+            raise ValueError("an audit looks at something; its only look is said to be not applicable")
         return self
 
     @property
@@ -86,8 +91,8 @@ class Audit(Kind):
     name: ClassVar[str] = "audit"
     title: ClassVar[str] = "Security audit"
     description: ClassVar[str] = (
-        "Looks for known vulnerabilities, weak settings, headers, cookies, log-in and code by several tools, and"
-        " says no when something grave is found or a tool could not look."
+        "Looks for known vulnerabilities, weak settings, TLS, headers, cookies, log-in and code by several tools,"
+        " and says no when something grave is found or a tool could not look."
     )
     Params: ClassVar[type[AuditParams]] = AuditParams
     judges_running_build: ClassVar[bool] = True
@@ -129,6 +134,8 @@ def _looks(context: RunContext, params: AuditParams) -> Iterator[tuple[str, Look
         yield "secrets", SecretsLook(params.secrets, params.source)
     if params.deploy_check:
         yield "deploy_check", DeployCheckLook(params.deploy_check)
+    if params.tls:
+        yield "tls", TlsLook(params.tls, authority)
     if params.headers:
         yield "headers", HeadersLook(params.headers, authority)
     if params.sarif or params.uploaded:
@@ -207,6 +214,9 @@ def _carried_out(context: RunContext, key: str, look: Look) -> ToolReport:
                 tell(f"{found.severity}: {found.title} ({audit_report.words_of(found.place)}) {found.detail}".strip())
             if report.status is ToolStatus.INCOMPLETE:
                 raise _Incomplete(report.why, remedy=report.remedy)
+            if report.not_applicable:
+                step.skip(f"Not applicable, says the plan: {report.not_applicable}")
+                return report
             context.note(f"{look.tool}: {report.looked_at:,} {report.unit} looked at, {len(report.found)} findings.")
             if grave:
                 step.fail(f"{len(grave)} findings as grave as {fail_at} or graver: {grave[0].title}")

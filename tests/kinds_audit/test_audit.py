@@ -73,6 +73,17 @@ def test_a_look_that_was_not_completed_blocks_and_says_why(tmp_path: Path, stora
     assert Evidence.objects.get(run_id=run.pk).verdict == "errored"
 
 
+def test_a_look_that_is_not_applicable_is_shown_with_its_reason_and_not_counted(
+    tmp_path: Path, storage_folder: Path
+) -> None:
+    with serving() as site:
+        run = audit(site.url, tmp_path, headers={}, tls={"not_applicable": "The proxy before production ends TLS."})
+    assert run.state == "passed", log_text(run)
+    assert run.result["figures"]["looks"] == 1
+    assert run.result["tools"][0]["not_applicable"] == "The proxy before production ends TLS."
+    assert [step.state for step in run.steps.all() if step.key == "tls"] == ["skipped"]
+
+
 def test_the_plan_chooses_what_says_no(tmp_path: Path, storage_folder: Path) -> None:
     with serving() as site:
         run = audit(site.url, tmp_path, headers={}, fail_at="medium")
@@ -90,6 +101,7 @@ def plan_with(params: dict[str, Any], environment: str = "staging") -> str:
     ("text", "problem"),
     [
         (plan_with({}), "an audit looks at something"),
+        (plan_with({"tls": {"not_applicable": "No TLS here."}}), "its only look is said to be not applicable"),
         (plan_with({"authentication": {"login": LOGIN}}, "production"), "an active look never runs in production"),
         (plan_with({"authentication": {"login": {**LOGIN, "marker_text": ""}}}), "at least 2 characters"),
     ],

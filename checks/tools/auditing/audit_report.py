@@ -94,6 +94,7 @@ def tools_of(reports: Sequence[ToolReport]) -> list[dict[str, Any]]:
             "why": report.why,
             "remedy": report.remedy,
             "notes": list(report.notes),
+            "not_applicable": report.not_applicable,
         }
         for report in reports
     ]
@@ -105,7 +106,7 @@ def figures_of(reports: Sequence[ToolReport], rows: Sequence[dict[str, Any]]) ->
         "findings": len(rows),
         "blocking": sum(row["blocks"] for row in rows),
         **{severity.value: counts[severity.value] for severity in Severity},
-        "looks": len(reports),
+        "looks": sum(not report.not_applicable for report in reports),
         "incomplete": sum(report.status is ToolStatus.INCOMPLETE for report in reports),
     }
 

@@ -24,7 +24,10 @@ class NotSeen(Exception):
 
 @dataclass(frozen=True)
 class Seen:
-    """What a completed look came to. ``looked_at``: how many ``unit`` it saw; none at all is no look."""
+    """What a completed look came to. ``looked_at``: how many ``unit`` it saw; none at all is no look.
+
+    ``not_applicable``: why the plan says that there is nothing to look at here.
+    """
 
     found: Sequence[Found]
     covered: Sequence[Covered]
@@ -32,6 +35,7 @@ class Seen:
     unit: str
     version: str = ""
     notes: Sequence[str] = ()
+    not_applicable: str = ""
 
 
 class Look(Protocol):
@@ -54,7 +58,7 @@ def carry_out(look: Look, context: RunContext, step: StepHandle) -> ToolReport:
         return _incomplete(look, began, error.why, error.remedy, error.found)
     except CheckError as error:
         return _incomplete(look, began, error.message, error.remedy, ())
-    if not seen.looked_at:
+    if not seen.looked_at and not seen.not_applicable:
         why = f"{look.tool} says that it is done, but it looked at no {seen.unit.rstrip('s') or 'thing'} at all."
         return _incomplete(look, began, why, "See the log for what it was given.", seen.found)
     found = tuple(dict.fromkeys(seen.found))
@@ -68,6 +72,7 @@ def carry_out(look: Look, context: RunContext, step: StepHandle) -> ToolReport:
         looked_at=seen.looked_at,
         unit=seen.unit,
         notes=tuple(seen.notes),
+        not_applicable=seen.not_applicable,
     )
 
 

@@ -112,7 +112,10 @@ class Covered:
 
 @dataclass(frozen=True, slots=True)
 class ToolReport:
-    """One tool's run. ``why``: what made it incomplete; ``looked_at``: how many places, ``unit``: what they are."""
+    """One tool's run. ``why``: what made it incomplete; ``looked_at``: how many places, ``unit``: what they are.
+
+    ``not_applicable``: why the plan says that this tool has nothing to look at, so it did not.
+    """
 
     tool: str
     version: str
@@ -125,11 +128,14 @@ class ToolReport:
     why: str = ""
     remedy: str = ""
     notes: tuple[str, ...] = field(default=())
+    not_applicable: str = ""
 
     def __post_init__(self) -> None:
         if (self.status is ToolStatus.INCOMPLETE) != bool(self.why):
             raise ValueError("An incomplete look says why, and a complete one has nothing to say.")
         if self.status is not ToolStatus.INCOMPLETE and (self.status is ToolStatus.FINDINGS) != bool(self.found):
             raise ValueError("The status does not fit what was found.")
-        if self.status is not ToolStatus.INCOMPLETE and not self.looked_at:
+        if self.not_applicable and (self.looked_at or self.found or self.covered or self.why):
+            raise ValueError("A look that is not applicable saw nothing.")
+        if self.status is not ToolStatus.INCOMPLETE and not self.looked_at and not self.not_applicable:
             raise ValueError("A look that saw nothing is incomplete.")
