@@ -19,6 +19,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     GONOGO_HOME=/var/lib/gonogo \
     GONOGO_MAKE_KEYS=false \
     STATIC_ROOT=/srv/static \
+    TOOLS_ROOT=/var/lib/gonogo/tools \
     LOG_FORMAT=json
 USER gonogo
 VOLUME /var/lib/gonogo

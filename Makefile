@@ -69,8 +69,8 @@ keys: ## Print new keys and passwords for docker-compose.yml: make keys > .env
 	@$(PYTHON) config/services/keys.py
 
 lock: install-test ## Write the lock files anew from requirements/*.in
-	@# Each tool of the audit by itself: they do not go together with each other or with the program.
-	for one in installer tools/source tools/packages tools/tls tools/web; do \
+	@# Each foreign tool by itself: they do not go together with each other or with the program.
+	for one in installer tools/source tools/packages tools/tls tools/web tools/load; do \
 	$(VENV)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 		--universal --python-version 3.11 requirements/$$one.in -o requirements/$$one.txt || exit 1; done
 	$(VENV)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \

@@ -10,13 +10,13 @@ from typing import Any, ClassVar, Final
 from checks.errors import CheckError
 from checks.kinds.base import Kind, Outcome, RunContext, Step, register
 from checks.plan import Plan, Request
-from checks.tools import http
+from checks.tools import http, toolbox
 from checks.tools.loading import drawing, hints, judging, knee, limits, rivals
 from checks.tools.loading.carrying import Carried, Carrying, thinned
 from checks.tools.loading.database import DatabaseWatch
-from checks.tools.loading.driving import Job
+from checks.tools.loading.driving import Job, Workers
 from checks.tools.loading.judging import Verdict
-from checks.tools.loading.params import UNITS, LoadParams, consent_refusal, requests_of
+from checks.tools.loading.params import UNITS, LoadParams, WorkersParams, consent_refusal, requests_of
 
 Problems = list[tuple[tuple[str | int, ...], str]]
 
@@ -47,7 +47,7 @@ class Load(Kind):
 
     def steps(self, plan: Plan, section: str, params: Any) -> list[Step]:
         unit, seconds = UNITS[params.mode], f"{params.hold.total_seconds():g} s"
-        steps = [Step("ask", "Ask once")]
+        steps = [Step("ask", "Make ready and ask once")]
         steps += [
             Step(f"load-{number}", f"{load:g} {unit} for {seconds}") for number, load in enumerate(params.steps, 1)
         ]
@@ -76,7 +76,9 @@ class Load(Kind):
         params: LoadParams = context.params
         _refuse_without_consent(context, params)
         found = Findings(*_job(context, params))
-        with context.step("ask"):
+        with context.step("ask") as step:
+            step.doing("making Locust ready")
+            toolbox.installed(context, "load")
             _ask_once(context, found.job)
         _carry_out(context, params, found)
         if params.compare and not any(step.aborted for step in found.carried.steps):
@@ -132,9 +134,15 @@ def _job(context: RunContext, params: LoadParams) -> tuple[Job, dict[str, Any]]:
         url=url, mode=params.mode, steps=tuple(params.steps), hold=params.hold.total_seconds(),
         requests=tuple(request.model_dump() | {"name": request.shown} for request in requests),
         locustfile=locustfile, think=params.think.total_seconds(), timeout=params.timeout.total_seconds(),
-        pool=params.pool, processes=params.processes,
+        pool=params.pool, processes=params.processes, workers=_workers(params.workers),
     )  # fmt: skip
     return job, scenario
+
+
+def _workers(given: WorkersParams | None) -> Workers | None:
+    if given is None:
+        return None
+    return Workers(given.expected, str(given.listen), given.port, given.wait.total_seconds())
 
 
 def _ask_once(context: RunContext, job: Job) -> None:
@@ -237,7 +245,8 @@ def _outcome(
             "hints": list(told), "database": found.database, "scenario": found.scenario,
             "compare": params.compare.model_dump(mode="json") if params.compare else None,
             "comparison": found.comparison.as_json() if found.comparison else None,
-            "processes": found.job.cores, "load": plan.load.model_dump(mode="json"), "hold": found.job.hold,
+            "processes": found.job.cores, "workers": params.workers.model_dump(mode="json") if params.workers else None,
+            "load": plan.load.model_dump(mode="json"), "hold": found.job.hold,
             "failures": carried.failures.most_common(10), "settle": params.settle.total_seconds(),
         },
         artifacts=[carried.record] if carried.record else [],

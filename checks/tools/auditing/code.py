@@ -10,7 +10,8 @@ from pydantic import Field
 
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Duration, Section
-from checks.tools.auditing import mapping, source, toolbox
+from checks.tools import toolbox
+from checks.tools.auditing import mapping, source
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import read_json
 from checks.tools.auditing.said import Covered, Family, FilePlace, Found, Severity

@@ -17,8 +17,8 @@ from checks.advisories.scoring import score_of, word_of
 from checks.errors import CheckError
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Command, Duration, Section
-from checks.tools import sbom
-from checks.tools.auditing import source, toolbox
+from checks.tools import sbom, toolbox
+from checks.tools.auditing import source
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import parsed, printed_by
 from checks.tools.auditing.said import Covered, Family, Found, PackagePlace, Severity

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Duration, Section
-from checks.tools.auditing import source, toolbox
+from checks.tools import toolbox
+from checks.tools.auditing import source
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import parsed
 from checks.tools.auditing.said import Covered, Family, FilePlace, Found, Severity

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Duration, Section
-from checks.tools.auditing import asking, tls_judging, toolbox
+from checks.tools import toolbox
+from checks.tools.auditing import asking, tls_judging
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import read_json
 from checks.tools.auditing.said import Covered, Family, Found, SystemPlace

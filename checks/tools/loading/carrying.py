@@ -115,6 +115,8 @@ class Carrying:
         _, over = driver.step_of(second)
         if over >= self.settle and over + 1 <= self.job.hold:
             measured.take(second)
+            if self.job.workers:
+                measured.silent += max(0, self.job.workers.expected - len(second.workers))
         self.carried.failures.update(second.failures)
         self.carried.elsewhere.update(second.elsewhere)
         measured.elsewhere.update(second.elsewhere)

@@ -1,9 +1,9 @@
 """Starts the generating child of a run and follows its record, second by second."""
 
 import json
+import math
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from checks.errors import CheckError
 from checks.kinds.base import Pipe, RunContext
-from checks.tools import http
+from checks.tools import http, toolbox
 from checks.tools.loading.record import Second
 
 LAUNCHER: Final = Path(__file__).with_name("launch.py")
@@ -25,6 +25,20 @@ SLACK_SECONDS: Final = 45.0
 #: So many users, or requests a second, are made by one process before another core is taken.
 USERS_OF_A_PROCESS: Final = 100
 RATE_OF_A_PROCESS: Final = 300
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Generators that come from other machines. ``wait``: seconds until all ``expected`` must be there."""
+
+    expected: int
+    listen: str
+    port: int
+    wait: float
+
+    def as_json(self) -> dict[str, Any]:
+        # Locust waits for whole seconds.
+        return {"expected": self.expected, "listen": self.listen, "port": self.port, "wait": math.ceil(self.wait)}
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,7 @@ class Job:
     timeout: float = 30.0
     pool: int = 200
     processes: int = 0
+    workers: Workers | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -49,19 +64,22 @@ class Job:
 
     @property
     def cores(self) -> int:
-        """Processes to use: as many as the load needs and the machine has, where the plan does not say."""
+        """Processes to use: those of other machines, or as many as the load needs and this machine has."""
+        if self.workers:
+            return self.workers.expected
         if self.processes:
             return self.processes
         of_one = RATE_OF_A_PROCESS if self.mode == "open" else USERS_OF_A_PROCESS
         return max(1, min(os.cpu_count() or 1, int(max(self.steps) // of_one) + 1))
 
-    def config(self, record: Path) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         _, hostname, port = http.origin(self.url)
         return {
             "host": self.url.rstrip("/"), "hostname": hostname, "target_port": port, "mode": self.mode,
             "steps": list(self.steps), "hold": self.hold, "requests": [dict(one) for one in self.requests],
             "locustfile": self.locustfile, "think": self.think, "timeout": self.timeout, "pool": self.pool,
-            "processes": self.cores, "port": free_port() if self.cores > 1 else 0, "record": str(record),
+            "processes": self.cores, "port": 0 if self.workers or self.cores == 1 else free_port(),
+            "workers": self.workers.as_json() if self.workers else None,
         }  # fmt: skip
 
 
@@ -81,13 +99,16 @@ class Driver:
         self.ended = False
         #: What workers said of a second that was told already; it cannot be counted any more.
         self.late = 0
+        #: How many generators of other machines came before the schedule began.
+        self.came = 0
         self._pending: dict[int, Second] = {}
         self._place = 0
         self._told = 0
 
     def seconds(self) -> Iterator[Second]:
         """Each whole second of the schedule, in order, soon after it is over. CheckError when the child breaks."""
-        latest = time.monotonic() + self.job.seconds + SLACK_SECONDS
+        wait = self.job.workers.wait if self.job.workers else 0.0
+        latest = time.monotonic() + wait + self.job.seconds + SLACK_SECONDS
         while True:
             self.context.check()
             running = self.pipe.running
@@ -103,9 +124,20 @@ class Driver:
                 )
             time.sleep(LOOK_SECONDS)
         if not self.ended:
+            self._refuse_too_few()
             raise CheckError(
                 f"The load generator ended before its schedule, with exit status {self.pipe.wait(1)}.",
                 remedy="The lines above in the log say why; nothing was judged.",
+            )
+
+    def _refuse_too_few(self) -> None:
+        """Said where the schedule never began because generators of other machines stayed away."""
+        workers = self.job.workers
+        if workers and not self.began and self.came < workers.expected:
+            raise CheckError(
+                f"{self.came} of {workers.expected} generators came to {workers.listen}:{workers.port} within"
+                f" {workers.wait:.0f} s, so no load was made.",
+                remedy="Start the others, as the manual of the kind load says, and run it again.",
             )
 
     def _read(self) -> None:
@@ -128,6 +160,10 @@ class Driver:
                 self.began = float(said["begin"])
             elif "end" in said:
                 self.ended = True
+            elif "workers" in said:
+                # They leave again where the load is not begun.
+                self.came = max(self.came, int(said["workers"]))
+                self.context.note(f"{said['workers']} of {self.job.cores} generators are there.")
             else:
                 at = int(said["second"])
                 if at > self._told:
@@ -162,12 +198,12 @@ def driving(context: RunContext, job: Job) -> Iterator[Driver]:
     """The child runs inside the block; leaving it ends the whole process group."""
     name = f"load-{time.monotonic_ns()}"
     record, config = context.scratch / f"{name}.jsonl", context.scratch / f"{name}.json"
-    config.write_text(json.dumps(job.config(record)), encoding="utf-8")
-    argv = [sys.executable, "-P", str(LAUNCHER), str(config)]
+    config.write_text(json.dumps(job.config()), encoding="utf-8")
+    argv = [str(toolbox.installed(context, "load") / "bin" / "python"), "-P", str(LAUNCHER), str(config), str(record)]
     shown = ["locust", f"{job.mode} load", f"{job.url}", f"{job.cores} process(es)"]
     try:
         with context.pipe(argv, variables=job.variables, shown=shown) as pipe:
             yield Driver(context, job, pipe, record)
     finally:
-        record.unlink(missing_ok=True)
-        config.unlink(missing_ok=True)
+        for path in (record, config, Path(f"{record}.py")):
+            path.unlink(missing_ok=True)

@@ -1,7 +1,9 @@
 """The locustfile behind every load: steps, arrivals, an exact record of each second, and the scenario of the plan.
 
-Loaded by Locust in a child (see launch.py) and never imported by ours. Lines of JSON are appended to ``record``:
+Loaded by Locust in a child (see launch.py) and never imported by ours. Workers on other machines get it from the child,
+with its configuration written into it; it needs Locust and nothing else. Lines of JSON are appended to the record:
 
+    {"workers": 2}                                                      so many came until now, from other machines
     {"begin": 1764000000.1}                                             the schedule begins
     {"second": 1764000003, "worker": "a", "users": 5, "cpu": 0.12, "intended": 20, "started": 20,
      "endpoints": {"/": [[2310, 4, 2312, 1], failed, server errors]}, "failures": {"...": 2}, "elsewhere": {"host": 1}}
@@ -27,12 +29,13 @@ import gevent.queue
 import locust
 from locust import FastHttpUser, LoadTestShape, events
 from locust.exception import StopUser
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING, TaskSet
 
 MICROSECONDS_AT_MOST = 600_000_000
 #: Of an HdrHistogram of three digits: 2,048 values to a bucket, each twice as wide as in the bucket before.
 BITS = 11
+#: launch.py writes the file's content here, in the copy that workers on other machines get.
 CONFIG: dict[str, Any] = json.loads(Path(os.environ["GONOGO_LOAD_CONFIG"]).read_text(encoding="utf-8"))
 
 
@@ -141,7 +144,7 @@ class Writer:
     """The file that the program follows. Only the master, or the one process, writes it."""
 
     def __init__(self) -> None:
-        self.file = Path(CONFIG["record"]).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open until the process ends
+        self.file = Path(os.environ["GONOGO_LOAD_RECORD"]).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open until the process ends
 
     def write(self, line: dict[str, Any]) -> None:
         self.file.write(json.dumps(line, separators=(",", ":")) + "\n")
@@ -169,6 +172,16 @@ def written(environment: Any, msg: Any, **_: Any) -> None:
         WRITER.write(msg.data)
 
 
+def tell_workers(runner: Any) -> None:
+    """Say how many workers of other machines are there, whenever that changes before the schedule begins."""
+    told = 0
+    while runner.state == STATE_INIT:
+        if WRITER is not None and len(runner.clients.ready) != told:
+            told = len(runner.clients.ready)
+            WRITER.write({"workers": told})
+        gevent.sleep(0.2)
+
+
 @events.init.add_listener
 def begin(environment: Any, runner: Any, **_: Any) -> None:
     global WRITER  # noqa: PLW0603 - one for the process, made after the workers were forked
@@ -176,6 +189,8 @@ def begin(environment: Any, runner: Any, **_: Any) -> None:
     if isinstance(runner, MasterRunner):
         WRITER = Writer()
         runner.register_message("gonogo-second", written)
+        if CONFIG["workers"]:
+            gevent.spawn(tell_workers, runner)
     else:
         if not isinstance(runner, WorkerRunner):
             WRITER = Writer()
@@ -265,8 +280,8 @@ def take_arrivals() -> None:
         if self.user._state == LOCUST_STATE_STOPPING:
             raise StopUser
 
-    TaskSet.execute_next_task = execute_next_task  # type: ignore[method-assign]
-    TaskSet.wait = wait  # type: ignore[method-assign]
+    TaskSet.execute_next_task = execute_next_task
+    TaskSet.wait = wait
 
 
 # --- the scenario of the plan ----------------------------------------------------------------------------------------

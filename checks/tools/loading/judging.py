@@ -84,6 +84,8 @@ def _generator_faults(step: Measured, unit: str, has_broken: bool) -> Iterator[s
         yield f"the generator used {step.cpu:.0%} of a core, over {CPU_AT_MOST:.0%}; give it more processes or machines"
     if step.late:
         yield f"{step.late:,} reports of the generator came too late to be counted; give it fewer processes"
+    if step.silent > step.late:
+        yield f"{step.silent - step.late:,} seconds of a generator are missing; it was lost, or its clock is another"
     for host, count in step.elsewhere.most_common(1):
         yield f"it was sent to {host} {count:,} times, which is not the server under test"
     if step.achieved < ACHIEVED_AT_LEAST and not has_broken and not step.aborted:

@@ -1,6 +1,7 @@
 """The parameters of a load, and what of them the rest of the plan must allow."""
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal, Self
 
@@ -12,6 +13,7 @@ from checks.tools.loading import limits
 from checks.tools.loading.comparing import FEWEST_RUNS
 from releases.enums import Tier
 
+LOOPBACK: Final = IPv4Address("127.0.0.1")
 UNITS: Final = {"closed": "users", "open": "requests/s"}
 
 
@@ -59,6 +61,24 @@ class CompareParams(KindParams):
         return self
 
 
+class WorkersParams(KindParams):
+    """Generators on other machines, which come to ``listen``:``port`` within ``wait`` of the beginning.
+
+    Nobody asks who they are, so by default they come through a tunnel that ends on this machine.
+    """
+
+    expected: int = Field(ge=1, le=100)
+    listen: IPv4Address = Field(default=LOOPBACK, description="An address of the worker's machine, for this load.")
+    port: int = Field(default=5557, ge=1024, le=65535)
+    wait: Duration = timedelta(minutes=2)
+
+    @model_validator(mode="after")
+    def short_enough(self) -> Self:
+        if not timedelta(seconds=1) <= self.wait <= timedelta(hours=1):
+            raise ValueError("wait is between a second and an hour")
+        return self
+
+
 class LoadParams(KindParams):
     """``steps``: users, or requests a second in open mode; each is held for ``hold``, and judged after ``settle``."""
 
@@ -84,6 +104,7 @@ class LoadParams(KindParams):
     samples: int = Field(default=100, ge=1, description="Fewer requests in a step say nothing.")
     pool: int = Field(default=200, ge=1, le=20_000, description="Users that serve the arrivals of the open mode.")
     processes: int = Field(default=0, ge=0, le=64, description="0: by the load and the cores of the worker's machine.")
+    workers: WorkersParams | None = Field(default=None, description="Generators on other machines, instead of here.")
     timeout: Duration = timedelta(seconds=30)
     compare: CompareParams | None = Field(default=None, description="Short runs beside those of the last release.")
 
@@ -91,6 +112,8 @@ class LoadParams(KindParams):
     def fits(self) -> Self:
         if self.requests and self.locustfile:
             raise ValueError("give either requests or a locustfile, not both")
+        if self.workers and self.processes:
+            raise ValueError("give either processes of this machine or workers of others, not both")
         if sorted(set(self.steps)) != self.steps:
             raise ValueError("steps go from the least load to the most, each once")
         if self.mode == "closed" and any(step != int(step) for step in self.steps):

@@ -108,7 +108,7 @@ class Measured:
     """One step of load: all of its seconds after it settled.
 
     ``load``: users in closed mode, requests a second in open mode. ``aborted``: why it was ended early, or empty.
-    ``late``: so many reports of single seconds came too late to be counted.
+    ``late``: so many reports of single seconds came too late to be counted; ``silent``: so many never came.
     """
 
     load: float
@@ -123,6 +123,7 @@ class Measured:
     elsewhere: Counter[str] = field(default_factory=Counter)
     aborted: str = ""
     late: int = 0
+    silent: int = 0
 
     def take(self, second: Second) -> None:
         self.seconds += 1

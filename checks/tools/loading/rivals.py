@@ -52,7 +52,8 @@ class Comparison:
 
 def carry_out(context: RunContext, step: Any, job: Job, plan: Plan, *, rival: str, earlier: Run | None) -> Comparison:
     """``rival``: the address where the last release runs, or ''; ``earlier``: its newest run that can be compared."""
-    short = replace(job, steps=(plan.load,), hold=plan.each)
+    # So little load is made by this machine alone: generators of others leave after each run.
+    short = replace(job, steps=(plan.load,), hold=plan.each, workers=None)
     mine: Medians = {}
     theirs: Medians = {}
     for number in range(plan.runs):

@@ -1,4 +1,4 @@
-"""Makes the environments of the audit's foreign tools beforehand, for workers that reach no package index later."""
+"""Makes the environments of foreign tools beforehand, for workers that reach no package index later."""
 
 import subprocess
 import tempfile
@@ -10,13 +10,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from checks.errors import CheckError
 from checks.kinds.base import Completed
-from checks.tools.auditing import toolbox
-from checks.tools.auditing.looking import NotSeen
+from checks.tools import toolbox
 
 
 class Command(BaseCommand):
-    help = "Installs the audit's tools, each in an environment of its own below TOOLS_ROOT, from locks with hashes."
+    help = "Installs the checks' foreign tools, each in an environment of its own below TOOLS_ROOT, from hashed locks."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("names", nargs="*", choices=[*toolbox.TOOLBOXES, []], default=[])
@@ -27,8 +27,8 @@ class Command(BaseCommand):
             for name in options["names"] or toolbox.TOOLBOXES:
                 try:
                     print(toolbox.installed(terminal, name))
-                except NotSeen as error:
-                    raise CommandError(f"{error.why} {error.remedy}") from error
+                except CheckError as error:
+                    raise CommandError(str(error)) from error
 
 
 class _Terminal:

@@ -18,8 +18,8 @@ from typing import Final, Protocol
 
 from django.conf import settings
 
+from checks.errors import CheckError
 from checks.kinds.base import Completed, RunContext
-from checks.tools.auditing.looking import NotSeen
 
 INSTALL_SECONDS: Final = 600
 _POLL_SECONDS: Final = 0.5
@@ -29,6 +29,7 @@ _VERSION: Final = re.compile(r"\d+(?:\.\d+)+")
 _FOR_PIP: Final = ("PIP_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 #: Lock -> the programs that it brings.
 TOOLBOXES: Final[dict[str, tuple[str, ...]]] = {
+    "load": ("locust",),
     "source": ("bandit", "detect-secrets"),
     "packages": ("pip-audit",),
     "tls": ("sslyze",),
@@ -41,18 +42,18 @@ def program(context: RunContext, name: str) -> list[str]:
     box = next(box for box, programs in TOOLBOXES.items() if name in programs)
     path = installed(context, box) / "bin" / name
     if not path.exists():
-        raise NotSeen(
+        raise CheckError(
             f"{name} is not there, although its environment was made.", remedy=f"Remove {path.parents[1].name}."
         )
     return [*bare(context.scratch), str(path)]
 
 
 def version_of(context: RunContext, argv: Sequence[str]) -> str:
-    """What a tool says of itself when it is asked with --version; NotSeen where that is no version."""
+    """What a tool says of itself when it is asked with --version; CheckError where that is no version."""
     printed = context.capture([*argv, "--version"], timeout=VERSION_SECONDS).output
     found = _VERSION.search(printed)
     if found is None:
-        raise NotSeen(f"{Path(argv[-1]).name} does not say its version; it said: {printed.strip()[:200]}")
+        raise CheckError(f"{Path(argv[-1]).name} does not say its version; it said: {printed.strip()[:200]}")
     return found[0]
 
 
@@ -76,7 +77,7 @@ def _lock_of(box: str) -> Path:
 
 
 class Installing(Protocol):
-    """What an installation needs: a run's context has it, and so has the command install_audit_tools."""
+    """What an installation needs: a run's context has it, and so has the command install_tools."""
 
     scratch: Path
 
@@ -86,7 +87,7 @@ class Installing(Protocol):
 
 
 def installed(context: Installing, box: str) -> Path:
-    """The folder of a toolbox, made where it is missing. NotSeen when that is not possible."""
+    """The folder of a toolbox, made where it is missing. CheckError when that is not possible."""
     folder = folder_of(box)
     if (folder / "complete").exists():
         return folder
@@ -96,7 +97,7 @@ def installed(context: Installing, box: str) -> Path:
             if not (folder / "complete").exists():
                 _install(context, box, folder)
     except OSError as error:
-        raise NotSeen(
+        raise CheckError(
             f"{TOOLBOXES[box][0]} cannot be installed: {error.filename or folder}: {error.strerror}.",
             remedy="Set TOOLS_ROOT to a folder that can be written, or install it there beforehand.",
         ) from error
@@ -124,10 +125,10 @@ def _install(context: Installing, box: str, folder: Path) -> None:
         done = context.command(argv, timeout=INSTALL_SECONDS, check=False)
         if done.returncode != 0:
             shutil.rmtree(folder, ignore_errors=True)
-            raise NotSeen(
+            raise CheckError(
                 f"{TOOLBOXES[box][0]} could not be installed; the installation ended with {done.returncode}.",
                 remedy="The log says why. On a worker without a package index, install it beforehand:"
-                " manage.py install_audit_tools.",
+                " manage.py install_tools.",
             )
     (folder / "complete").touch()
 
