@@ -29,10 +29,13 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.campaign]
 CONSENT = {"staging": {"by": "Operations", "on": "2026-01-01", "at_most": 50}}
 
 
-def release_of(server: LocalServer, params: dict[str, Any], *, load: dict[str, Any] | None = None) -> Release:
+def release_of(
+    server: LocalServer, params: dict[str, Any], *, load: dict[str, Any] | None = None, database: str = ""
+) -> Release:
+    """``database``: whose statistics are read while the load goes on; the tests' own where none is named."""
+    variables = {"DATABASE_URL": database or database_address()}
     places = {
-        # Its database is the tests' own, whose statistics are read while the load goes on.
-        "staging": {"tier": "staging", "url": server.url, "variables": {"DATABASE_URL": database_address()}},
+        "staging": {"tier": "staging", "url": server.url, "variables": variables},
         "production": {"tier": "production", "url": server.url},
     }
     plan = {

@@ -37,7 +37,8 @@ class Knee:
 def find(points: Sequence[Point]) -> Knee:
     """``points``: (users, answered requests a second) of each step, from the least load to the most."""
     if len(points) < FEWEST_STEPS:
-        return Knee("uncertain", f"{len(points)} steps are too few to tell; at least {FEWEST_STEPS} are needed")
+        few = "1 step is" if len(points) == 1 else f"{len(points)} steps are"
+        return Knee("uncertain", f"{few} too few to tell; at least {FEWEST_STEPS} are needed")
     calm = _smoothed(points)
     by_margin = _by_margin(calm)
     by_shape, bulge = kneedle(calm)
