@@ -2,8 +2,8 @@
 
     python -m benchmarks.load
 
-Overhead: the same requests by Locust alone and by Locust with our record, taking turns, against a server that answers
-at once; and the record's own processor time beside that of a request, which other work on the machine disturbs less.
+Overhead: one process of Locust against a server that answers at once, half a second with our record and half a second
+without, in turns; and the record's own processor time beside that of a request, which other work disturbs less.
 Lag: from the end of a second to its figures in the page's live part, fetched as a browser does, on the run's bell.
 Knee: a pool of four, 40 ms each, and users who think 40 ms: eight users. Comparison: with a server that is as
 fast, and with one that was 15 % faster.
@@ -27,7 +27,7 @@ from config.demo.person import Person
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = ROOT / "checks" / "tools" / "loading" / "launch.py"
-PAIRS, SECONDS, USERS = 6, 6.0, 20
+ROUNDS, USERS = 40, 20
 KNEE = 8
 #: Answers at once, after 40 ms in one of four places for /pool, after 20 ms for /steady, and for /changed after 20 ms
 #: times its argument.
@@ -55,24 +55,45 @@ async def main():
     await server.serve_forever()
 asyncio.run(main())
 """
-PLAIN = """
-import random
-from locust import FastHttpUser, constant, task
-ONE = [{"path": "/", "name": "/"}]
+#: Visitors who never think, half a second with the record and half a second without, in one process; which of the two
+#: comes first takes turns. Writes [requests on, seconds on, requests off, seconds off, processor seconds off] of each.
+TAKING_TURNS = """
+import json, os, time
+import gevent
+from locust import FastHttpUser, constant, events, task
 class Visitor(FastHttpUser):
     insecure = False
     wait_time = constant(0)
     @task
     def ask(self):
-        one = random.choices(ONE, cum_weights=[1])[0]
-        with self.client.get(one["path"], name=one["name"], catch_response=True) as answer:
+        with self.client.get("/", name="/", catch_response=True) as answer:
             if answer.status_code != 200:
                 answer.failure("no")
             else:
                 answer.success()
+@events.init.add_listener
+def begin(environment, **_):
+    gevent.spawn(turns, environment)
+def turns(environment):
+    record = next(one for one in events.request._handlers if one.__qualname__ == "Record.request")
+    events.request.remove_listener(record)
+    gevent.sleep(3)
+    found = []
+    for number in range(int(os.environ["ROUNDS"])):
+        seen = {}
+        for on in (True, False) if number % 2 else (False, True):
+            if on:
+                events.request.add_listener(record)
+            before, began, spent = environment.stats.total.num_requests, time.monotonic(), time.process_time()
+            gevent.sleep(0.5)
+            seen[on] = (environment.stats.total.num_requests - before, time.monotonic() - began,
+                        time.process_time() - spent)
+            if on:
+                events.request.remove_listener(record)
+        found.append([*seen[True][:2], *seen[False]])
+    with open(os.environ["FOUND"], "w") as file:
+        json.dump(found, file)
 """
-
-
 #: The record's own part of a request: microseconds of its listener, and milliseconds to tell a second.
 LISTENER = """
 import json, random, sys, time, timeit
@@ -107,66 +128,53 @@ def target(slower: float = 1.0) -> Iterator[str]:
             server.kill()
 
 
-def timed(argv: list[str], folder: Path) -> float:
-    """Run to the end; the processor seconds of the child and all of its own."""
-    before = os.times()
-    subprocess.run(argv, check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
-
-
-def recorded(url: str, folder: Path) -> tuple[int, float]:
-    """(requests, processor seconds) of Locust with our record."""
-    record, config = folder / "record.jsonl", folder / "config.json"
-    record.unlink(missing_ok=True)
-    parts = urlsplit(url)
-    config.write_text(
-        json.dumps({
-            "host": url, "hostname": parts.hostname, "target_port": parts.port, "mode": "closed", "steps": [USERS],
-            "hold": SECONDS, "requests": [{"path": "/", "name": "/", "weight": 1, "status": 200, "text": ""}],
-            "locustfile": "", "think": 0, "timeout": 30, "pool": 1, "processes": 1, "port": 0, "record": str(record),
-        })
+def tool_python() -> str:
+    """The Python of Locust's environment, which is made here where it is missing."""
+    made = subprocess.run(
+        [sys.executable, "manage.py", "install_tools", "load"],
+        cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    spent = timed([sys.executable, "-P", str(LAUNCHER), str(config)], folder)
-    (rounded,) = json.loads(Path(f"{record}.rounded.json").read_text())
-    return int(rounded["num_requests"]), spent
-
-
-def plain(url: str, folder: Path) -> tuple[int, float]:
-    """The same by Locust alone."""
-    (folder / "plain.py").write_text(PLAIN)
-    argv = [sys.executable, "-m", "locust", "-f", "plain.py", "--headless", "--host", url, "-u", str(USERS)]
-    argv += ["-r", str(USERS), "-t", f"{SECONDS:.0f}s", "--json-file", "plain", "--loglevel", "WARNING"]
-    spent = timed(argv, folder)
-    (rounded,) = json.loads((folder / "plain.json").read_text())
-    return int(rounded["num_requests"]), spent
+    return str(Path(made.stdout.split()[-1]) / "bin" / "python")
 
 
 def overhead(url: str) -> None:
-    rates: list[float] = []
-    costs: list[float] = []
+    """One process of Locust, each half second with or without the record: the ratio of both, and its median."""
+    python, parts = tool_python(), urlsplit(url)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for number in range(PAIRS):
-            order = (plain, recorded) if number % 2 == 0 else (recorded, plain)
-            found = {way: way(url, folder) for way in order}
-            (alone, spent), (ours, _) = found[plain], found[recorded]
-            rates.append(ours / alone)
-            costs.append(spent / alone)
-            show(f"  pair {number + 1}: with record", ours / SECONDS, "req/s", f"alone {alone / SECONDS:,.0f}")
-        show("throughput lost to the record", 100 * (1 - statistics.median(rates)), "%", "limit 3, on a quiet machine")
-        listener(folder, statistics.median(costs))
+        (folder / "turns.py").write_text(TAKING_TURNS)
+        config = folder / "config.json"
+        config.write_text(
+            json.dumps({
+                "host": url, "hostname": parts.hostname, "target_port": parts.port, "mode": "closed", "steps": [USERS],
+                "hold": ROUNDS + 6, "requests": [], "locustfile": str(folder / "turns.py"), "think": 0,
+                "timeout": 30, "pool": 1, "processes": 1, "port": 0, "workers": None,
+            })
+        )  # fmt: skip
+        subprocess.run(
+            [python, "-P", str(LAUNCHER), str(config), str(folder / "record.jsonl")],
+            env={**os.environ, "ROUNDS": str(ROUNDS), "FOUND": str(folder / "found.json")},
+            check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        rounds = json.loads((folder / "found.json").read_text())
+        ratios = [(on / seconds_on) / (off / seconds_off) for on, seconds_on, off, seconds_off, _ in rounds]
+        alone = statistics.median(off / seconds for _, _, off, seconds, _ in rounds)
+        quarters = statistics.quantiles(ratios, n=4)
+        show("requests without the record", alone, "req/s", f"{ROUNDS} rounds")
+        spread = f"limit 3; middle half of the rounds {100 * (1 - quarters[2]):.1f} to {100 * (1 - quarters[0]):.1f}"
+        show("throughput lost to the record", 100 * (1 - statistics.median(ratios)), "%", spread)
+        cost = statistics.median(spent / off for _, _, off, _, spent in rounds)
+        listener(python, config, cost)
 
 
-def listener(folder: Path, request: float) -> None:
-    """The record's own processor time, by itself; ``request``: processor seconds of a request by Locust alone."""
-    config = {"GONOGO_LOAD_CONFIG": str(folder / "config.json")}
+def listener(python: str, config: Path, request: float) -> None:
+    """The record's own processor time, by itself; ``request``: processor seconds of a request without it."""
     done = subprocess.run(
-        [sys.executable, "-c", LISTENER, str(LAUNCHER.parent)],
-        env={**os.environ, **config}, check=True, capture_output=True, text=True,
+        [python, "-c", LISTENER, str(LAUNCHER.parent)],
+        env={**os.environ, "GONOGO_LOAD_CONFIG": str(config)}, check=True, capture_output=True, text=True,
     )  # fmt: skip
     micros, millis = (float(word) for word in done.stdout.split())
-    show("processor time of a request, Locust alone", request * 1e6, "us", "")
+    show("processor time of a request without it", request * 1e6, "us", "")
     show("processor time of its record", micros, "us", f"limit 3 % of that, it is {micros / request / 1e4:.2f} %")
     show("processor time to tell a second", millis, "ms", "limit 10, 1 % of the second")
 
