@@ -126,14 +126,24 @@ class Journey:
         names = [email.split("@")[0] for email in self.passwords]
         for name in names:
             self.person(name)
-        secrets = 0
-        for place, section in self.plan.environments.items():
-            for variable, name in section.secrets.items():
-                value = self.facts[place][variable]
-                path = f"/applications/{self.plan.application}/secrets/"
-                self.person("administrator").submit(path, {"name": name, "value": value})
-                secrets += 1
-        return f"{len(names)} people, {secrets} secrets"
+        secrets = self._secrets()
+        for name, value in secrets.items():
+            path = f"/applications/{self.plan.application}/secrets/"
+            self.person("administrator").submit(path, {"name": name, "value": value})
+        return f"{len(names)} people, {len(secrets)} secrets"
+
+    def _secrets(self) -> dict[str, str]:
+        """What the plan's environments need, and the account with which its audits log in."""
+        found = {
+            name: self.facts[place][variable]
+            for place, section in self.plan.environments.items()
+            for variable, name in section.secrets.items()
+        }
+        for check in self.plan.checks.values():
+            if check.kind == "audit" and check.params.get("authentication"):
+                login, facts = check.params["authentication"]["login"], self.facts[check.environment]
+                found |= {login["user"]: facts["AUDIT_EMAIL"], login["password"]: facts["AUDIT_PASSWORD"]}
+        return found
 
     def adopt(self) -> str:
         digest = self.example.digest(self.example.old_version)

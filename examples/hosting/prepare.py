@@ -124,6 +124,7 @@ def describe(example: Example, environment: str, root: Path, port: str, known: M
     return {
         **example.settings(environment, home, address, secret),
         "ADMINISTRATOR_PASSWORD": known.get("ADMINISTRATOR_PASSWORD") or secrets.token_urlsafe(12),
+        "AUDIT_PASSWORD": known.get("AUDIT_PASSWORD") or secrets.token_urlsafe(12),
         "APP_HOME": str(home.root),
         "APP_CACHE": os.environ.get("APP_CACHE") or str(root / "cache"),
         "APP_HEALTH_PATH": example.health_path,

@@ -1,5 +1,8 @@
 """Pages of applications: what they are, where they run, who may do what, and the versions of their plans."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -69,9 +72,8 @@ def detail(request: HttpRequest, slug: str) -> HttpResponse:
     roles = roles_in(request.user, application)
     plans = application.plan_versions.defer("text", "document").select_related("author")
     newest = application.plan_versions.order_by("-number").first()
-    places = (newest.document["environments"] if newest else {}).values()
     kept = {secret.name: secret for secret in application.secrets.select_related("updated_by")}
-    needed = sorted({name for place in places for name in place.get("secrets", {}).values()} | set(kept))
+    needed = sorted(_secrets_of(newest.document if newest else {}) | set(kept))
     context = {
         "application": application,
         "environments": application.environments.select_related("current_release"),
@@ -84,6 +86,15 @@ def detail(request: HttpRequest, slug: str) -> HttpResponse:
         "history": history_of_application(person(request), application),
     }
     return render(request, "releases/application/detail.html", context)
+
+
+def _secrets_of(document: Mapping[str, Any]) -> set[str]:
+    """Names of the secrets that a plan refers to: in its environments, and for the log-in of its audits."""
+    names = {name for place in document.get("environments", {}).values() for name in place.get("secrets", {}).values()}
+    for check in document.get("checks", {}).values():
+        login = (check.get("params", {}).get("authentication") or {}).get("login", {})
+        names |= {login[field] for field in ("user", "password") if login.get(field)}
+    return names
 
 
 @login_required

@@ -16,10 +16,15 @@ VERSION = "1.0"
 # Staging has learners of its own, as the trial of a new course would leave them; they are not those of production.
 LEARNERS = {"staging": ("60", "11", "beta.example"), "production": ("400", "7", "learners.example")}
 
+#: With whom the security audit logs in to staging; the plan's transition leaves this domain out.
+AUDIT_EMAIL = "audit@audit.invalid"
+
 
 def settings(environment: str, home: Home, address: str, secret: str) -> Mapping[str, str]:
     users, number, domain = LEARNERS[environment]
+    audit = {"AUDIT_EMAIL": AUDIT_EMAIL} if environment == "staging" else {}
     return {
+        **audit,
         "ADMINISTRATOR_EMAIL": f"robin@{domain}",
         "SEED_USERS": users,
         "SEED_NUMBER": number,

@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def read_database_url(address: str) -> dict[str, Any]:
-    """Return the DATABASES entry for `postgresql://user:password@host:port/name?option=value`."""
+    """Return the DATABASES entry for an address that begins with postgresql://; its query gives options."""
     parts = urlsplit(address)
     if parts.scheme not in ("postgresql", "postgres"):
         raise ImproperlyConfigured("DATABASE_URL should begin with postgresql://")

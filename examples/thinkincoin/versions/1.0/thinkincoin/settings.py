@@ -1,10 +1,11 @@
 """Settings; whatever differs between environments comes from variables.
 
-DATABASE_URL   postgresql://user:password@host:port/name          needed
+DATABASE_URL   the database; see database.py                      needed
 SECRET_KEY     signs sessions                                     needed
 STATIC_ROOT    where `collectstatic` writes and pages read        needed to serve pages
 ALLOWED_HOSTS  names by which the site is reached, with commas    127.0.0.1,localhost
-HTTPS          1 where visitors come by HTTPS                     0
+HTTPS          1 where visitors come by HTTPS, through a      0
+               server in front that sets X-Forwarded-Proto
 EMAIL_HOST     the mail server; without it mail goes to the log
 TESTING        1 while the tests run; set by `python -m thinkincoin.tests`
 """
@@ -104,8 +105,11 @@ if TESTING:
     # The tests make many people; a slow hash would only slow them down.
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_REDIRECT_EXEMPT = ["^healthz$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 

@@ -1,5 +1,7 @@
-"""People and how they like the site."""
+"""People, how they like the site, and who tried to log in as them."""
 
+import hashlib
+from datetime import timedelta
 from typing import Any, Self
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
@@ -83,3 +85,38 @@ class Preferences(models.Model):
     def of(cls, user: User) -> Self:
         """Return the person's preferences, the defaults (not saved) where there are none."""
         return cls.objects.filter(user=user).first() or cls(user=user)
+
+
+class WrongPassword(models.Model):
+    """One wrong password for one name, whether somebody has that name or not. Kept as long as it counts."""
+
+    MOST = 10
+    COUNTED_FOR = timedelta(minutes=10)
+
+    # Not the name itself: people type other things there by mistake, their password among them.
+    name_digest = models.CharField(max_length=64)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["name_digest", "at"], name="wrong_password_of_name")]
+
+    def __str__(self) -> str:
+        return f"A wrong password at {self.at:%H:%M}"
+
+    @classmethod
+    def too_many(cls, name: str) -> bool:
+        since = timezone.now() - cls.COUNTED_FOR
+        return cls.objects.filter(name_digest=digest_of(name), at__gt=since).count() >= cls.MOST
+
+    @classmethod
+    def note(cls, name: str) -> None:
+        cls.objects.filter(at__lte=timezone.now() - cls.COUNTED_FOR).delete()
+        cls.objects.create(name_digest=digest_of(name))
+
+    @classmethod
+    def forget(cls, name: str) -> None:
+        cls.objects.filter(name_digest=digest_of(name)).delete()
+
+
+def digest_of(name: str) -> str:
+    return hashlib.sha256(name.strip().lower().encode()).hexdigest()

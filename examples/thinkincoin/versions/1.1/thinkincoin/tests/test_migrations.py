@@ -7,7 +7,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test import TransactionTestCase
 
 OLD = [("accounts", "0001_initial"), ("courses", "0001_initial")]
-NEW = [("accounts", "0004_remove_preferences_news"), ("courses", "0007_remove_course_byline")]
+NEW = [("accounts", "0005_wrong_passwords"), ("courses", "0007_remove_course_byline")]
 AT = datetime(2025, 11, 3, 9, 30, tzinfo=UTC)
 
 
