@@ -1,28 +1,26 @@
 """Security audit: the looks that the plan names, each by one tool, together in one list of findings."""
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from django.conf import settings
 from django.utils import timezone
 from pydantic import Field, model_validator
 
-from checks import advisories, findings
+from checks import findings
 from checks.errors import CheckError
 from checks.findings import fingerprints
 from checks.kinds.base import Artifact, Inconclusive, Kind, KindParams, Outcome, RunContext, Step, register
 from checks.models import Finding
 from checks.plan import Plan
 from checks.tools import sbom
-from checks.tools.auditing import audit_report, packages
+from checks.tools.auditing import audit_report
 from checks.tools.auditing.authentication import AuthenticationLook, AuthenticationSection
 from checks.tools.auditing.code import CodeLook, CodeSection
 from checks.tools.auditing.deploy_check import DeployCheckLook, DeployCheckSection
 from checks.tools.auditing.headers import HeadersLook, HeadersSection
-from checks.tools.auditing.looking import Look, NotSeen, at_least, carry_out
-from checks.tools.auditing.packages import PackagesLook, PackagesSection, Source
+from checks.tools.auditing.looking import Look, at_least, carry_out
+from checks.tools.auditing.packages import PackagesLook, PackagesSection, advisories_to_ask
 from checks.tools.auditing.said import Found, PackagePlace, Severity, ToolReport, ToolStatus
 from checks.tools.auditing.secret_search import SecretsLook, SecretsSection
 from checks.tools.auditing.source import SourceSection
@@ -113,6 +111,12 @@ class Audit(Kind):
         ]
 
     def run(self, context: RunContext) -> Outcome:
+        return _judged(context, *self._looked(context))
+
+    def rehearse(self, context: RunContext) -> Outcome:
+        return _weighed(context, self._looked(context)[1])
+
+    def _looked(self, context: RunContext) -> tuple[dict[str, Look], list[ToolReport]]:
         params: AuditParams = context.params
         if context.environment.tier is Tier.PRODUCTION and any(key in ACTIVE for key in params.named):
             raise CheckError("An active look never runs in production. Nothing was asked.", remedy="Correct the plan.")
@@ -120,8 +124,7 @@ class Audit(Kind):
         for look in looks.values():
             if look.before:
                 context.warn(f"Before {look.tool} begins: {look.before}")
-        reports = {key: _carried_out(context, key, look) for key, look in looks.items()}
-        return _judged(context, looks, list(reports.values()))
+        return looks, [_carried_out(context, key, look) for key, look in looks.items()]
 
 
 def _looks(context: RunContext, params: AuditParams) -> Iterator[tuple[str, Look]]:
@@ -142,25 +145,6 @@ def _looks(context: RunContext, params: AuditParams) -> Iterator[tuple[str, Look
         yield "sarif", SarifLook(params.sarif or SarifSection(), params.uploaded)
     if params.authentication:
         yield "authentication", AuthenticationLook(params.authentication, authority)
-
-
-@contextmanager
-def advisories_to_ask() -> Iterator[Source]:
-    """The online source where it is reached, else the advisories that were imported, for as long as they are asked."""
-    if settings.OSV_URL and packages.reachable(settings.OSV_URL):
-        yield Source(settings.OSV_URL, (f"Asked {settings.OSV_URL}.",))
-        return
-    ages = {age.ecosystem: age for age in advisories.ages()}
-    if not ages:
-        reason = f"{settings.OSV_URL} is not reached, and no" if settings.OSV_URL else "No"
-        raise NotSeen(f"{reason} advisories were imported.", remedy="Import advisories, or correct OSV_URL.")
-    notes = [
-        f"Asked the imported advisories of {age.ecosystem}, whose newest is {age.length.days} days old."
-        + (" That is too old to know of what was found since." if age.old else "")
-        for age in ages.values()
-    ]
-    with advisories.served() as url:
-        yield Source(url, tuple(notes))
 
 
 def _authority(context: RunContext, name: str) -> str | None:
@@ -249,6 +233,22 @@ def _judged(context: RunContext, looks: dict[str, Look], reports: list[ToolRepor
             said.append(f"{headers.worst} points for headers, and the plan asks for {headers.section.least_score}")
     artifacts: list[Artifact] = [context.store("audit.json", audit_report.whole(reports)), *_components(context)]
     outcome = Outcome(not said, _summary(figures, said), figures=figures, result=result, artifacts=artifacts)
+    return _if_complete(reports, outcome)
+
+
+def _weighed(context: RunContext, reports: list[ToolReport]) -> Outcome:
+    """The verdict by the severities alone: no finding is recorded, no list of components kept."""
+    limit = Severity(context.params.fail_at)
+    rows = audit_report.findings_of(
+        reports, lambda found: audit_report.Standing(blocks=at_least(found.severity, limit))
+    )
+    said = [f"{row['severity']}: {row['title']} ({row['place']})" for row in rows if row["blocks"]]
+    figures = audit_report.figures_of(reports, rows)
+    result = {"tools": audit_report.tools_of(reports), "findings": rows[: audit_report.MAX_SHOWN]}
+    return _if_complete(reports, Outcome(not said, _summary(figures, said), figures=figures, result=result))
+
+
+def _if_complete(reports: list[ToolReport], outcome: Outcome) -> Outcome:
     broken = [report for report in reports if report.status is ToolStatus.INCOMPLETE]
     if broken:
         raise Inconclusive(

@@ -241,6 +241,10 @@ class Kind(ABC):
     def run(self, context: RunContext) -> Outcome:
         """Do it. Return an outcome, or raise CheckError when the check could not be made."""
 
+    def rehearse(self, context: RunContext) -> Outcome:
+        """Run inside of another run, for the test of the gate: judge as ``run`` does, and record nothing that lasts."""
+        return self.run(context)
+
     def problems(self, plan: "Plan", params: Any, environment: str) -> list[tuple[tuple[str | int, ...], str]]:
         """What in the parameters of a check does not fit the rest of its plan: (place in them, sentence)."""
         return []

@@ -17,7 +17,8 @@ from checks.kinds.base import Inconclusive, Kind, KindParams, Outcome, RunContex
 from checks.plan import Plan, Request
 from checks.tools import dumping, facts, schema, scratch
 from checks.tools.background import patiently
-from checks.tools.planting.faults import COPY_VARIABLE, FAULTS, Fault, Ground, NotPlantable, Planted, refuse_unknown
+from checks.tools.planting.faults import COPY_VARIABLE, FAULTS, Fault, Ground, Planted, refuse_unknown
+from checks.tools.planting.materials import NotPlantable
 from checks.tools.planting.proxy import spoiled
 from checks.tools.planting.surroundings import Surroundings
 from checks.tools.postgres import Address, connected, drop_database, maintenance
@@ -121,12 +122,14 @@ class _Test:
         if planned is None:
             return {"verdict": "untested", "why": f"the plan has no check of kind {fault.kind}", "section": ""}
         try:
+            if fault.needed is not None:
+                fault.needed()
             with ExitStack() as stack:
                 copy = stack.enter_context(self._copy()) if fault.copy else None
                 clean = self._look(fault, section, planned, {}, copy, None, "without")
-                ground = Ground(copy, self.original, self.context.plan.environment(self._place(section)).database,
-                                self._requests(planned), self.headers)  # fmt: skip
-                planted = fault.plant(planned, ground)
+                planted = fault.plant(planned, self._ground(section, planned, copy))
+                if planted.removed is not None:
+                    stack.callback(planted.removed)
                 self.context.note(f"Planted: {planted.told}.")
                 seen = self._look(fault, section, planned, planted.params, copy, planted, "with")
         except NotPlantable as reason:
@@ -135,6 +138,14 @@ class _Test:
                "without": {"said": clean.said, "summary": clean.summary},
                "with": {"said": seen.said, "summary": seen.summary}}  # fmt: skip
         return {**row, **_verdict(planted, clean, seen)}
+
+    def _ground(self, section: str, planned: Mapping[str, Any], copy: Address | None) -> Ground:
+        run, place = self.context.run, self._place(section)
+        return Ground(
+            copy, self.original, self.context.plan.environment(place).database, self._requests(planned), self.headers,
+            (self.context.build_file, run.release.build_name if run.release else ""),
+            (run.application.slug, place, run.pk.hex),
+        )  # fmt: skip
 
     def _section(self, fault: Fault) -> tuple[str, dict[str, Any] | None]:
         """The plan's first check of the kind with its parameters; a kind that needs none is tried without a plan's."""
@@ -155,7 +166,7 @@ class _Test:
             params = kind.Params.model_validate({**planned, **fault.clean, **changed})
         except ValidationError as error:
             raise NotPlantable(f"the check's parameters do not fit: {error.errors()[0]['msg']}") from None
-        name = self._place(section) if fault.kind == "migration" else self.environment.name
+        name = self._place(section) if fault.at_home else self.environment.name
         place = Environment.objects.get(application=self.environment.application_id, name=name)
         with ExitStack() as stack:
             urls = {}
@@ -167,6 +178,7 @@ class _Test:
                 self.context, label=f"{fault.key}-{word}", section=section or f"checks.{fault.kind}", params=params,
                 environment=place, urls=urls, databases=replaced,
                 extra={COPY_VARIABLE: copy.url()} if copy is not None else {},
+                listed=planted.listed if planted is not None else "",
             )  # fmt: skip
             try:
                 return _seen(kind, inner)
@@ -232,7 +244,7 @@ class _Test:
 def _seen(kind: Kind, inner: Surroundings) -> _Seen:
     """Run a check in its surroundings; what it named is all that it returned."""
     try:
-        outcome = kind.run(inner)
+        outcome = kind.rehearse(inner)
         said = "passed" if outcome.passed is True else "failed"
     except Inconclusive as error:
         outcome, said = error.outcome, "errored"
@@ -247,6 +259,10 @@ def _named(kind: str, result: Mapping[str, Any]) -> list[str]:
         return [row["fact"] for area in result["areas"] for row in area["rows"] if row["state"] == "breaking"]
     if kind == "smoke":
         return [answer["path"] for answer in result["answers"] if not answer["passed"]]
+    if kind == "audit":
+        return [row["place"] for row in result["findings"] if row["blocks"]]
+    if kind == "drill":
+        return [str(sentence) for sentence in result["differences"]]
     if kind == "reconcile":
         return [table["label"] for table in result["tables"] if not table["agrees"]]
     return [str(sentence) for sentence in result.get("problems", [])]

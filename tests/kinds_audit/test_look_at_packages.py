@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from checks.kinds.audit import advisories_to_ask
-from checks.tools.auditing.packages import PackagesLook, PackagesSection, Source
+from checks.tools.auditing.packages import PackagesLook, PackagesSection, Source, advisories_to_ask
 from checks.tools.auditing.said import PackagePlace, Severity, ToolReport, ToolStatus
 from tests.advisories.support import entry, imported
 from tests.kinds_audit.support import looked, rules

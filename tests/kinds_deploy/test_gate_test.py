@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from django.template.loader import render_to_string
+from django.test import override_settings
 
 from checks.kinds.base import Outcome, get_kind
 from checks.kinds.gate_test import names
-from checks.models import Run
+from checks.models import Finding, Run, StoredBackup
 from releases.domain import environment as environments
 from releases.models import Application, Evidence
+from tests.advisories.support import entry, imported
 from tests.engine.support import application_with, check, log_text, run_section
 from tests.factories import make_release
 from tests.kinds_data.database_pair import DatabasePair, database_pair
@@ -56,13 +58,17 @@ class World:
                 "command": {"argv": [sys.executable, "-c", MIGRATE]},
                 "reverse": {"argv": [sys.executable, "-c", BACK]},
             }),
+            "backup": check("backup"),
+            "drill": check("drill"),
             "gate": check("gate_test", params=params),
         }  # fmt: skip
         return application_with(checks, folder=self.folder, plan={"environments": places})
 
-    def run(self, **params: Any) -> Run:
+    def run(self, *, first: str = "", **params: Any) -> Run:
         application = self.application(**params)
-        release = make_release(application=application, rehearsing=False)
+        release = make_release(application=application, rehearsing=False, build=b"six==1.16.0\n")
+        if first:
+            assert run_section(application, first, release=release).state == "passed"
         environments.build_running(
             environment=release.source_environment, release=release, version="2", build_digest=release.build_digest
         )
@@ -110,6 +116,38 @@ def test_a_lossy_migration_is_caught_by_the_way_back(world: World) -> None:
     world.pair.sql("target", "ANALYZE")
     run = world.run(faults=["lossy-migration"])
     assert verdicts(run) == {"lossy-migration": "caught"}, (run.result["faults"], log_text(run))
+
+
+def test_a_backup_cut_short_is_caught_and_the_real_one_is_not_touched(world: World, storage_folder: Path) -> None:
+    run = world.run(first="checks.backup", faults=["truncated-backup"])
+    (row,) = run.result["faults"]
+    assert (run.state, row["verdict"]) == ("passed", "caught"), (row, log_text(run))
+    assert "is cut at its end: the last 100 of" in row["with"]["summary"]
+    assert not list(storage_folder.rglob("gate-test/*"))
+    assert run_section(run.application, "checks.drill", release=run.release).state == "passed"
+    assert [(kept.fault, kept.drilled_at is not None) for kept in StoredBackup.objects.all()] == [("", True)]
+
+
+def test_without_a_backup_and_without_advisories_nothing_is_planted(world: World) -> None:
+    with override_settings(OSV_URL=""):
+        run = world.run(faults=["truncated-backup", "vulnerable-pin"])
+    assert run.state == "errored"
+    assert verdicts(run) == {"truncated-backup": "untested", "vulnerable-pin": "untested"}
+    why = [row["why"] for row in run.result["faults"]]
+    assert "No advisories were imported" in " ".join(why)
+    assert "no published backup" in " ".join(why)
+
+
+@pytest.mark.campaign
+def test_a_vulnerable_pin_is_caught_and_no_finding_is_kept_of_it(world: World) -> None:
+    imported(entry("PYSEC-2021-9", "Django", events=[{"introduced": "0"}, {"fixed": "3.2.1"}]))
+    with override_settings(OSV_URL=""):
+        run = world.run(faults=["vulnerable-pin"])
+    (row,) = run.result["faults"]
+    assert (run.state, row["verdict"]) == ("passed", "caught"), (row, log_text(run))
+    assert row["named"] == "django 3.2"
+    assert (row["without"]["said"], row["with"]["said"]) == ("passed", "failed")
+    assert not Finding.objects.exists()
 
 
 def test_a_check_that_always_says_yes_is_found_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

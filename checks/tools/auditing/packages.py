@@ -4,15 +4,17 @@ What may be asked is tried first: a source that knows nothing wrong even of a re
 nothing. pip-audit says "No known vulnerabilities found" and ends with 0 also when its source answers 404.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
 import httpx
+from django.conf import settings
 from packaging.utils import canonicalize_name
 
+from checks import advisories
 from checks.advisories.scoring import score_of, word_of
 from checks.errors import CheckError
 from checks.kinds.base import RunContext, StepHandle
@@ -228,6 +230,25 @@ def _query(url: str, component: sbom.Component) -> list[dict[str, Any]]:
     if not isinstance(tree, dict) or not isinstance(tree.get("vulns", []), list) or tree.get("next_page_token"):
         raise NotSeen("The source of vulnerabilities answers something that is no list of vulnerabilities.")
     return [each for each in tree.get("vulns", []) if not each.get("withdrawn")]
+
+
+@contextmanager
+def advisories_to_ask() -> Iterator[Source]:
+    """The online source where it is reached, else the advisories that were imported, for as long as they are asked."""
+    if settings.OSV_URL and reachable(settings.OSV_URL):
+        yield Source(settings.OSV_URL, (f"Asked {settings.OSV_URL}.",))
+        return
+    ages = {age.ecosystem: age for age in advisories.ages()}
+    if not ages:
+        reason = f"{settings.OSV_URL} is not reached, and no" if settings.OSV_URL else "No"
+        raise NotSeen(f"{reason} advisories were imported.", remedy="Import advisories, or correct OSV_URL.")
+    notes = [
+        f"Asked the imported advisories of {age.ecosystem}, whose newest is {age.length.days} days old."
+        + (" That is too old to know of what was found since." if age.old else "")
+        for age in ages.values()
+    ]
+    with advisories.served() as url:
+        yield Source(url, tuple(notes))
 
 
 def reachable(url: str) -> bool:

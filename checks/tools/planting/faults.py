@@ -5,11 +5,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import sql
 
+from checks.tools.planting.materials import CutBackup, NotPlantable, refuse_without_advisories, with_bad_pin
 from checks.tools.planting.proxy import Spoiling
 from checks.tools.postgres import Address, Connection, connected, one
 
@@ -19,6 +21,11 @@ _QUIET: Final[Mapping[str, Any]] = {
     "migrate": None, "facts": None, "packages": None, "lock": None, "integrations": {}, "expected": [],
     "leave_out": dict.fromkeys(_ASIDE, "Not what this fault is about."),
 }  # fmt: skip
+_PACKAGES_ONLY: Final[Mapping[str, Any]] = {
+    "packages": {}, "fail_at": "high", "code": None, "secrets": None, "headers": None, "deploy_check": None,
+    "authentication": None, "sarif": None, "uploaded": "",
+}  # fmt: skip
+_NEWEST: Final[Mapping[str, Any]] = {"backup": "", "amcheck": False}
 _HEADERS: Final = ("x-frame-options", "content-security-policy", "strict-transport-security", "x-content-type-options",
                    "referrer-policy", "cross-origin-opener-policy")  # fmt: skip
 _COLUMN: LiteralString = """
@@ -60,25 +67,27 @@ _TEXT: LiteralString = """
 """
 
 
-class NotPlantable(Exception):
-    """Why this fault cannot be planted here."""
-
-
 @dataclass
 class Planted:
-    """What the check is given, and what it has to name. ``told``: what was planted, in words."""
+    """What the check is given, and what it has to name. ``told``: what was planted, in words.
+
+    ``listed``: a list of packages in place of the build. ``removed``: takes away what lies elsewhere than in a copy.
+    """
 
     told: str
     named: str
     params: dict[str, Any] = field(default_factory=dict)
     spoiling: Spoiling | None = None
+    listed: str = ""
+    removed: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
 class Fault:
     """``plant``: (params of the plan's check, what it may change) -> Planted. ``copy``: it changes a copied database.
 
-    ``clean``: what both looks are given besides, without the fault and with it.
+    ``clean``: what both looks are given besides, without the fault and with it. ``needed``: raises NotPlantable before
+    the first look. ``at_home``: the check looks at the environment that the plan names for it, not at the rehearsal's.
     """
 
     key: str
@@ -87,17 +96,24 @@ class Fault:
     plant: Callable[[Mapping[str, Any], "Ground"], Planted]
     copy: bool = False
     clean: Mapping[str, Any] = field(default_factory=dict)
+    needed: Callable[[], None] | None = None
+    at_home: bool = False
 
 
 @dataclass(frozen=True)
 class Ground:
-    """Where a fault is planted: the copy (for those that need one), the address, the original, its variable."""
+    """Where a fault is planted: the copy (for those that need one), the address, the original, its variable.
+
+    ``build`` with its name in the release; ``backups``: application, environment and run (hex) of a backup's copy.
+    """
 
     copy: Address | None
     original: Address
     variable: str
     requests: list[Mapping[str, Any]]
     headers: frozenset[str]
+    build: tuple[Path | None, str]
+    backups: tuple[str, str, str]
 
 
 @contextmanager
@@ -182,6 +198,16 @@ def _migration(params: Mapping[str, Any], ground: Ground) -> Planted:
     return Planted(told, f"{found[0]}.{found[1]}", {"command": planted})
 
 
+def _pin(params: Mapping[str, Any], ground: Ground) -> Planted:
+    listed, bad = with_bad_pin(*ground.build)
+    return Planted(f"the copied list of packages pins {bad}", bad, listed=listed)
+
+
+def _truncated(params: Mapping[str, Any], ground: Ground) -> Planted:
+    copy = CutBackup(*ground.backups)
+    return Planted(copy.told, copy.cut, {"backup": copy.key}, removed=copy.remove)
+
+
 COPY_VARIABLE: Final = "GONOGO_COPY_URL"
 FAULTS: Final[tuple[Fault, ...]] = (
     Fault("drifted-setting", "A setting of the database drifted", "parity", _setting, True, _QUIET),
@@ -190,7 +216,17 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("slow-endpoint", "An endpoint is slow", "smoke", _slow),
     Fault("broken-page", "A page is broken", "smoke", _broken),
     Fault("lost-row", "A row was lost", "reconcile", _row, True, {"target_database": COPY_VARIABLE, "target": ""}),
-    Fault("lossy-migration", "A migration loses data", "migration", _migration),
+    Fault("lossy-migration", "A migration loses data", "migration", _migration, at_home=True),
+    Fault(
+        "vulnerable-pin",
+        "A package is known to be vulnerable",
+        "audit",
+        _pin,
+        False,
+        _PACKAGES_ONLY,
+        refuse_without_advisories,
+    ),
+    Fault("truncated-backup", "A backup is cut short", "drill", _truncated, False, _NEWEST, at_home=True),
 )
 
 

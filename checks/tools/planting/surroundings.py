@@ -40,7 +40,7 @@ class _Step:
 class Surroundings:
     """Implements ``RunContext``. ``urls``: environment -> another address; ``databases``: old URL -> new URL.
 
-    ``extra``: variables that every environment has besides.
+    ``extra``: variables that every environment has besides. ``listed``: a list of packages in place of the build.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Surroundings:
         urls: Mapping[str, str],
         databases: Mapping[str, str],
         extra: Mapping[str, str],
+        listed: str = "",
     ) -> None:
         self._outer, self._label, self._databases, self._extra = outer, label, databases, extra
         self.run: Any = _Run(outer.run, environment, section)
@@ -67,6 +68,9 @@ class Surroundings:
         self.scratch: Path = outer.scratch / label
         self.scratch.mkdir(parents=True, exist_ok=True)
         self.build_file = outer.build_file
+        if listed:
+            self.build_file = self.scratch / "requirements.txt"
+            self.build_file.write_text(listed, encoding="utf-8")
 
     @contextmanager
     def _step(self, key: str) -> Iterator[StepHandle]:
