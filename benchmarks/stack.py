@@ -95,15 +95,17 @@ class Stack:
 
 
 @contextmanager
-def stack(rate: float, seconds: float, target: str = NOBODY, rival: str = NOBODY) -> Iterator[Stack]:
+def stack(rate: float, seconds: float, target: str = NOBODY, rival: str = NOBODY, *, web: int = 2) -> Iterator[Stack]:
     """Start everything with ``make up``'s own runner; stop it afterwards. The plan's run prints at that rate.
 
     ``target``: the address of staging, which runs the release's build by a person's word; ``rival``: of production.
+    ``web``: how many processes answer pages.
     """
     with tempfile.TemporaryDirectory(prefix="gonogo-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         port = free_port()
-        environment = {**os.environ, "GONOGO_HOME": str(home), "GONOGO_PORT": str(port), "LOGIN_RATE_LIMITS": "false"}
+        environment = {**os.environ, "GONOGO_HOME": str(home), "GONOGO_PORT": str(port), "LOGIN_RATE_LIMITS": "false",
+                       "WEB_CONCURRENCY": str(web)}  # fmt: skip
         runner = [sys.executable, "-m", "config.services"]
         subprocess.run([*runner, "up", "--detach"], env=environment, check=True, stdout=subprocess.DEVNULL)
         try:

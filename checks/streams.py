@@ -8,6 +8,7 @@ Whatever the doorbell did not deliver (a gap, a lost ring, Redis away) is read f
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -29,6 +30,10 @@ QUEUE_LIMIT = 1000
 # So much of a run's newest lines is kept rendered, for those who come to watch while it runs.
 KEPT_BYTES = 4_000_000
 
+# With so many watchers each piece waits a second for what follows it; with fewer, in proportion less. What is sent is
+# counted by pieces, not by lines, so a thousand watchers of a busy run do not take the whole processor.
+WATCHERS_PER_SECOND = 4000
+
 _T = TypeVar("_T")
 Place = tuple[int, int]  # attempt, line
 
@@ -41,6 +46,14 @@ class Frame:
     first: Place | None = None
     last: Place | None = None
     ends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Frames that go out together. ``payload``: all of them, joined once for every watcher that needs them all."""
+
+    frames: tuple[Frame, ...]
+    payload: bytes
 
 
 def parse_place(text: str | None) -> Place:
@@ -72,7 +85,9 @@ class LogStream:
     def __init__(self, run_id: UUID, channel: str) -> None:
         self.run_id = run_id
         self.channel = channel
-        self.watchers: set[asyncio.Queue[Frame | None]] = set()
+        self.watchers: set[asyncio.Queue[Piece | None]] = set()
+        self._waiting: list[Frame] = []
+        self._sent_at = 0.0
         self._rings: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._place: Place = (0, 0)
         self._rendered: dict[tuple[int, int, int], Frame] = {}
@@ -89,24 +104,38 @@ class LogStream:
             cls._streams[key] = cls(run_id, channel)
         return cls._streams[key]
 
-    def join(self) -> "asyncio.Queue[Frame | None]":
-        queue: asyncio.Queue[Frame | None] = asyncio.Queue(QUEUE_LIMIT)
+    def join(self) -> "asyncio.Queue[Piece | None]":
+        queue: asyncio.Queue[Piece | None] = asyncio.Queue(QUEUE_LIMIT)
         self.watchers.add(queue)
         if self._task is None or self._task.done():
             self.ready.clear()
+            self._waiting.clear()
             self._task = asyncio.get_running_loop().create_task(self._serve())
         return queue
 
-    def leave(self, queue: "asyncio.Queue[Frame | None]") -> None:
+    def leave(self, queue: "asyncio.Queue[Piece | None]") -> None:
         self.watchers.discard(queue)
         if not self.watchers:
             self._streams.pop((id(asyncio.get_running_loop()), self.run_id), None)
             self._rings.put_nowait(None)
 
     def _send(self, frame: Frame) -> None:
+        """Give a frame to all watchers, together with what comes in the next moment where there are many of them."""
+        self._waiting.append(frame)
+        if frame.ends or self._due() <= 0:
+            self._pass_on()
+
+    def _due(self) -> float:
+        """Seconds until what waits goes out."""
+        return self._sent_at + len(self.watchers) / WATCHERS_PER_SECOND - time.monotonic()
+
+    def _pass_on(self) -> None:
+        piece = Piece(tuple(self._waiting), b"".join(frame.payload for frame in self._waiting))
+        self._waiting.clear()
+        self._sent_at = time.monotonic()
         for queue in tuple(self.watchers):
             try:
-                queue.put_nowait(frame)
+                queue.put_nowait(piece)
             except asyncio.QueueFull:
                 self.watchers.discard(queue)
                 while not queue.empty():
@@ -128,9 +157,12 @@ class LogStream:
     async def _step(self) -> bool:
         """Handle one ring, or look when none came. True when the log is sealed and everybody was told."""
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(max(0.0, self._due()) if self._waiting else LOOK_SECONDS):
                 ring = await self._rings.get()
         except TimeoutError:
+            if self._waiting:
+                self._pass_on()
+                return False
             ring = None
         if ring is not None and "first" in ring and self._feed(ring):
             return False
@@ -196,6 +228,9 @@ class LogStream:
                 await asyncio.sleep(0.5)
 
 
+_BEAT = Piece((Frame(BEAT),), BEAT)
+
+
 class _Watcher:
     """One reader of the stream: where it stands, and how it goes on from there."""
 
@@ -229,36 +264,40 @@ class _Watcher:
         What came meanwhile goes out in one piece, so that a thousand watchers cost less for each line when it is busy.
         """
         while not self.ended:
-            piece: list[bytes] = []
-            follows = self._take(await self._next(), piece)
+            parts: list[bytes] = []
+            follows = self._take(await self._next(), parts)
             while follows and not self.queue.empty():
-                follows = self._take(self.queue.get_nowait(), piece)
-            if piece:
-                yield b"".join(piece)
+                follows = self._take(self.queue.get_nowait(), parts)
+            if parts:
+                yield b"".join(parts)
             if not follows:
                 return
 
-    def _take(self, frame: Frame | None, piece: list[bytes]) -> bool:
-        """Add a frame to the piece; False where it does not follow, or where this watcher was too slow to be fed."""
-        if frame is None:
+    def _take(self, piece: Piece | None, parts: list[bytes]) -> bool:
+        """Add a piece's new frames; False where one does not follow, or where this watcher was too slow to be fed."""
+        if piece is None:
             return False
-        if frame.first is not None and frame.last is not None:
-            if frame.last <= self.seen:
-                return True
-            if frame.first != (self.seen[0], self.seen[1] + 1):
-                return False
-            self.seen = frame.last
-        piece.append(frame.payload)
-        self.ended = frame.ends
+        before = len(parts)
+        for frame in piece.frames:
+            if frame.first is not None and frame.last is not None:
+                if frame.last <= self.seen:
+                    continue
+                if frame.first != (self.seen[0], self.seen[1] + 1):
+                    return False
+                self.seen = frame.last
+            parts.append(frame.payload)
+            self.ended = frame.ends
+        if len(parts) - before == len(piece.frames):
+            parts[before:] = [piece.payload]
         return True
 
-    async def _next(self) -> Frame | None:
-        """The next frame; a heartbeat where none came for a while; None: this watcher was too slow to be fed."""
+    async def _next(self) -> Piece | None:
+        """The next piece; a heartbeat where none came for a while; None: this watcher was too slow to be fed."""
         try:
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 return await self.queue.get()
         except TimeoutError:
-            return Frame(BEAT)
+            return _BEAT
 
     def join_again(self) -> None:
         if self.queue not in self.stream.watchers:

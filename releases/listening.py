@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
@@ -12,6 +11,7 @@ from weakref import WeakKeyDictionary
 import redis.asyncio as redis
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 
 logger = logging.getLogger(__name__)
@@ -134,10 +134,10 @@ async def while_allowed(
     """Pass on ``frames`` until ``allowed`` says no: asked after each ring of ``channel``, before anything more is sent.
 
     ``channel`` is the person's: a role that was taken away or an account that ended silences what is open already.
-    A ring may be lost, so it is asked every ``ASK_SECONDS`` as well.
+    A ring may be lost, so it is asked every ``ASK_SECONDS`` as well, beside the frames: those do not wait for it.
     """
     rung = asyncio.Event()
-    asked = time.monotonic()
+    refused = asyncio.Event()
 
     def listener(_ring: dict[str, Any] | None) -> None:
         rung.set()
@@ -146,17 +146,31 @@ async def while_allowed(
     await sync_to_async(connections.close_all)()
     bell = Bell.of_this_loop()
     bell.listen(channel, listener)
+    asking = asyncio.create_task(_ask_again(allowed, refused))
     try:
         async for frame in frames:
-            if rung.is_set() or time.monotonic() - asked >= ASK_SECONDS:
+            if rung.is_set():
                 rung.clear()
-                asked = time.monotonic()
                 if not await read_database(allowed):
                     return
+            if refused.is_set():
+                return
             yield frame
     finally:
         bell.leave(channel, listener)
+        asking.cancel()
         await frames.aclose()
+
+
+async def _ask_again(allowed: Callable[[], bool], refused: asyncio.Event) -> None:
+    """Ask every ``ASK_SECONDS`` until the answer is no. Where it cannot be asked, the page may come again and ask."""
+    try:
+        while await asyncio.sleep(ASK_SECONDS, result=True):
+            if not await read_database(allowed):
+                break
+    except DatabaseError as error:
+        logger.warning("stream.database_lost", extra={"error": str(error)})
+    refused.set()
 
 
 async def topics(channel: str) -> AsyncGenerator[bytes, None]:

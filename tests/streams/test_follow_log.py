@@ -21,12 +21,14 @@ class Viewer:
 
     def __init__(self, writer: Writer, seen: streams.Place = (0, 0)) -> None:
         self.text = ""
+        self.payloads = 0
         self._events: AsyncIterator[bytes] = streams.follow(writer.run.id, writer.run.log_channel, seen)
         self.task = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
         async for payload in self._events:
             self.text += payload.decode()
+            self.payloads += 1
 
     @property
     def numbers(self) -> list[int]:
@@ -157,6 +159,27 @@ async def test_fifty_watchers_share_one_reader_and_see_the_same() -> None:
     await asyncio.gather(*(viewer.ends(20) for viewer in viewers))
     assert len(readers) == 1
     assert all(viewer.numbers == list(range(1, 41)) for viewer in viewers)
+
+
+async def test_many_watchers_get_what_came_together_and_each_line_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "WATCHERS_PER_SECOND", 4)
+    writer = await begin()
+    early = [Viewer(writer), Viewer(writer)]
+    await sync_to_async(writer.lines)("line 0")
+    for viewer in early:
+        await viewer.until("line 0")
+    for number in range(1, 10):
+        await sync_to_async(writer.lines)(f"line {number}")
+    # It replays up to where it joined, in the middle of what the others wait for.
+    late = Viewer(writer)
+    await late.until("line 9")
+    for number in range(10, 20):
+        await sync_to_async(writer.lines)(f"line {number}")
+    await sync_to_async(writer.seal)()
+    viewers = [*early, late]
+    await asyncio.gather(*(viewer.ends(20) for viewer in viewers))
+    assert all(viewer.numbers == list(range(1, 21)) for viewer in viewers)
+    assert all(viewer.payloads < 15 for viewer in viewers), [viewer.payloads for viewer in viewers]
 
 
 async def test_a_watcher_that_is_too_slow_reads_on_from_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
