@@ -17,8 +17,8 @@ from checks.tools import http, toolbox
 from checks.tools.loading.record import Second
 
 LAUNCHER: Final = Path(__file__).with_name("launch.py")
-#: A second is shown once all workers told of it, or so long after it ended.
-PATIENCE_SECONDS: Final = 1.2
+#: A second is told once all generators reported it, or so long after it ended; where none is lost, that is at once.
+PATIENCE_SECONDS: Final = 5.0
 LOOK_SECONDS: Final = 0.1
 #: Beyond the schedule: starting Locust, and letting requests under way end.
 SLACK_SECONDS: Final = 45.0
@@ -113,8 +113,9 @@ class Driver:
             self.context.check()
             running = self.pipe.running
             self._read()
-            yield from self._ready(everything=not running or self.ended)
-            if self.ended or not running:
+            over = not running or (self.ended and not self._awaits_reports())
+            yield from self._ready(everything=over)
+            if over:
                 break
             if time.monotonic() > latest:
                 self.pipe.terminate()
@@ -129,6 +130,14 @@ class Driver:
                 f"The load generator ended before its schedule, with exit status {self.pipe.wait(1)}.",
                 remedy="The lines above in the log say why; nothing was judged.",
             )
+
+    def _awaits_reports(self) -> bool:
+        """Whether a second of the schedule, which is over, may yet be reported by a generator that is behind."""
+        end = self.began + self.job.seconds
+        return any(
+            at + 1 <= end and len(second.workers) < self.job.cores and time.time() - (at + 1) < PATIENCE_SECONDS
+            for at, second in self._pending.items()
+        )
 
     def _refuse_too_few(self) -> None:
         """Said where the schedule never began because generators of other machines stayed away."""
