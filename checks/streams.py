@@ -1,7 +1,8 @@
 """The live log of a run as server-sent events.
 
 One ``LogStream`` for each run and process reads for all its watchers and renders each line once. PostgreSQL is the
-truth: a watcher first joins, then replays from there after its Last-Event-ID, drops what it has seen, and follows.
+truth: a watcher first joins, then replays from there after its Last-Event-ID, drops what it has seen, and follows; what
+was read for another watcher a moment ago is not read again.
 Whatever the doorbell did not deliver (a gap, a lost ring, Redis away) is read from PostgreSQL as well.
 """
 
@@ -72,6 +73,10 @@ def state_frame(message: dict[str, Any]) -> Frame:
     return Frame(event(json.dumps(message, separators=(",", ":")), name="state"))
 
 
+def attempt_frame(where: Position) -> Frame:
+    return state_frame({"state": where.state, "attempt": where.attempt})
+
+
 def sealed_frame(where: Position) -> Frame:
     data = {"lines": where.lines, "state": where.state, "attempt": where.attempt, "more": where.stored_rest}
     return Frame(event(json.dumps(data, separators=(",", ":")), name="sealed"), ends=True)
@@ -90,7 +95,9 @@ class LogStream:
         self._sent_at = 0.0
         self._rings: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._place: Place = (0, 0)
-        self._rendered: dict[tuple[int, int, int], Frame] = {}
+        # Where the run stood when it was last looked at; None after it was said to have changed.
+        self._known: Position | None = None
+        self._rendered: dict[Place, Frame] = {}
         self._rendered_bytes = 0
         self._task: asyncio.Task[None] | None = None
         # A watcher replays only after the reader knows its own place; otherwise a line committed between the two
@@ -146,7 +153,7 @@ class LogStream:
         bell = Bell.of_this_loop()
         bell.listen(self.channel, self._rings.put_nowait)
         try:
-            where = await self.position()
+            self._known = where = await self.position()
             self._place = (where.attempt, where.lines)
             self.ready.set()
             while self.watchers and not await self._step():
@@ -167,21 +174,41 @@ class LogStream:
         if ring is not None and "first" in ring and self._feed(ring):
             return False
         if ring is not None and "state" in ring:
+            self._known = None
             self._send(state_frame(ring))
             return False
         return await self._look()
 
     def frame(self, lines: Lines) -> Frame:
         """Lines as they are sent, rendered once for everybody who reads them now."""
-        key = (lines.attempt, lines.first, lines.last)
+        key, last = (lines.attempt, lines.first), (lines.attempt, lines.last)
         found = self._rendered.get(key)
-        if found is None:
+        if found is None or found.last != last:
+            self._rendered_bytes -= len(found.payload) if found else 0
             found = self._rendered[key] = lines_frame(lines)
             self._rendered_bytes += len(found.payload)
             while self._rendered_bytes > KEPT_BYTES:
                 oldest = next(iter(self._rendered))
                 self._rendered_bytes -= len(self._rendered.pop(oldest).payload)
         return found
+
+    def kept_after(self, seen: Place) -> tuple[Position, list[Frame]] | None:
+        """What a watcher at ``seen`` lacks, where all of it is still rendered and the run goes on.
+
+        None: PostgreSQL must be asked. So a thousand who come to watch one run do not each read it.
+        """
+        where = self._known
+        if where is None or where.sealed or where.state not in ACTIVE_STATES or self._place[0] != where.attempt:
+            return None
+        place = seen if seen[0] == where.attempt else (where.attempt, 0)
+        frames: list[Frame] = []
+        while place < self._place:
+            frame = self._rendered.get((place[0], place[1] + 1))
+            if frame is None or frame.last is None:
+                return None
+            frames.append(frame)
+            place = frame.last
+        return where, frames
 
     def _feed(self, ring: dict[str, Any]) -> bool:
         """Pass on lines that came with the ring itself. False: they must be read from PostgreSQL."""
@@ -196,10 +223,10 @@ class LogStream:
         return True
 
     async def _look(self) -> bool:
-        where = await self.position()
+        self._known = where = await self.position()
         if where.attempt > self._place[0]:
             self._place = (where.attempt, 0)
-            self._send(state_frame({"state": where.state, "attempt": where.attempt}))
+            self._send(attempt_frame(where))
         while self._place[1] < where.lines:
             parts = await self.lines_after(self._place)
             if not parts:
@@ -241,12 +268,21 @@ class _Watcher:
         self.ended = False
 
     async def replay(self) -> AsyncIterator[bytes]:
-        """Everything committed after the place, from PostgreSQL. A new attempt is given from its first line."""
+        """Everything committed after the place. A new attempt is given from its first line."""
         await self.stream.ready.wait()
+        if kept := self.stream.kept_after(self.seen):
+            where, frames = kept
+            if self.seen[0] != where.attempt:
+                self.seen = (where.attempt, 0)
+                yield attempt_frame(where).payload
+            if frames and frames[-1].last:
+                self.seen = frames[-1].last
+                yield b"".join(frame.payload for frame in frames)
+            return
         where = await self.stream.position()
         if self.seen[0] != where.attempt:
             self.seen = (where.attempt, 0)
-            yield state_frame({"state": where.state, "attempt": where.attempt}).payload
+            yield attempt_frame(where).payload
         while self.seen[1] < where.lines:
             parts = await self.stream.lines_after(self.seen)
             if not parts:

@@ -161,6 +161,31 @@ async def test_fifty_watchers_share_one_reader_and_see_the_same() -> None:
     assert all(viewer.numbers == list(range(1, 41)) for viewer in viewers)
 
 
+async def test_who_comes_to_a_watched_run_is_given_what_others_have_without_another_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    writer = await begin()
+    await sync_to_async(writer.lines)("line 0", "line 1")
+    first = Viewer(writer)
+    await first.until("line 1")
+    await sync_to_async(writer.lines)("line 2")
+    await first.until("line 2")
+    await asyncio.sleep(1.2 * streams.LOOK_SECONDS)  # the reader has looked once more by itself
+    read: list[streams.Place] = []
+    lines_after = streams.log_reading.lines_after
+    monkeypatch.setattr(
+        streams.log_reading, "lines_after", lambda run, *place: read.append(place) or lines_after(run, *place)
+    )
+    late, again = Viewer(writer), Viewer(writer, (1, 2))
+    await asyncio.gather(late.until("line 2"), again.until("line 2"))
+    await sync_to_async(writer.lines)("line 3")
+    await sync_to_async(writer.seal)()
+    await asyncio.gather(*(viewer.ends() for viewer in (first, late, again)))
+    assert (first.numbers, late.numbers, again.numbers) == ([1, 2, 3, 4], [1, 2, 3, 4], [3, 4])
+    assert '"attempt":1' in late.text
+    assert read == []
+
+
 async def test_many_watchers_get_what_came_together_and_each_line_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "WATCHERS_PER_SECOND", 4)
     writer = await begin()
@@ -184,6 +209,7 @@ async def test_many_watchers_get_what_came_together_and_each_line_once(monkeypat
 
 async def test_a_watcher_that_is_too_slow_reads_on_from_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "QUEUE_LIMIT", 3)
+    monkeypatch.setattr(streams, "KEPT_BYTES", 0)
     writer = await begin()
     await sync_to_async(writer.lines)("line 0")
     events = streams.follow(writer.run.id, writer.run.log_channel, (0, 0))
