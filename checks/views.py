@@ -235,7 +235,15 @@ def launch(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
             return redirect("checks:run_detail", run.number)
         except DomainError as error:
             form.add_error(error.field if error.field in form.fields else None, error.message)
-    context = {"release": release, "check": check, "kind": get_kind(check.kind), "section": section, "form": form}
+    kind = get_kind(check.kind)
+    context = {
+        "release": release,
+        "check": check,
+        "kind": kind,
+        "section": section,
+        "form": form,
+        "left_behind": kind.left_behind(kind.Params.model_validate(check.params)),
+    }
     return render(request, "checks/run/launch.html", context)
 
 

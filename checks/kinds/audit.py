@@ -26,6 +26,7 @@ from checks.tools.auditing.secret_search import SecretsLook, SecretsSection
 from checks.tools.auditing.source import SourceSection
 from checks.tools.auditing.tls import TlsLook, TlsSection
 from checks.tools.auditing.uploaded import SarifLook, SarifSection
+from checks.tools.auditing.web import WebLook, WebSection
 from releases.enums import Tier
 
 #: Every look in the order in which they run: what only reads comes first, what may lock accounts last.
@@ -37,10 +38,11 @@ LOOKS: dict[str, str] = {
     "tls": "TLS",
     "headers": "Headers and cookies",
     "sarif": "An uploaded SARIF file",
+    "web": "Attacks on pages and forms",
     "authentication": "Log-in and sessions",
 }
 #: Looks that send wrong passwords or attacks, and leave data behind.
-ACTIVE = ("authentication",)
+ACTIVE = ("web", "authentication")
 
 
 class AuditParams(KindParams):
@@ -59,6 +61,7 @@ class AuditParams(KindParams):
     tls: TlsSection | None = None
     headers: HeadersSection | None = None
     deploy_check: DeployCheckSection | None = None
+    web: WebSection | None = None
     authentication: AuthenticationSection | None = None
     sarif: SarifSection | None = None
     uploaded: str = Field(
@@ -89,8 +92,8 @@ class Audit(Kind):
     name: ClassVar[str] = "audit"
     title: ClassVar[str] = "Security audit"
     description: ClassVar[str] = (
-        "Looks for known vulnerabilities, weak settings, TLS, headers, cookies, log-in and code by several tools,"
-        " and says no when something grave is found or a tool could not look."
+        "Looks for known vulnerabilities, weak settings, TLS, headers, cookies, log-in and code, and scans pages and"
+        " forms, by several tools, and says no when something grave is found or a tool could not look."
     )
     Params: ClassVar[type[AuditParams]] = AuditParams
     judges_running_build: ClassVar[bool] = True
@@ -109,6 +112,13 @@ class Audit(Kind):
             for key in params.named
             if key in ACTIVE
         ]
+
+    def left_behind(self, params: Any) -> list[str]:
+        looks = [
+            params.web and WebLook(params.web),
+            params.authentication and AuthenticationLook(params.authentication),
+        ]
+        return [look.before for look in looks if look]
 
     def run(self, context: RunContext) -> Outcome:
         return _judged(context, *self._looked(context))
@@ -143,6 +153,8 @@ def _looks(context: RunContext, params: AuditParams) -> Iterator[tuple[str, Look
         yield "headers", HeadersLook(params.headers, authority)
     if params.sarif or params.uploaded:
         yield "sarif", SarifLook(params.sarif or SarifSection(), params.uploaded)
+    if params.web:
+        yield "web", WebLook(params.web, authority)
     if params.authentication:
         yield "authentication", AuthenticationLook(params.authentication, authority)
 

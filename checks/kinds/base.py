@@ -249,6 +249,10 @@ class Kind(ABC):
         """What in the parameters of a check does not fit the rest of its plan: (place in them, sentence)."""
         return []
 
+    def left_behind(self, params: Any) -> list[str]:
+        """What people should know before they start it, such as data that it leaves behind; shown beside the button."""
+        return []
+
     def started(self, run: "Run") -> None:  # noqa: B027 - most kinds have nothing to do here
         """Called inside the transaction that claims the run, for every attempt."""
 

@@ -103,6 +103,8 @@ def plan_with(params: dict[str, Any], environment: str = "staging") -> str:
         (plan_with({}), "an audit looks at something"),
         (plan_with({"tls": {"not_applicable": "No TLS here."}}), "its only look is said to be not applicable"),
         (plan_with({"authentication": {"login": LOGIN}}, "production"), "an active look never runs in production"),
+        (plan_with({"web": {}}, "production"), "an active look never runs in production"),
+        (plan_with({"web": {"modules": ["ssrf"]}}), "Input should be 'backup'"),
         (plan_with({"authentication": {"login": {**LOGIN, "marker_text": ""}}}), "at least 2 characters"),
     ],
 )

@@ -1,0 +1,166 @@
+"""Pages and forms scanned by wapiti as it is; and what its reports and logs mean, broken ones too."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checks.tools.auditing import web, web_report
+from checks.tools.auditing.looking import NotSeen
+from checks.tools.auditing.said import RoutePlace, Severity, ToolReport, ToolStatus
+from checks.tools.auditing.web import WebLook, WebSection
+from tests.kinds_audit.shop import FLAWS, open_shop
+from tests.kinds_audit.support import Desk, Handle, looked
+
+LOGIN = {
+    "page": "/login/", "user": "user", "password": "password", "marker": "/account/", "marker_text": "Signed in as",
+    "log_out": "/logout/",
+}  # fmt: skip
+#: What wapiti 3.2.3 wrote of the flawed shop: its report, and its log without the attacks and their traces.
+REPORTS = Path(__file__).parent / "reports"
+REPORT, LOG = json.loads((REPORTS / "wapiti.json").read_text()), (REPORTS / "wapiti.log").read_text()
+COOKIE = "a" * 32
+MODULES = ["sql", "xss", "redirect", "file", "exec", "crlf", "csrf", "permanentxss"]
+TOLD = {
+    "Cross Site Request Forgery": ("medium", RoutePlace("POST", "/notes")),
+    "Path Traversal": ("critical", RoutePlace("GET", "/file", "name")),
+    "Open Redirect": ("medium", RoutePlace("GET", "/go", "to")),
+    "Reflected Cross Site Scripting": ("high", RoutePlace("GET", "/search", "q")),
+    "SQL Injection": ("critical", RoutePlace("GET", "/item", "id")),
+    "Internal Server Error": ("low", RoutePlace("GET", "/item", "id")),
+}
+
+
+def look(url: str, folder: Path, **more: Any) -> ToolReport:
+    return looked(WebLook(WebSection.model_validate({"login": LOGIN, **more})), url, folder)
+
+
+@pytest.mark.campaign
+def test_planted_flaws_behind_the_log_in_are_found_and_no_cookie_is_kept(tmp_path: Path) -> None:
+    with open_shop(tmp_path / "shop", *FLAWS) as shop:
+        desk = Desk(shop.url, tmp_path)
+        seen = WebLook(WebSection.model_validate({"login": LOGIN})).look(desk, Handle())  # type: ignore[arg-type]
+        sessions = set(shop.sessions)
+    assert {each.rule: (each.severity, each.place) for each in seen.found} == TOLD
+    assert all(found.cwe and found.owasp and found.asvs and found.remedy for found in seen.found)
+    assert (seen.looked_at, seen.version) == (8, "3.2.3")
+    # Nobody was logged out, and nothing that wapiti wrote is left.
+    assert len(sessions) == 1
+    assert not any("/logout/" in path for _, path in shop.seen)
+    assert [path.name for path in tmp_path.iterdir()] == ["shop"]
+    assert not any(session in f"{desk.notes} {seen}" for session in sessions)
+
+
+@pytest.mark.campaign
+def test_a_safe_twin_is_clean(tmp_path: Path) -> None:
+    with open_shop(tmp_path / "shop") as shop:
+        report = look(shop.url, tmp_path, depth=3, modules=["csrf", "file", "redirect", "sql", "xss"])
+    assert (report.status, report.found, report.why) == (ToolStatus.OK, (), "")
+    assert report.looked_at == 8
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(
+    ("planted", "section", "why"),
+    [
+        ({"log_out_after": 12}, {}, "The log-in ended during the scan"),
+        ({"die_after": 16}, {}, "No answer from 127.0.0.1"),
+        ({}, {"login": None, "exclude": ["/login/"]}, "wapiti found 1 pages and forms, and the plan asks for 5"),
+        ({}, {"crawl_time": "10ms"}, "wapiti's time ended before it had found all pages"),
+        ({}, {"attack_time": "10ms"}, "The time of wapiti's module redirect ended before it was done"),
+    ],
+)
+def test_a_scan_that_saw_too_little_is_no_pass(
+    planted: dict[str, int], section: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    with open_shop(tmp_path / "shop", **planted) as shop:
+        report = look(shop.url, tmp_path, modules=["redirect"], **section)
+    assert report.status is ToolStatus.INCOMPLETE
+    assert why in report.why
+
+
+def test_what_a_report_means() -> None:
+    found = web_report.findings(REPORT, [COOKIE])
+    assert {each.rule: (each.severity, each.place) for each in found} == TOLD
+    assert len(web_report.pages(REPORT)) == 8
+    assert COOKIE in json.dumps(REPORT)
+    assert COOKIE not in repr(found)
+
+
+def test_what_nobody_has_rated_counts_as_high_and_a_cookie_stands_in_no_sentence() -> None:
+    row = {"method": "GET", "path": f"/x/{COOKIE}", "parameter": COOKIE, "info": f"Sent {COOKIE}.", "module": "new"}
+    report = {"vulnerabilities": {"Something new": [row]}, "anomalies": {}}
+    (found,) = web_report.findings(report, [COOKIE])
+    assert (found.severity, found.place) == (Severity.UNKNOWN, RoutePlace("GET", "/x/***", "***"))
+    assert found.detail == "Sent ***. (module new)"
+
+
+def test_a_whole_log_is_believed_although_the_tool_breaks_where_redirects_lead_anywhere() -> None:
+    found = web_report.findings(REPORT, [])
+    assert "InvalidURL" in LOG
+    web_report.refuse_incomplete(LOG, MODULES, found)
+    with pytest.raises(NotSeen, match="module file got no answer to 1 requests"):
+        web_report.refuse_incomplete(LOG, MODULES, [each for each in found if each.rule != "Open Redirect"])
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("INFO     | a:b:1 - Max scan time was reached, stopping.", "before it had found all pages"),
+        ("INFO     | a:b:1 - Max attack time was reached for module sql, stopping.", "ended before it was done"),
+        ("ERROR    | a:b:1 - KeyError", "wapiti's module permanentxss broke at /search: KeyError"),
+        ("ERROR    | a:b:1 - [!] Unable to import module sql: x", "Unable to import module sql"),
+    ],
+)
+def test_a_log_of_a_broken_scan_is_no_pass(line: str, why: str) -> None:
+    found = web_report.findings(REPORT, [])
+    with pytest.raises(NotSeen, match="wapiti") as told:
+        web_report.refuse_incomplete(
+            f"{LOG}2026-11-24 08:22:48.0 | INFO     | a:b:1 - [+] GET http://127.0.0.1:1/search?q=x (1)\n"
+            f"2026-11-24 08:22:48.1 | {line}\n",
+            MODULES,
+            found,
+        )
+    assert why in told.value.why
+
+
+def test_a_module_that_did_not_run_is_no_pass() -> None:
+    with pytest.raises(NotSeen, match="did not run its module upload"):
+        web_report.refuse_incomplete(LOG, [*MODULES, "upload"], web_report.findings(REPORT, []))
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("exit 0", "does not say its version"),
+        ('[ "$1" = --version ] && echo 3.2.3', "wrote no report"),
+        ('[ "$1" = --version ] && echo 3.2.3 || echo "{" > wapiti/report.json', "is not whole"),
+        (
+            '[ "$1" = --version ] && echo 3.2.3 || { echo "{}" > wapiti/report.json; touch wapiti/wapiti.log; }',
+            "cannot be read",
+        ),
+        ('[ "$1" = --version ] && echo 3.2.3 || echo "{}" > wapiti/report.json', "wrote no log"),
+    ],
+)
+def test_a_tool_that_breaks_is_no_pass(script: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text(f"#!/bin/sh\n{script}\n")
+    broken.chmod(0o700)
+    monkeypatch.setattr(web.toolbox, "program", lambda context, name: [str(broken)])
+    with open_shop(tmp_path / "shop") as shop:
+        report = look(shop.url, tmp_path)
+    assert report.status is ToolStatus.INCOMPLETE
+    assert why in report.why
+    assert not (tmp_path / "wapiti").exists()
+
+
+def test_a_log_in_that_is_refused_or_a_marker_for_everybody_is_no_pass(tmp_path: Path) -> None:
+    with open_shop(tmp_path / "shop") as shop:
+        marked = {**LOGIN, "marker": "/", "marker_text": "Log in"}
+        assert "to somebody who is not logged in as well" in look(shop.url, tmp_path, login=marked).why
+        report = looked(
+            WebLook(WebSection.model_validate({"login": LOGIN})), shop.url, tmp_path, secrets={"password": "old"}
+        )
+        assert "The plan's account was not let in" in report.why
+    assert "No answer from 127.0.0.1" in look(shop.url, tmp_path).why
