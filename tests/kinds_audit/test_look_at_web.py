@@ -10,8 +10,10 @@ from checks.tools.auditing import web, web_report
 from checks.tools.auditing.looking import NotSeen
 from checks.tools.auditing.said import RoutePlace, Severity, ToolReport, ToolStatus
 from checks.tools.auditing.web import WebLook, WebSection
+from tests.engine.support import log_text
 from tests.kinds_audit.shop import FLAWS, open_shop
 from tests.kinds_audit.support import Desk, Handle, looked
+from tests.kinds_audit.test_audit import audit
 
 LOGIN = {
     "page": "/login/", "user": "user", "password": "password", "marker": "/account/", "marker_text": "Signed in as",
@@ -78,6 +80,20 @@ def test_a_scan_that_saw_too_little_is_no_pass(
         report = look(shop.url, tmp_path, modules=["redirect"], **section)
     assert report.status is ToolStatus.INCOMPLETE
     assert why in report.why
+
+
+@pytest.mark.campaign
+@pytest.mark.django_db(transaction=True)
+def test_a_whole_run_says_no_and_keeps_no_cookie(tmp_path: Path, storage_folder: Path) -> None:
+    with open_shop(tmp_path / "shop", "sql-injection") as shop:
+        run = audit(shop.url, tmp_path, web={"login": LOGIN, "modules": ["sql"], "depth": 2})
+        sessions = set(shop.sessions)
+    assert run.state == "failed", log_text(run)
+    assert "critical: What is sent reaches the database as SQL (GET /item, parameter id)" in run.summary
+    assert "leaves test data behind" in log_text(run)
+    kept = "".join(path.read_text(errors="replace") for path in storage_folder.rglob("*") if path.is_file())
+    assert sessions
+    assert not any(session in f"{kept} {run.result} {log_text(run)}" for session in sessions)
 
 
 def test_what_a_report_means() -> None:

@@ -53,3 +53,13 @@ def test_what_the_kind_refuses_is_told_at_its_field(team_and_release: tuple[Team
 def test_a_section_that_the_plan_lacks_is_not_found(team_and_release: tuple[Team, Release]) -> None:
     team, release = team_and_release
     assert browser(team.engineer).get(reverse("checks:launch", args=[release.pk, "checks.other"])).status_code == 404
+
+
+@pytest.mark.django_db
+def test_what_a_check_leaves_behind_is_said_before_it_starts() -> None:
+    application = make_application(plan={"checks": {"audit": check("audit", params={"headers": {}, "web": {}})}})
+    team = make_team(application)
+    release = make_release(application=application, requester=team.manager)
+    page = browser(team.engineer).get(reverse("checks:launch", args=[release.pk, "checks.audit"])).content.decode()
+    assert "this leaves test data behind" in page
+    assert not Run.objects.exists()
