@@ -10,9 +10,11 @@ import pytest
 from django.template.loader import render_to_string
 from django.test import override_settings
 
+from checks.kinds.audit import LOOKS
 from checks.kinds.base import Outcome, get_kind
 from checks.kinds.gate_test import names
 from checks.models import Finding, Run, StoredBackup
+from checks.tools.planting.faults import FAULTS
 from releases.domain import environment as environments
 from releases.models import Application, Evidence
 from tests.advisories.support import entry, imported
@@ -189,6 +191,12 @@ def test_what_cannot_be_planted_says_why(world: World) -> None:
 )
 def test_a_planted_thing_counts_as_named_by_its_whole_name_only(said: str, wanted: str, named: bool) -> None:
     assert names([said], wanted) is named
+
+
+def test_the_planted_pin_is_looked_for_by_no_other_look_of_the_audit() -> None:
+    (fault,) = (fault for fault in FAULTS if fault.key == "vulnerable-pin")
+    assert set(LOOKS) <= set(fault.clean)
+    assert [key for key in LOOKS if fault.clean[key] is not None] == ["packages"]
 
 
 def test_an_unknown_fault_is_refused_in_the_plan() -> None:

@@ -22,8 +22,8 @@ _QUIET: Final[Mapping[str, Any]] = {
     "leave_out": dict.fromkeys(_ASIDE, "Not what this fault is about."),
 }  # fmt: skip
 _PACKAGES_ONLY: Final[Mapping[str, Any]] = {
-    "packages": {}, "fail_at": "high", "code": None, "secrets": None, "headers": None, "deploy_check": None,
-    "authentication": None, "sarif": None, "uploaded": "",
+    "packages": {}, "fail_at": "high", "code": None, "secrets": None, "tls": None, "headers": None,
+    "deploy_check": None, "web": None, "authentication": None, "sarif": None, "uploaded": "",
 }  # fmt: skip
 _NEWEST: Final[Mapping[str, Any]] = {"backup": "", "amcheck": False}
 _HEADERS: Final = ("x-frame-options", "content-security-policy", "strict-transport-security", "x-content-type-options",

@@ -4,8 +4,8 @@ DATABASE_URL   the database; see database.py                      needed
 SECRET_KEY     signs sessions                                     needed
 STATIC_ROOT    where `collectstatic` writes and pages read        needed to serve pages
 ALLOWED_HOSTS  names by which the site is reached, with commas    127.0.0.1,localhost
-HTTPS          1 where visitors come by HTTPS, through a      0
-               server in front that sets X-Forwarded-Proto
+HTTPS          1 where visitors come by HTTPS, through a server   0
+               in front that sets X-Forwarded-Proto
 EMAIL_HOST     the mail server; without it mail goes to the log
 TESTING        1 while the tests run; set by `python -m thinkincoin.tests`
 """
