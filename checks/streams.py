@@ -144,10 +144,13 @@ class LogStream:
             try:
                 queue.put_nowait(piece)
             except asyncio.QueueFull:
-                self.watchers.discard(queue)
-                while not queue.empty():
-                    queue.get_nowait()
-                queue.put_nowait(None)
+                self._feed_no_longer(queue)
+
+    def _feed_no_longer(self, queue: "asyncio.Queue[Piece | None]") -> None:
+        self.watchers.discard(queue)
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(None)
 
     async def _serve(self) -> None:
         bell = Bell.of_this_loop()
@@ -158,6 +161,12 @@ class LogStream:
             self.ready.set()
             while self.watchers and not await self._step():
                 pass
+        except Exception:
+            # Nobody may be left watching a reader that is dead: they read for themselves, and the next one is begun.
+            logger.exception("stream.reader_failed", extra={"run": str(self.run_id)})
+            await asyncio.sleep(LOOK_SECONDS)
+            for queue in tuple(self.watchers):
+                self._feed_no_longer(queue)
         finally:
             bell.leave(self.channel, self._rings.put_nowait)
 

@@ -225,6 +225,22 @@ async def test_a_watcher_that_is_too_slow_reads_on_from_postgresql(monkeypatch: 
     assert [int(number) for number in _NUMBER.findall(text)] == list(range(1, 31))
 
 
+async def test_a_reader_that_breaks_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "LOOK_SECONDS", 0.2)
+    writer = await begin()
+    viewer = Viewer(writer)
+    await sync_to_async(writer.lines)("line 0")
+    await viewer.until("line 0")
+    with monkeypatch.context() as broken:
+        broken.setattr(streams.LogStream, "_feed", lambda stream, ring: 1 // 0)
+        await sync_to_async(writer.lines)("line 1")
+        await viewer.until("line 1")
+    await sync_to_async(writer.lines)("line 2")
+    await sync_to_async(writer.seal)()
+    await viewer.ends()
+    assert viewer.numbers == [1, 2, 3]
+
+
 async def test_nothing_is_left_behind_when_everybody_has_gone() -> None:
     writer = await begin()
     viewer = Viewer(writer)
