@@ -155,21 +155,26 @@ def _without(text: str, hidden: Sequence[str]) -> str:
 def refuse_incomplete(log: str, modules: Sequence[str], found: Sequence[Found]) -> None:
     """NotSeen when the log tells that a module did not run, broke or was cut short, or that pages were not reached."""
     records = [(match["level"], match["text"]) for match in _RECORD.finditer(log)]
-    leading = {
-        each.place.route for each in found if each.rule == "Open Redirect" and isinstance(each.place, RoutePlace)
-    }
-    problem = next(_problems(records, modules, leading), "")
+    problem = next(_problems(records, modules), "")
     if problem:
-        raise NotSeen(
-            problem,
-            remedy="Give it more time in the plan (crawl_time, attack_time), name fewer modules, or see whether the"
-            " application stands the scan; then run this again.",
-            found=found,
+        raise NotSeen(problem, remedy=_remedy(found), found=found)
+
+
+def _remedy(found: Sequence[Found]) -> str:
+    places = [each.place for each in found if each.rule == "Open Redirect"]
+    leading = sorted({place.route for place in places if isinstance(place, RoutePlace)})
+    if leading:
+        return (
+            f"{', '.join(leading)} redirects anywhere, and wapiti's own client breaks on some addresses there: mend"
+            " that first, or leave it out (exclude); then run this again."
         )
+    return (
+        "Give it more time in the plan (crawl_time, attack_time), name fewer modules, or see whether the application"
+        " stands the scan; then run this again."
+    )
 
 
-def _problems(records: Sequence[tuple[str, str]], modules: Sequence[str], leading: set[str]) -> Iterator[str]:
-    """``leading``: routes that redirect anywhere. There wapiti's own client breaks on addresses that are none."""
+def _problems(records: Sequence[tuple[str, str]], modules: Sequence[str]) -> Iterator[str]:
     texts = [text for _, text in records]
     for module in modules:
         if f"[*] Launching module {module}" not in texts:
@@ -184,7 +189,7 @@ def _problems(records: Sequence[tuple[str, str]], modules: Sequence[str], leadin
             yield "wapiti's time ended before it had found all pages."
         elif text.startswith("Max attack time was reached"):
             yield f"The time of wapiti's module {module} ended before it was done."
-        elif (skipped := _SKIPPED.match(text)) and not leading:
+        elif skipped := _SKIPPED.match(text):
             yield f"wapiti's module {module} got no answer to {skipped[1]} requests."
-        elif level in ("ERROR", "CRITICAL") and route not in leading:
+        elif level in ("ERROR", "CRITICAL"):
             yield f"wapiti's module {module or 'for crawling'} broke at {route or 'its start'}: {text[:200]}"
