@@ -49,18 +49,17 @@ def main() -> None:
     with _server() as url:
         os.environ["DATABASE_URL"] = url
         os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
-        import django
-
-        django.setup()
+        # As the web server does it: every view loaded, what is loaded left out of garbage collection.
         from django.conf import settings
         from django.core.management import call_command
-        from django.test.utils import setup_test_environment
+
+        import config.asgi  # noqa: F401 - loading it is what counts
 
         settings.ALLOWED_HOSTS = ["testserver"]
         settings.SECURE_SSL_REDIRECT = False
-        setup_test_environment()
-        # No Redis here: what would ring there is of no interest.
-        logging.getLogger("releases.doorbell").setLevel(logging.ERROR)
+        # No Redis here: what would ring there is of no interest, nor who logs in.
+        for name in ("releases.doorbell", "axes"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         call_command("migrate", verbosity=0)
         release, user = fill(url)
         measure("board", f"/releases/{release}/", user, 40)

@@ -85,7 +85,9 @@ def state_counts(applications: QuerySet[Application], filters: RunFilters) -> di
 
 
 def kinds_in_use(applications: QuerySet[Application]) -> list[str]:
-    return sorted(set(Run.objects.filter(application__in=applications).values_list("kind", flat=True).distinct()))
+    # Without the order that runs have by themselves, which would make every run distinct.
+    kinds_used = Run.objects.filter(application__in=applications).order_by().values_list("kind", flat=True)
+    return sorted(kinds_used.distinct())
 
 
 class Usual(NamedTuple):

@@ -39,7 +39,8 @@ def _incidents(releases: Sequence[Release]) -> dict[UUID, list[Blocker]]:
     found = Incident.objects.filter(
         closed_at__isnull=True, probe__environment__in={release.target_environment_id for release in releases}
     ).select_related("probe__environment")
-    for incident in found.order_by("opened_at"):
+    needed = ("opened_at", "acknowledged_at", "reason", "probe__name", "probe__environment__name")
+    for incident in found.only(*needed).order_by("opened_at"):
         probe = incident.probe
         places.setdefault(probe.environment_id, []).append(
             Blocker(

@@ -143,7 +143,8 @@ def history(release: Release, items: Sequence[ChecklistItem] = (), most: int = 8
                 document__item=item.key
             )  # fmt: skip
         entries = entries.filter(about)
-    return [_history_row(entry) for entry in entries.order_by("-sequence")[:most]]
+    told_of = entries.only("sequence", "at", "action", "actor", "actor_name", "document")
+    return [_history_row(entry) for entry in told_of.order_by("-sequence")[:most]]
 
 
 def _history_row(entry: LedgerEntry) -> HistoryRow:

@@ -13,7 +13,7 @@ from django.http import Http404
 
 from releases.enums import Role
 from releases.errors import NotAllowed
-from releases.models import Application, Membership, Release, User
+from releases.models import Application, Membership, Release, User, beside_names
 
 
 def visible_applications(user: User | AnonymousUser) -> QuerySet[Application]:
@@ -34,7 +34,8 @@ def visible_releases(user: User | AnonymousUser) -> QuerySet[Release]:
     return (
         Release.objects.filter(application__in=visible_applications(user))
         .select_related("application", "plan_version", "source_environment", "target_environment", "requester")
-        .defer("plan_version__text")  # long, and shown on one page only
+        # The text of a plan is long, and shown on one page only.
+        .defer("plan_version__text", *beside_names("requester"))
     )
 
 
@@ -44,6 +45,13 @@ def roles_in(user: User | AnonymousUser, application: Application) -> frozenset[
         return frozenset()
     held = Membership.objects.filter(user=user, application=application).values_list("role", flat=True)
     return frozenset(Role(role) for role in held)
+
+
+def shown_roles(user: User | AnonymousUser, application: Application) -> frozenset[Role]:
+    """As ``roles_in``, as this request first read them: for what a page shows. What changes something asks anew."""
+    if not isinstance(user, User) or not user.is_active:
+        return frozenset()
+    return frozenset(Role(role) for held, role in user.held_roles if held == application.pk)
 
 
 def stations_of(user: User | AnonymousUser, application: Application) -> frozenset[str]:

@@ -68,9 +68,8 @@ def _newest_audits(releases: Sequence[Release]) -> list[Run]:
     )  # fmt: skip
     runs = Run.objects.filter(Exists(asked), Exists(looked), release__in=releases, state__in=_ANSWERS)
     newest = runs.order_by("release_id", "section", "environment_id", "-number")
-    return list(
-        newest.distinct("release_id", "section", "environment_id").select_related("scan").defer("params", "result")
-    )
+    needed = ("release", "section", "environment", "number", "state", "scan__run", "scan__limit")
+    return list(newest.distinct("release_id", "section", "environment_id").select_related("scan").only(*needed))
 
 
 def _newest_acceptances(findings: set[int]) -> dict[int, Acceptance]:

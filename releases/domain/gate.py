@@ -23,7 +23,7 @@ from releases.domain.poll import Counting, StationVote, compute_poll, load_poll
 from releases.domain.positions import RiskPosition, compute_risks, load_risks
 from releases.domain.wording import moment, span, stamp
 from releases.enums import Choice, GateVerdict, ItemState, Requirement
-from releases.models import BreakGlass, ChangeFreeze, Release
+from releases.models import BreakGlass, ChangeFreeze, Release, beside_names
 
 RUNNING: Final = "running"
 
@@ -202,7 +202,8 @@ def _freezes(releases: Sequence[Release]) -> list[ChangeFreeze]:
 def _break_glass(releases: Sequence[Release]) -> dict[UUID, list[BreakGlass]]:
     found: dict[UUID, list[BreakGlass]] = defaultdict(list)
     glasses = BreakGlass.objects.filter(release__in=[release.pk for release in releases])
-    for glass in glasses.select_related("requested_by", "approved_by"):
+    people = ("requested_by", "approved_by")
+    for glass in glasses.select_related(*people).defer(*beside_names(*people)):
         found[glass.release_id].append(glass)
     return found
 

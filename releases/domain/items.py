@@ -13,7 +13,7 @@ from uuid import UUID
 
 from releases.domain.wording import moment, span
 from releases.enums import EvidenceSource, EvidenceVerdict, ItemState
-from releases.models import ChecklistItem, Evidence, Release, Waiver
+from releases.models import ChecklistItem, Evidence, Release, Waiver, beside_names
 
 #: The item that the cases of the plan's section answer, where it has such a section; otherwise people sign it.
 ACCEPTANCE_ITEM: Final = "testing.acceptance"
@@ -79,11 +79,12 @@ def load_items(releases: Sequence[Release]) -> ItemFacts:
     ids = [release.pk for release in releases]
     for item in ChecklistItem.objects.filter(release__in=ids).select_related("environment"):
         facts.items[item.release_id].append(item)
-    newest = Evidence.objects.filter(release__in=ids).select_related("author")
+    newest = Evidence.objects.filter(release__in=ids).select_related("author").defer(*beside_names("author"))
     for evidence in newest.order_by(*_NEWEST_OF, "-recorded_at").distinct(*_NEWEST_OF):
         facts.evidence[evidence.release_id].append(evidence)
-    waivers = Waiver.objects.filter(item__release__in=ids).select_related("requested_by", "approved_by", "revoked_by")
-    for waiver in waivers:
+    people = ("requested_by", "approved_by", "revoked_by")
+    waivers = Waiver.objects.filter(item__release__in=ids).select_related(*people)
+    for waiver in waivers.defer(*beside_names(*people)):
         facts.waivers[waiver.item_id].append(waiver)
     for source in _activities:
         for release_id, running in source(releases).items():

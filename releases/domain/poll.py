@@ -11,7 +11,7 @@ from uuid import UUID
 from releases.domain.items import ItemStatus
 from releases.domain.wording import moment
 from releases.enums import Choice, EvidenceSource, Role
-from releases.models import Membership, Release, Vote
+from releases.models import Membership, Release, Vote, beside_names
 
 
 class Counting(StrEnum):
@@ -58,7 +58,7 @@ class PollFacts:
 def load_poll(releases: Sequence[Release]) -> PollFacts:
     votes: dict[UUID, list[Vote]] = defaultdict(list)
     cast = Vote.objects.filter(release__in=[release.pk for release in releases], withdrawn_at__isnull=True)
-    for vote in cast.select_related("voter").order_by("-cast_at"):
+    for vote in cast.select_related("voter").defer(*beside_names("voter")).order_by("-cast_at"):
         votes[vote.release_id].append(vote)
     speakers: dict[int, set[tuple[int, str]]] = defaultdict(set)
     approvers = Membership.objects.filter(

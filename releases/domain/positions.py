@@ -11,7 +11,7 @@ from uuid import UUID
 
 from releases.domain.items import ItemStatus, item_statuses
 from releases.enums import Treatment
-from releases.models import Release, Risk, RiskAssessment
+from releases.models import Release, Risk, RiskAssessment, beside_names
 
 #: Impact and likelihood have five steps; the highest score is 25.
 WORST: Final = 25
@@ -98,7 +98,7 @@ def load_risks(releases: Sequence[Release]) -> RiskFacts:
         risks[risk.release_id].append(risk)
     assessments: dict[int, list[RiskAssessment]] = defaultdict(list)
     found = RiskAssessment.objects.filter(risk__release__in=ids).select_related("author", "confirmed_by")
-    for assessment in found:
+    for assessment in found.defer(*beside_names("author", "confirmed_by")):
         assessments[assessment.risk_id].append(assessment)
     return RiskFacts(risks, assessments)
 

@@ -11,7 +11,7 @@ from releases.models.ledger import LedgerCheckpoint, LedgerEntry, LedgerNode, Le
 from releases.models.release import Release
 from releases.models.risk import Risk, RiskAssessment
 from releases.models.token import ReportToken
-from releases.models.user import Membership, User
+from releases.models.user import Membership, User, beside_names
 
 __all__ = [
     "Application",
@@ -36,4 +36,5 @@ __all__ = [
     "User",
     "Vote",
     "Waiver",
+    "beside_names",
 ]

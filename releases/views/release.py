@@ -31,7 +31,7 @@ from releases.listening import topics, while_allowed
 from releases.models import Release
 from releases.paging import page_of
 from releases.people import person
-from releases.permissions import get_release_or_404, roles_in, sees_still, visible_applications
+from releases.permissions import get_release_or_404, sees_still, shown_roles, visible_applications
 from releases.views import showing
 from releases.views.acting import act, refuse
 
@@ -114,7 +114,7 @@ def board(request: HttpRequest, release_id: str) -> HttpResponse:
 
 
 def _board(request: HttpRequest, release: Release, gate: gates.Gate) -> dict[str, Any]:
-    roles = roles_in(request.user, release.application)
+    roles = shown_roles(request.user, release.application)
     return {
         "nav": "releases",
         "release": release,
