@@ -39,6 +39,7 @@ urlpatterns = [
     path("release/<uuid:release_id>/panel", views.release_panel, name="release_panel"),
     path("release/<uuid:release_id>/start", views.start_menu, name="start_menu"),
     path("release/<uuid:release_id>/start/<path:section>", views.launch, name="launch"),
+    path("release/<uuid:release_id>/start-planned/<path:section>", views.start_planned, name="start_planned"),
     path("release/<uuid:release_id>/start-blocking", views.start_blocking, name="start_blocking"),
     path("release/<uuid:release_id>/deploy", views.deploy, name="deploy"),
     path("release/<uuid:release_id>/refresh", views.refresh, name="refresh"),

@@ -249,6 +249,23 @@ def launch(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
 
 @login_required
 @require_POST
+def start_planned(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
+    """Start a check as the plan describes it, without asking for parameters; goes on to the run."""
+    release = get_release_or_404(request.user, release_id)
+    if release.plan_version.document.get("checks", {}).get(section.removeprefix("checks.")) is None:
+        raise Http404(f"Plan v{release.plan_version.number} has no section {section}.")
+    try:
+        run = services.start_run(
+            application=release.application, release=release, section=section, actor=person(request)
+        )
+    except DomainError as error:
+        messages.error(request, error.message)
+        return redirect("releases:release", release.pk)
+    return redirect("checks:run_detail", run.number)
+
+
+@login_required
+@require_POST
 def start_blocking(request: HttpRequest, release_id: str) -> HttpResponse:
     """Start what blocks and can be started; say what was started, and of the rest why not."""
     release = get_release_or_404(request.user, release_id)

@@ -133,8 +133,17 @@ def _board(request: HttpRequest, release: Release, gate: gates.Gate) -> dict[str
         "asks_the_gate": release.state in _ASKING,
         "newer_plan": queries.newer_plan(release),
         "history": queries.history(release),
+        "gate_test": _gate_test(release, gate),
         **_permitted(release, gate, roles),
     }
+
+
+def _gate_test(release: Release, gate: gates.Gate) -> str:
+    """The section of the plan's first test of the gate; "" where it has none, or it runs now."""
+    running = {status.item.section for status in gate.items if status.running}
+    checks = release.plan_version.document.get("checks", {})
+    section = next((f"checks.{key}" for key, check in checks.items() if check["kind"] == "gate_test"), "")
+    return "" if section in running else section
 
 
 def _permitted(release: Release, gate: gates.Gate, roles: frozenset[Role]) -> dict[str, bool]:

@@ -14,9 +14,11 @@ from home import Home, OpsError, write_atomically  # noqa: E402
 from prepare import Example, prepare  # noqa: E402
 
 VERSION = "2024.3.1"
-# Staging has speakers of its own, who tried the release; they are not those of production.
 #: The load test's speakers submit with it (see load.py), although the call for papers is over.
 LOAD_ACCESS_CODE = "LOADTEST"
+#: With whom the security audit logs in to staging; the plan's transition leaves this domain out.
+AUDIT_EMAIL = "audit@audit.invalid"
+# Staging has speakers of its own, who tried the release; they are not those of production.
 SEEDS = {"staging": "11", "production": "7"}
 
 
@@ -29,9 +31,9 @@ def settings(environment: str, home: Home, address: str, secret: str) -> Mapping
     text = io.StringIO()
     configuration.write(text)
     write_atomically(home.root / "pretalx.cfg", text.getvalue(), mode=0o600)
-    code = {"LOAD_ACCESS_CODE": LOAD_ACCESS_CODE} if environment == "staging" else {}
+    of_staging = {"LOAD_ACCESS_CODE": LOAD_ACCESS_CODE, "AUDIT_EMAIL": AUDIT_EMAIL} if environment == "staging" else {}
     return {
-        **code,
+        **of_staging,
         "PRETALX_CONFIG_FILE": str(home.root / "pretalx.cfg"),
         "ADMINISTRATOR_EMAIL": "administrator@example.org",
         "SEED_NUMBER": SEEDS[environment],

@@ -18,3 +18,6 @@ fi
 if [ -n "${LOAD_ACCESS_CODE:-}" ]; then
     pretalx_python "$GONOGO_PLAN_DIR/ops/access_code.py" "$LOAD_ACCESS_CODE"
 fi
+if [ -n "${AUDIT_EMAIL:-}" ]; then
+    pretalx_python "$GONOGO_PLAN_DIR/ops/audit_account.py" "$AUDIT_EMAIL"
+fi
