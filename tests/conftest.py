@@ -6,6 +6,7 @@ settings read the addresses of the servers and must not be loaded before those r
 
 import os
 from collections.abc import Iterator
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,20 @@ def _quick_flush() -> None:
 def _rate_limits(request: pytest.FixtureRequest, settings: object) -> None:
     if request.node.get_closest_marker("lockout"):
         settings.AXES_ENABLED = True  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
+def _connections_of_threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close what an asynchronous test opened in the thread that asks the database for it.
+
+    Left open, it is broken in the next such test where one between them ended all connections.
+    """
+    yield
+    if iscoroutinefunction(request.function):
+        from asgiref.sync import SyncToAsync
+        from django.db import connections
+
+        SyncToAsync.single_thread_executor.submit(connections.close_all).result(10)
 
 
 @pytest.fixture(autouse=True)

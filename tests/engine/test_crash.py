@@ -232,6 +232,7 @@ with open("finished", "a") as file:
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_with_the_real_lease_the_relay_takes_runs_back_within_35_seconds(tmp_path: Path) -> None:
     """A deploy becomes unknown and a migration's rehearsal is queued again; both wait for the same lease."""
     command = {"argv": [sys.executable, "-c", MIGRATE]}

@@ -110,6 +110,7 @@ def test_postgresql_is_away_longer_than_the_lease_so_nothing_runs_on(application
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_the_whole_chain_survives_both(application: Any, own_redis: Any, tmp_path: Path) -> None:
     """Relay and Celery worker: a run through an outage of both, then another one as if nothing had been."""
     team = make_team(application)

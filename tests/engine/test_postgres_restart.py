@@ -78,6 +78,7 @@ def server(run: Any, tmp_path: Path) -> Iterator[Server]:
     own.stop(signal.SIGQUIT)
 
 
+@pytest.mark.campaign
 def test_a_run_goes_on_through_two_restarts_and_its_log_is_whole(run: Any, server: Server) -> None:
     worker = execute_elsewhere(run, DATABASE=server.place, RUN_LEASE_SECONDS=30)
     lines = "SELECT log_lines FROM checks_run"

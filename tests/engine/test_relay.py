@@ -102,7 +102,7 @@ def test_a_worker_gets_the_run_within_a_second(application: Any) -> None:
         for _ in range(5):
             began = time.monotonic()
             run = start(application, "checks.command", params={"argv": ["echo", "here"]})
-            until(lambda run=run: "here" in log_lines(run, attempt=1), seconds=20, every=0.01)
+            until(lambda run=run: "here" in log_lines(run, attempt=1), seconds=20, every=0.05)
             waits.append(time.monotonic() - began)
             until(lambda run=run: load(run.pk).state == "passed")
         assert sorted(waits)[2] < 3, waits

@@ -165,6 +165,7 @@ def faults(page: Page, width: int, complaints: Complaints) -> list[str]:
     return found + barriers(page)
 
 
+@pytest.mark.campaign
 def test_every_page_is_without_faults(
     live_server: LiveServer, open_page: OpenPage, complaints: Complaints, world: World
 ) -> None:

@@ -47,7 +47,9 @@ def test_it_is_hidden_from_all_but_administrators(user: object) -> None:
 @pytest.mark.browser
 @pytest.mark.urls("tests.interface.test_style_guide")
 class TestInTheBrowser:
-    @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+    @pytest.mark.parametrize(
+        ("width", "scheme"), [pytest.param(1280, "light", marks=pytest.mark.campaign), (390, "dark")]
+    )
     def test_it_has_no_barriers(self, guide: str, open_page: OpenPage, width: int, scheme: str) -> None:
         page = open_page(guide, width=width, scheme=scheme)
         # The contents of closed <details> would be measured where they are not.

@@ -102,6 +102,7 @@ def test_what_cannot_be_read_or_is_marked_is_told(tmp_path: Path) -> None:
     assert report.notes[1] == "Left out by the plan: tests/*."
 
 
+@pytest.mark.campaign
 def test_secrets_are_found_and_never_shown(tmp_path: Path) -> None:
     report = look({name: text for name, (_, text) in SECRETS.items()}, tmp_path / "flaws", "secrets")
     found = {(each.place.path, each.rule) for each in report.found if isinstance(each.place, FilePlace)}
@@ -164,6 +165,7 @@ def test_a_search_that_does_not_search_is_no_pass(
     assert (report.status, why in report.why) == (ToolStatus.INCOMPLETE, True), report.why
 
 
+@pytest.mark.campaign
 def test_a_tool_that_cannot_be_installed_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     (tmp_path / "requirements" / "tools").mkdir(parents=True)

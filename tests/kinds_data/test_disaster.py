@@ -93,6 +93,7 @@ def test_from_nothing_to_an_application_that_answers_and_nothing_is_left(drilled
     assert drilled.sql("SELECT count(*) FROM customer") == [(500,)]
 
 
+@pytest.mark.campaign
 def test_an_application_that_does_not_come_up_or_answers_otherwise_is_told_and_is_not_the_backup_s_fault(
     drilled: Any,
 ) -> None:

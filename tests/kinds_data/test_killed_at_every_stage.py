@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from checks import reaper
 from checks.engine import execute
 from checks.enums import RunState
@@ -11,6 +13,8 @@ from checks.tools import manifest
 from tests.engine.workers import execute_elsewhere, until
 from tests.kinds_data.support import Shop, databases, log_of
 from tests.kinds_data.test_disaster import APPLICATION, START, left_of
+
+pytestmark = pytest.mark.campaign
 
 BACKUP = {
     "checks.tools.facts:content": {0, 1},  # while it dumps and counts: a part under its unpublished name

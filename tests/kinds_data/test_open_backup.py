@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from django.conf import settings
 
 from checks.enums import RunState
@@ -38,6 +39,7 @@ def test_the_dump_comes_out_whole_and_pg_restore_takes_it(plain_shop: Shop, stor
     assert b"TABLE DATA public purchase" in listed.stdout
 
 
+@pytest.mark.campaign
 def test_configuration_is_put_below_a_folder_and_a_damaged_backup_is_refused(
     transactional_db: None, storage_folder: Path, tmp_path: Path
 ) -> None:

@@ -175,6 +175,7 @@ def test_a_report_sent_for_another_build_answers_nothing(storage_folder: Path, t
     assert run.result["names_build"] is True
 
 
+@pytest.mark.campaign
 def test_fifty_thousand_cases_are_compared_in_bounded_memory(storage_folder: Path, tmp_path: Path) -> None:
     cases = case_history.Cases()
     tracemalloc.start()

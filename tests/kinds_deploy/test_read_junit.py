@@ -164,6 +164,7 @@ def _big(cases: int, output: int) -> bytes:
     return f'<testsuites><testsuite name="big" tests="{cases}">{body}</testsuite></testsuites>'.encode()
 
 
+@pytest.mark.campaign
 def test_fifty_thousand_cases_are_read_in_little_memory() -> None:
     source = io.BytesIO(_big(50_000, 300))
     tracemalloc.start()

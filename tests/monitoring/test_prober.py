@@ -93,6 +93,7 @@ def test_it_asks_records_opens_and_closes_and_ends_cleanly(
     assert ProbeResult.objects.count() in (len(asked), len(asked) - 1), "what was answered was written"
 
 
+@pytest.mark.campaign
 def test_it_keeps_its_beat(server: LocalServer, storage_folder: Path, start: Callable[[], Process]) -> None:
     watched = make_watched(server, probes=[probe_section()])
     server.replies["/"].delay = 0.3
@@ -107,6 +108,7 @@ def test_it_keeps_its_beat(server: LocalServer, storage_folder: Path, start: Cal
     assert sorted(abs(offset) for offset in offsets)[len(offsets) // 2] < 0.25
 
 
+@pytest.mark.campaign
 def test_a_new_probe_is_followed_within_seconds_and_a_stopped_one_no_longer(
     watched: Watched, server: LocalServer, start: Callable[[], Process]
 ) -> None:
@@ -128,6 +130,7 @@ def test_a_new_probe_is_followed_within_seconds_and_a_stopped_one_no_longer(
     assert ProbeResult.objects.filter(probe__name="Front page").count() == old
 
 
+@pytest.mark.campaign
 def test_it_survives_the_loss_of_its_database_connections(watched: Watched, start: Callable[[], Process]) -> None:
     prober, probe = start(), watched.probe
     wait_for(lambda: probe.results.count() >= 2, prober)
@@ -158,6 +161,7 @@ def test_a_watched_release_becomes_live_by_itself(
     assert release.watches.get().state == "passed"
 
 
+@pytest.mark.campaign
 def test_two_probers_do_no_harm(watched: Watched, server: LocalServer, start: Callable[[], Process]) -> None:
     first, second, probe = start(), start(), watched.probe
     wait_for(lambda: probe.results.count() >= 6, first)

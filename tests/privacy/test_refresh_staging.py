@@ -141,6 +141,7 @@ def _nothing_is_left(shop: Shop, staging: Address) -> None:
     assert found == []
 
 
+@pytest.mark.campaign
 def test_a_refresh_that_may_not_be_leaves_staging_untouched(
     transactional_db: None, storage_folder: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from asgiref.testing import ApplicationCommunicator
-from django.db import connection
+from django.db import connection, connections
 from django.test import AsyncClient
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
@@ -68,5 +68,7 @@ async def test_many_that_begin_at_once_are_all_answered_over_a_few_connections()
     for page in pages:
         await page.send_input({"type": "http.disconnect"})
     await asyncio.gather(*(page.wait(5) for page in pages))
+    for _thread in range(4):
+        next(asgi._threads).submit(connections.close_all).result(10)
     # Four threads of streams, and the four that read for them; one for each stream would be thirty.
     assert most <= 8
