@@ -27,7 +27,10 @@ down: ## Stop what `make up` or `make up-detached` has started
 status: ## Say what runs, where, and with which log-ins
 	@if [ -x $(VENV)/python ]; then exec $(VENV)/python -m config.services status; fi
 
-test: install-test lint types imports migrations pytest ## Lint, types, import rules, migrations, then every test
+test: install-test ## Lint, types, import rules, migrations, then every test
+	@# What only reads the source goes two at a time; the tests begin when all of it has passed.
+	@$(MAKE) --no-print-directory -j 2 types lint imports migrations
+	@$(MAKE) --no-print-directory pytest
 
 lint:
 	$(VENV)/ruff check .
