@@ -31,6 +31,8 @@ CREATE TABLE person (id integer PRIMARY KEY, email text NOT NULL, note text);
 INSERT INTO person SELECT n, 'p' || n, 'a note' FROM generate_series(1, 50) n;
 CREATE TABLE visit (id integer PRIMARY KEY, person_id integer REFERENCES person);
 INSERT INTO visit SELECT n, n FROM generate_series(1, 50) n;
+CREATE TABLE aside (id integer PRIMARY KEY);
+INSERT INTO aside VALUES (1);
 """
 LEFT = ("runtime", "process", "variable", "package")
 MIGRATE = """
@@ -47,7 +49,7 @@ class World:
         server.replies["/"] = Reply(headers={"X-Frame-Options": "DENY"})
         server.replies["/shop"] = Reply(body=b"welcome")
 
-    def application(self, **params: Any) -> Application:
+    def application(self, more: dict[str, Any], **params: Any) -> Application:
         places = {
             name: {"tier": name, "url": self.server.url, "variables": {"DATABASE_URL": address.url()}}
             for name, address in (("staging", self.pair.source), ("production", self.pair.target))
@@ -63,11 +65,12 @@ class World:
             "backup": check("backup"),
             "drill": check("drill"),
             "gate": check("gate_test", params=params),
+            **more,
         }  # fmt: skip
         return application_with(checks, folder=self.folder, plan={"environments": places})
 
-    def run(self, *, first: str = "", **params: Any) -> Run:
-        application = self.application(**params)
+    def run(self, *, first: str = "", more: dict[str, Any] | None = None, **params: Any) -> Run:
+        application = self.application(more or {}, **params)
         release = make_release(application=application, rehearsing=False, build=b"six==1.16.0\n")
         if first:
             assert run_section(application, first, release=release).state == "passed"
@@ -112,6 +115,13 @@ def test_every_planted_fault_is_caught_and_nothing_is_left(world: World) -> None
     text = page(run)
     assert "the header x-frame-options is missing" in text
     assert "style=" not in text
+
+
+def test_a_row_is_lost_where_the_plan_s_own_check_looks(world: World) -> None:
+    own = check("reconcile", params={"source": "production", "tables": ["visit"], "compare_schema": False})
+    run = world.run(more={"catalogue": own}, faults=["lost-row"])
+    (row,) = run.result["faults"]
+    assert (row["verdict"], row["planted"]) == ("caught", "one row of public.visit is gone"), row
 
 
 def test_a_lossy_migration_is_caught_by_the_way_back(world: World) -> None:
