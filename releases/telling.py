@@ -185,6 +185,9 @@ _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "user.created": lambda document: f"An account was made for {document['email']}",
     "user.invited": lambda document: f"{document['name']} was invited at {document['email']}",
     "user.invited_again": lambda document: f"{document['name']} was invited again; older links ended",
+    "user.link_shown": lambda document: (
+        f"No mail reached {document['name']}, so their link was shown to whoever invited them"
+    ),
     "user.accepted": lambda document: f"{document['name']} accepted and chose a password",
     "user.deactivated": lambda document: f"{document['name']} was deactivated{_because(document)}",
     "user.reactivated": lambda document: f"{document['name']} was reactivated",

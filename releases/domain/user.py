@@ -79,6 +79,15 @@ def invite_person(
 
 
 @transaction.atomic
+def show_link(*, user: User, actor: User) -> None:
+    """Keep in the ledger that the link of an invitation was shown to somebody other than its owner.
+
+    Whoever has it can choose the password, and vote as that person.
+    """
+    _tell("user.link_shown", _lock(user), actor, {"email": user.email})
+
+
+@transaction.atomic
 def renew_invitation(*, user: User, actor: User) -> Invitation:
     """A new link for somebody who never accepted; links of before no longer work."""
     locked = _lock(user)

@@ -75,22 +75,27 @@ def _too_many(request: HttpRequest, email: str) -> HttpResponse | None:
 
 
 def _handed_over(request: HttpRequest, invitation: users.Invitation) -> HttpResponse:
-    """The one page that ever shows the link. It is in no other place, so that nobody finds it later."""
+    """Send the link. Only where no mail went out is it shown, here and once, and the ledger keeps that it was: who
+    has it can act as the invited person, and whoever invites shall not.
+    """
     user = invitation.user
     identity = urlsafe_base64_encode(force_bytes(user.pk))
     link = f"{settings.PUBLIC_URL}{reverse('releases:accept', args=[identity, invitation.token])}"
+    mail = _send(person(request), user, link)
+    if mail != "sent":
+        users.show_link(user=user, actor=person(request))
     context = {
         "nav": "people",
         "shown": user,
-        "link": link,
+        "link": link if mail != "sent" else "",
         "hours": settings.PASSWORD_RESET_TIMEOUT // 3600,
-        "mail": _send(person(request), user, link),
+        "mail": mail,
     }
     return render(request, "releases/user/handed_over.html", context)
 
 
 def _send(sender: User, user: User, link: str) -> str:
-    """sent, kept (no mail server is set; it stands in a folder or a log) or refused. The page shows the link anyway."""
+    """sent, kept (no mail server is set; it stands in a folder or a log) or refused."""
     context = {"sender": sender, "user": user, "link": link, "hours": settings.PASSWORD_RESET_TIMEOUT // 3600}
     text = render_to_string("releases/user/invitation.txt", context)
     try:

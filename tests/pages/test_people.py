@@ -219,23 +219,29 @@ def test_only_who_may_use_the_pages_sees_links_to_them(place: Place) -> None:
 
 
 def invite(client: Client, place: Place, **more: str) -> str:
-    """The link, as the page shows it."""
+    """The link, as it stands in the mail."""
     answer = client.post(reverse("releases:invite"), {**NEW, "application": place.application.slug, **more})
     assert answer.status_code == 200, answer.content.decode()
     assert "no-store" in answer.headers["cache-control"]
-    found = re.search(r'value="(http[^"]+/people/accept/[^"]+)"', answer.content.decode())
+    found = re.search(r"http\S+/people/accept/\S+", str(mail.outbox[-1].body))
     assert found
-    return found[1]
+    assert "/people/accept/" not in answer.content.decode()
+    return found[0]
 
 
-def test_the_link_is_shown_once_and_sent_by_mail(place: Place, settings: Settings) -> None:
+def shown_links() -> list[tuple[str, str]]:
+    """(who saw it, whose it is) of every link that the ledger says was shown."""
+    entries = LedgerEntry.objects.filter(action="user.link_shown")
+    return [(str(entry.actor), str(entry.document["name"])) for entry in entries]
+
+
+def test_the_link_goes_out_by_mail_and_whoever_invites_never_sees_it(place: Place, settings: Settings) -> None:
     settings.PUBLIC_URL = "https://gonogo.example"
     client = browser(place.team.administrator)
     link = invite(client, place)
     assert link.startswith("https://gonogo.example/people/accept/")
-    sent = mail.outbox[0]
-    assert sent.to == ["nia@example.org"]
-    assert link in sent.body
+    assert mail.outbox[0].to == ["nia@example.org"]
+    assert shown_links() == []
     user = User.objects.get(email="nia@example.org")
     assert link not in client.get(reverse("releases:person_detail", args=[user.pk])).content.decode()
     ledger.seal_now()
@@ -249,6 +255,7 @@ def test_a_mail_that_cannot_be_sent_is_told_and_the_link_still_works(place: Plac
     answer = client.post(reverse("releases:invite"), {**NEW, "application": place.application.slug})
     assert "The mail could not be sent" in answer.content.decode()
     assert "/people/accept/" in answer.content.decode()
+    assert shown_links() == [(str(place.team.administrator), NEW["name"])]
 
 
 def test_where_no_mail_server_is_set_nobody_is_told_that_a_mail_was_sent(
@@ -260,6 +267,8 @@ def test_where_no_mail_server_is_set_nobody_is_told_that_a_mail_was_sent(
     text = browser(place.team.administrator).post(address).content.decode()
     assert "No mail was sent." in text
     assert "The link was sent" not in text
+    assert "/people/accept/" in text
+    assert shown_links() == [(str(place.team.administrator), str(place.invited))]
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -305,7 +314,7 @@ def test_sending_again_replaces_the_link(place: Place) -> None:
     link = invite(client, place)
     user = User.objects.get(email="nia@example.org")
     answer = client.post(reverse("releases:invitation_send", args=[user.pk]))
-    assert "/people/accept/" in answer.content.decode()
+    assert "/people/accept/" in str(mail.outbox[-1].body)
     assert "This link does not work" in Client().get(path_of(link), follow=True).content.decode()
     assert len(mail.outbox) == 2
     answer = client.post(reverse("releases:invitation_send", args=[place.team.viewer.pk]))
