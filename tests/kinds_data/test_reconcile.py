@@ -74,13 +74,16 @@ def page(run: Run) -> str:
 def test_equal_databases_pass_and_the_page_says_how_much_was_read(storage_folder: Path, tmp_path: Path) -> None:
     with databases() as pair:
         run = reconciled(pair, tmp_path)
-        replica = reconciled(pair, tmp_path, source="", source_database="REPLICA_URL", tables=["person"])
+        replica = reconciled(pair, tmp_path, source="", source_database="REPLICA_URL", tables=["person"],
+                             compare_sequences=False)  # fmt: skip
     assert run.state == "passed", log_text(run)
     assert run.summary.startswith("400 rows in 2 tables of staging and production are identical")
     assert [(step.key, step.state) for step in run.steps.all()] == [
         (key, "passed") for key in ("open", "read", "find", "surroundings", "report")
     ]
     assert "public.preference" in page(run)
+    assert "<dt>Sequences</dt><dd>not asked</dd>" not in page(run)
+    assert "<dt>Sequences</dt><dd>not asked</dd>" in page(replica)
     assert (replica.state, replica.result["figures"]["rows"]) == ("passed", 200)
 
 

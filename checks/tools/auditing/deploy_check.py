@@ -62,7 +62,7 @@ class DeployCheckLook:
             raise NotSeen(f"The command ended with {printed.returncode}.", found=found)
         notes = [f"The settings silence {end['silenced']} checks."] if end["silenced"] != "0" else []
         covered = [Covered(Family.CONFIGURATION)]
-        return Seen(found, covered, 1, "sets of settings", notes=notes)
+        return Seen(found, covered, 1, "set of settings", notes=notes)
 
 
 def _issues(text: str) -> list[Found]:
