@@ -6,6 +6,7 @@ report declares, so that a report which lost its end, or names fewer failures th
 
 import heapq
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
@@ -29,6 +30,8 @@ MAX_DETAILS: Final = 4_000
 _READ_BYTES: Final = 64 * 1024
 _MAX_CASES_REMEMBERED: Final = 200_000
 _OTHER_SUITES: Final = "(other suites)"
+#: What unittest-xml-reporting puts behind a suite's name; with it no suite would ever be found again in another run.
+_TIME_OF_RUN: Final = re.compile(r"-20\d{12}$")
 #: Element inside a test case -> the state it means.
 _OUTCOMES: Final = {"failure": "failed", "error": "errored", "skipped": "skipped"}
 _WORST: Final = ("passed", "skipped", "failed", "errored")
@@ -219,7 +222,7 @@ class _Handler(ContentHandler):
     def _start_outside_case(self, name: str, attributes: AttributesImpl) -> None:
         if name in {"testsuites", "testsuite"}:
             above = self.suites[-1].path if self.suites else ""
-            own = _one_line(attributes.get("name", ""), MAX_NAME)
+            own = _TIME_OF_RUN.sub("", _one_line(attributes.get("name", ""), MAX_NAME))
             declared = {
                 key: number
                 for key in ("tests", "failures", "errors")

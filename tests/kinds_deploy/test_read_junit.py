@@ -50,6 +50,13 @@ def test_it_joins_the_names_of_nested_suites() -> None:
     assert report.all_green
 
 
+def test_the_time_that_a_runner_adds_to_a_suite_is_no_part_of_its_name() -> None:
+    report = read('<testsuite name="shop.tests.CartTests-20261124114123"><testcase name="a"/></testsuite>')
+    assert list(report.suites) == ["shop.tests.CartTests"]
+    report = read('<testsuite name="invoices-20261324"><testcase name="a"/></testsuite>')
+    assert list(report.suites) == ["invoices-20261324"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
