@@ -128,7 +128,8 @@ def route(value: str) -> str:
     if "://" in value:
         value = urlsplit(value).path
     value = re.split(r"[?#]", value, maxsplit=1)[0]
-    parts = [("{id}" if _IDS.fullmatch(part) else part) for part in value.split("/") if part]
+    named = filter(None, (part.strip() for part in value.split("/")))
+    parts = [("{id}" if _IDS.fullmatch(part) else part) for part in named]
     return "/" + "/".join(parts)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from checks.enums import SEVERITY_RANKS, FindingFamily, FindingSeverity
@@ -47,7 +47,8 @@ def test_ids_queries_and_slashes_are_one_route(parts: list[str], number: int, un
     assert len({fingerprint(at(spelling)) for spelling in spellings}) == 1
 
 
-@given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=60))
+@example(name="", rule="", value="0 /")
+@given(name=st.text(max_size=60), rule=st.text(max_size=60), value=st.text(max_size=60))
 def test_whatever_a_tool_says_has_a_fingerprint_that_stays(name: str, rule: str, value: str) -> None:
     places = (PackagePlace(name, value, rule), RoutePlace(name, value, rule), FilePlace(value, name))
     for place in places:
