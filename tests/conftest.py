@@ -5,18 +5,22 @@ settings read the addresses of the servers and must not be loaded before those r
 """
 
 import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
 
+from tests import template
 from tests.harness import FOLDER, Harness, settings_for_tests
 
 #: The tests below each of these share what takes long to make, and run in one process one after another.
 TOGETHER = ("tests/platform/test_runner.py", "tests/browser/", "tests/kinds_data/test_compare_databases.py")
 
 _harness: Harness | None = None
+_template: "subprocess.Popen[bytes] | None" = None
 
 
 def _needed() -> Harness:
@@ -41,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     The controller of parallel processes runs no test and needs none of it.
     """
+    global _template  # noqa: PLW0603 - ended in pytest_unconfigure
     from django.conf import settings
 
     if settings.configured:
@@ -49,6 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
         # config.celery has set it, and a process that inherits it loads the settings too early.
         os.environ.pop("DJANGO_SETTINGS_MODULE", None)
         os.environ[FOLDER] = str(_needed().folder)
+        if "DATABASE_URL" not in os.environ:
+            _template = template.begin(_needed().folder)
         return
     _start_servers()
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
@@ -74,8 +81,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    if _template is not None:
+        _template.send_signal(signal.SIGINT)  # so that it stops its own server; it has ended long ago, or is not needed
+        _template.wait()
     if _harness is not None:
         _harness.stop()
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_modify_db_settings: None) -> bool:
+    """Restore the database that was migrated once for all parallel processes; one process alone migrates its own."""
+    if _harness is None or FOLDER not in os.environ:
+        return False
+    from django.db import connection
+
+    server, name = os.environ["DATABASE_URL"], connection.settings_dict["TEST"]["NAME"]
+    template.restore(Path(os.environ[FOLDER]), server, name)
+    return True
 
 
 #: What migrations fill and no test changes; emptying it would mean filling it again after each test.
