@@ -6,8 +6,9 @@ RUN python -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: \
        -r requirements/base.txt
 COPY . .
+# A clone made with a strict umask is readable by its owner only, and COPY keeps that.
 RUN GONOGO_HOME=/tmp/build STATIC_ROOT=/srv/static /opt/venv/bin/python -m config.services.prepare static \
-    && rm -rf /tmp/build
+    && rm -rf /tmp/build && chmod -R a+rX /srv
 
 FROM python:3.11-slim
 RUN useradd --system --create-home --home-dir /var/lib/gonogo gonogo

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 from django.core.exceptions import ImproperlyConfigured
 
 from config.services.errors import ServiceError
@@ -45,6 +46,8 @@ def main() -> int:
 def up_detached(home: Home) -> int:
     """Start a runner in the background and return when it is ready, or with what it said when it gave up."""
     home.prepare()
+    if home.is_locked():
+        raise ServiceError(home.already_running())
     output = home.logs / "supervisor.log"
     with output.open("wb") as log:
         runner = subprocess.Popen(
@@ -57,7 +60,7 @@ def up_detached(home: Home) -> int:
         )
     until = time.monotonic() + READY_WITHIN_SECONDS
     while runner.poll() is None and time.monotonic() < until:
-        if home.is_locked() and home.read(home.status).get("state") == "ready":
+        if _is_ready(home, runner.pid):
             print(output.read_text(encoding="utf-8").replace("Ctrl-C stops", "`make down` stops"))
             return 0
         time.sleep(0.1)
@@ -66,6 +69,15 @@ def up_detached(home: Home) -> int:
         os.kill(runner.pid, signal.SIGTERM)
         print(f"It did not become ready within {READY_WITHIN_SECONDS:.0f} s and was stopped.", file=sys.stderr)
     return runner.wait() or 1
+
+
+def _is_ready(home: Home, runner: int) -> bool:
+    """Whether this very runner wrote that it is ready, and not another that was quicker to take the folder."""
+    facts = home.read(home.status)
+    try:
+        return facts.get("state") == "ready" and psutil.Process(facts["pid"]).ppid() == runner
+    except psutil.Error:
+        return False
 
 
 def down(home: Home) -> int:

@@ -6,6 +6,7 @@ The supervisor ends when the guard is killed, and the guard adopts everybody whe
 
 import os
 import signal
+import traceback
 from collections.abc import Callable
 from types import FrameType
 
@@ -28,6 +29,8 @@ def guarded(supervise: Callable[[], int]) -> int:
             end_with_parent(guard, signal.SIGTERM)
             adopt_orphans()
             status = supervise()
+        except Exception:  # noqa: BLE001 - nobody above this frame would show it
+            traceback.print_exc()
         finally:
             os._exit(status)
 

@@ -91,7 +91,7 @@ class Home:
             os.close(self._lock)
             if error.errno not in {errno.EWOULDBLOCK, errno.EAGAIN}:
                 raise
-            raise ServiceError(self._already_running()) from None
+            raise ServiceError(self.already_running()) from None
 
     def is_locked(self) -> bool:
         """Whether services run from this folder now."""
@@ -107,7 +107,7 @@ class Home:
             os.close(descriptor)
         return False
 
-    def _already_running(self) -> str:
+    def already_running(self) -> str:
         facts = self.read(self.status)
         where = f" at {facts['url']}" if facts.get("url") else ""
         process = f" (process {facts['pid']})" if facts.get("pid") else ""

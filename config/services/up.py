@@ -8,6 +8,8 @@ import time
 from signal import SIGINT, SIGTERM
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from config import env
 from config.services.errors import ServiceError
 from config.services.guard import guarded
@@ -60,7 +62,7 @@ def _supervise(home: Home, host: str, port: int, begun: float) -> int:
         supervisor.run()
     except StopAsked:
         _say("Stopping …")
-    except (ServiceError, OSError) as error:
+    except (ServiceError, ImproperlyConfigured, OSError) as error:
         problem = str(error)
     finally:
         supervisor.stop()

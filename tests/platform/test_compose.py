@@ -84,6 +84,17 @@ def test_it_runs_the_same_commands_as_the_local_runner(services: dict[str, Any])
     assert {word for word in web_arguments("0.0.0.0", 8000) if word.startswith("--")} <= options  # noqa: S104
 
 
+def test_what_a_deploy_left_running_is_reaped_when_it_ends(services: dict[str, Any]) -> None:
+    """Its parent is gone by then, so it falls to process 1 of the container, which must be one that reaps."""
+    assert all(services[name]["init"] for name in PROGRAM)
+
+
+def test_postgresql_counts_as_healthy_only_when_others_can_reach_it(services: dict[str, Any]) -> None:
+    """While its image makes a data folder, a server answers on the socket alone and then stops."""
+    asked = services["postgres"]["healthcheck"]["test"]
+    assert asked[asked.index("--host") + 1] == "127.0.0.1"
+
+
 def test_the_settings_load_with_the_variables_of_the_file(services: dict[str, Any], tmp_path: Path) -> None:
     """Load the real settings with them, every ${NAME} filled in as compose would."""
     keys = new_keys()

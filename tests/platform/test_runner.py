@@ -68,6 +68,15 @@ def test_a_second_one_on_the_same_folder_is_refused(runner: Runner) -> None:
     assert runner.get("/healthz") == 200
 
 
+def test_a_second_one_in_the_background_is_refused_as_well(runner: Runner) -> None:
+    said = (runner.home.logs / "supervisor.log").read_text()
+    second = runner.command("up", "--detach")
+    assert second.returncode != 0
+    assert "already running" in second.stderr
+    assert (runner.home.logs / "supervisor.log").read_text() == said
+    assert runner.get("/healthz") == 200
+
+
 def test_a_second_one_on_the_same_port_is_refused(runner: Runner, tmp_path: object) -> None:
     other = Runner(runner.home.root.with_name("other"), GONOGO_PORT=str(runner.port))
     second = other.command("up")

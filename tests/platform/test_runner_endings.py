@@ -129,3 +129,15 @@ def test_what_both_left_behind_is_ended_by_the_next_start(guarded: Guarded) -> N
     )
     assert int(done.stdout) >= 1
     assert guarded.living() == []
+
+
+def test_a_mistake_of_the_supervisor_itself_is_shown(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from config.services.guard import guarded; raise SystemExit(guarded(lambda: 1 // 0))"],
+        cwd=BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "ZeroDivisionError" in done.stderr

@@ -48,6 +48,13 @@ def test_a_folder_with_strange_files_is_left_alone(tmp_path: Path) -> None:
     assert (data / "diary.txt").read_text() == "mine"
 
 
+def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "home" / "keys" / "local_redis_password").mkdir(parents=True)
+    message = refused(Runner(tmp_path / "home"))
+    assert "cannot be read" in message
+    assert "LOCAL_REDIS_PASSWORD" in message
+
+
 def test_a_wrong_boolean_is_named(tmp_path: Path) -> None:
     message = refused(Runner(tmp_path / "home", DEBUG="perhaps"))
     assert "DEBUG is 'perhaps'" in message
