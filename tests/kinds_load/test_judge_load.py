@@ -40,7 +40,7 @@ def test_a_limit_on_one_endpoint_is_judged_by_that_endpoint() -> None:
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ({"cpu": 0.81}, "the generator used 81% of a core"),
+        ({"cpu": 0.81}, "the generator needed 81% of a core"),
         ({"users": 9.4}, "only 94% of the intended 10 users"),
         ({"mode": "open", "intended": 1000, "started": 940}, "only 94% of the intended 10 users"),
         ({"mode": "open"}, "only 0% of the intended"),
@@ -52,6 +52,7 @@ def test_a_limit_on_one_endpoint_is_judged_by_that_endpoint() -> None:
         ({"latencies": [20.0] * 120, "limits": ["errors < 0.5%"]}, "which needs 200"),
         ({"latencies": []}, "nothing was answered or refused"),
         ({"elsewhere": Counter({"evil:80": 3})}, "it was sent to evil:80 3 times"),
+        ({"seconds": 9, "missing": 1}, "the generator stood still for 1 of 10 seconds"),
         ({"late": 2}, "2 reports of the generator came too late"),
     ],
 )
@@ -71,6 +72,34 @@ def test_a_target_that_cannot_take_the_arrivals_is_a_no() -> None:
     found = step(latencies=[3000.0] * 1000, mode="open", intended=2000, started=1000)
     assert found.broken
     assert not found.invalid
+
+
+def left(waiting: dict[float, int], latencies: Any = GOOD, **more: Any) -> Judged:
+    """``waiting``: seconds waited -> how many requests that were never answered."""
+    waited = Counter({int(seconds * 1_000_000): count for seconds, count in waiting.items()})
+    return step(latencies=latencies, queue=waited, **more)
+
+
+def test_requests_that_nobody_answered_are_no_pass_although_all_answers_were_quick() -> None:
+    told = "requests were left without an answer: in the end 10 had waited up to 6.0 s, and no answer had taken longer"
+    assert [fault.startswith(told) for fault in left({6: 10}).broken] == [True]
+    opened = left({6: 60, 3: 60}, mode="open", intended=1000, started=1000)
+    assert "p95 is 6,001 ms, limit < 400 ms" in opened.broken
+    assert left({6: 10}, cpu=0.9).broken == (), "a generator that is at its end may not have read the answers"
+
+
+def test_what_is_under_way_in_the_end_and_no_slower_than_the_rest_says_nothing() -> None:
+    assert left({0.019: 10}).held
+    assert left({6: 1}, users=40, load=40).held, "one of forty users is too little to tell"
+    slow = [2000.0] * 500 + [2400.0] * 500
+    assert left({2.3: 10}, slow, limits=["p95 < 3s"]).held
+    assert left({2.5: 5}, slow, limits=["p95 < 3s"]).held
+
+
+def test_what_is_waited_for_is_never_counted_as_quick() -> None:
+    """Sixty of a thousand broke the limit; two hundred that were only just sent would hide them."""
+    slow = [20.0] * 940 + [812.0] * 60
+    assert left({0.001: 200}, slow).broken == ("p95 is 812 ms, limit < 400 ms",)
 
 
 def verdict(*steps: Judged, needed: float = 0, grows: bool = True) -> Verdict:

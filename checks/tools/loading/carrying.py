@@ -100,6 +100,8 @@ class Carrying:
                         self._see(second, driver, measured, rows, handle)
                         if not measured.aborted:
                             second = self._next(seconds)
+                    if not measured.aborted:
+                        measured.missing = driver.whole_seconds(number, self.settle) - measured.seconds
                     self.carried.rows += rows
                     self._tell(measured, handle)
             while second is not None and not self.carried.steps[-1].aborted:
@@ -130,7 +132,7 @@ class Carrying:
         self.each_second()
 
     def _watch(self, second: Second, measured: Measured) -> None:
-        """Count the seconds in a row in which a limit of ``stop`` is broken; a second without answers stays silent."""
+        """Count the seconds in a row in which a limit of ``stop`` is broken, by answers or by what is waited for."""
         whole = second.total
         broken = []
         for limit in self.stop:

@@ -201,6 +201,11 @@ class Driver:
         step = min(int(elapsed // self.job.hold), len(self.job.steps) - 1)
         return step, elapsed - step * self.job.hold
 
+    def whole_seconds(self, step: int, settle: float) -> int:
+        """How many whole seconds a step has after it settled; each of them should be reported."""
+        start = self.began + step * self.job.hold
+        return max(0, math.floor(start + self.job.hold) - math.ceil(start + settle))
+
 
 @contextmanager
 def driving(context: RunContext, job: Job) -> Iterator[Driver]:

@@ -6,14 +6,17 @@ with its configuration written into it; it needs Locust and nothing else. Lines 
     {"workers": 2}                                                      so many came until now, from other machines
     {"begin": 1764000000.1}                                             the schedule begins
     {"second": 1764000003, "worker": "a", "users": 5, "cpu": 0.12, "intended": 20, "started": 20,
-     "endpoints": {"/": [[2310, 4, 2312, 1], failed, server errors]}, "failures": {"...": 2}, "elsewhere": {"host": 1}}
+     "endpoints": {"/": [[2310, 4, 2312, 1], failed, server errors]}, "failures": {"...": 2}, "elsewhere": {"host": 1},
+     "waiting": {"/": [180000, 1]}}
     {"end": "done"}
 
 Latencies are microseconds and how often each came, in the buckets of an HdrHistogram of three digits; the program makes
 histograms of them, since here every microsecond is taken from the load. In open mode arrivals come on a fixed schedule
-and a latency counts from the intended time, so that a stall delays everything that came meanwhile.
+and a latency counts from the intended time, so that a stall delays everything that came meanwhile. ``waiting`` are the
+requests under way when the second ended, by what they had waited; arrivals that no user took yet have the name "".
 """
 
+import functools
 import json
 import os
 import random
@@ -28,6 +31,8 @@ import gevent
 import gevent.queue
 import locust
 from locust import FastHttpUser, LoadTestShape, events
+from locust.clients import HttpSession
+from locust.contrib.fasthttp import FastHttpSession
 from locust.exception import StopUser
 from locust.runners import STATE_INIT, MasterRunner, WorkerRunner
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING, TaskSet
@@ -43,6 +48,26 @@ def level_at(elapsed: float) -> float | None:
     """The load of the step under way; None when all steps are over."""
     step = int(elapsed // CONFIG["hold"])
     return float(CONFIG["steps"][step]) if elapsed >= 0 and step < len(CONFIG["steps"]) else None
+
+
+def bucket(micros: int) -> int:
+    """The least value of the bucket in which an HdrHistogram counts this one."""
+    if micros < 1 << BITS:
+        return micros
+    shift = micros.bit_length() - BITS
+    return (min(micros, MICROSECONDS_AT_MOST) >> shift) << shift
+
+
+def processor_time() -> float:
+    """Seconds of a core that this thread used, or was ready to use while others did.
+
+    Both make it slow, so that it measures itself; by the first alone one that gets a third of a core looks idle.
+    """
+    try:
+        used, waited = Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[:2]
+        return (int(used) + int(waited)) / 1_000_000_000
+    except (OSError, ValueError):
+        return time.process_time()
 
 
 class Cell:
@@ -68,7 +93,7 @@ class Record:
         self.elsewhere: Counter[str] = Counter()
         self.intended = 0
         self.started = 0
-        self.processor = time.process_time()
+        self.processor = processor_time()
         self.clock = time.monotonic()
 
     def request(self, name: str, response_time: float, exception: Any, response: Any = None, **_: Any) -> None:
@@ -85,8 +110,7 @@ class Record:
     def add(self, name: str, micros: int, exception: Any, response: Any) -> None:
         cell = self.cells[name]
         if micros >= 1 << BITS:
-            shift = micros.bit_length() - BITS
-            micros = (min(micros, MICROSECONDS_AT_MOST) >> shift) << shift
+            micros = bucket(micros)
         counts = cell.counts
         counts[micros] = counts.get(micros, 0) + 1
         if exception is not None:
@@ -98,14 +122,14 @@ class Record:
 
     def take(self, second: int, users: int, worker: str) -> dict[str, Any]:
         """The second that is over, in the shape of the file; a new one begins."""
-        processor, clock = time.process_time(), time.monotonic()
-        share = (processor - self.processor) / max(clock - self.clock, 0.001)
+        processor, clock = processor_time(), time.monotonic()
+        share = max(0.0, processor - self.processor) / max(clock - self.clock, 0.001)
         cells, self.cells = self.cells, defaultdict(Cell)
         failures, self.failures = self.failures, Counter()
         line = {
             "second": second, "worker": worker, "users": users, "cpu": round(share, 4), "intended": self.intended,
             "started": self.started, "failures": dict(failures.most_common(10)), "elsewhere": dict(self.elsewhere),
-            "endpoints": {name: cell.as_json() for name, cell in cells.items()},
+            "endpoints": {name: cell.as_json() for name, cell in cells.items()}, "waiting": waiting(),
         }  # fmt: skip
         self.intended = self.started = 0
         self.elsewhere.clear()
@@ -114,6 +138,42 @@ class Record:
 
 
 RECORD = Record()
+
+# --- what is not answered yet ----------------------------------------------------------------------------------------
+
+#: Requests under way in this process: who asks -> since when (monotonic, in open mode the intended time), its name.
+UNDER_WAY: dict[Any, tuple[float, Any]] = {}
+#: Arrivals that no user took yet, by their intended time.
+ARRIVALS: Any = gevent.queue.SimpleQueue()
+
+
+def follow_requests(session: Any) -> None:
+    """Know of requests from their beginning: one that is never answered has no end that would tell of it."""
+    real = session.request
+
+    @functools.wraps(real)
+    def request(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+        current = gevent.getcurrent()
+        name = kwargs.get("name") or (args[0] if args else None) or self.request_name or url
+        UNDER_WAY[current] = time.monotonic() - getattr(current, "gonogo_late", 0.0), name
+        try:
+            return real(self, method, url, *args, **kwargs)
+        finally:
+            UNDER_WAY.pop(current, None)
+
+    session.request = request
+
+
+def waiting() -> dict[str, list[int]]:
+    """Name -> microseconds waited so far and how many, in turns."""
+    now, found = time.monotonic(), defaultdict[str, Counter[int]](Counter)
+    for since, name in [*UNDER_WAY.values(), *((due, "") for due in ARRIVALS.queue)]:
+        found[str(name)][bucket(max(1, int((now - since) * 1_000_000)))] += 1
+    return {name: [number for pair in counts.items() for number in pair] for name, counts in found.items()}
+
+
+for each in (FastHttpSession, HttpSession):
+    follow_requests(each)
 
 
 # --- nothing but the target is asked ---------------------------------------------------------------------------------
@@ -158,8 +218,9 @@ def report_each_second(runner: Any) -> None:
     worker = getattr(runner, "client_id", "1")
     while True:
         now = time.time()
-        gevent.sleep(int(now) + 1 - now)
-        line = RECORD.take(int(time.time() - 0.5), runner.user_count, worker)
+        second = int(now)
+        gevent.sleep(second + 1 - now)
+        line = RECORD.take(second, runner.user_count, worker)
         if isinstance(runner, WorkerRunner):
             runner.send_message("gonogo-second", line)
         elif WRITER is not None:
@@ -237,8 +298,6 @@ class Steps(LoadTestShape):
 
 
 # --- open mode -------------------------------------------------------------------------------------------------------
-
-ARRIVALS: Any = gevent.queue.SimpleQueue()
 
 
 def start_arrivals(place: int, of: int) -> None:

@@ -41,7 +41,8 @@ def broken_limits(step: Measured | Figures, limits: Sequence[Limit]) -> Iterator
     """A sentence for each limit that does not hold; limits on an endpoint that was never asked say nothing here."""
     for limit in limits:
         figures = _figures(step, limit)
-        if figures is not None and figures.count and not limit.allows(value_of(figures, limit)):
+        seen = figures is not None and (figures.count or (limit.is_latency and figures.waiting))
+        if figures is not None and seen and not limit.allows(value_of(figures, limit)):
             yield limit.told(value_of(figures, limit))
 
 
@@ -68,6 +69,7 @@ def judge_step(step: Measured, limits: Sequence[Limit], *, samples: int, unit: s
     total = step.total
     broken = [step.aborted] if step.aborted else []
     broken += broken_limits(step, limits)
+    broken += _left_waiting(step)
     invalid = list(_generator_faults(step, unit, bool(broken)))
     invalid += _sample_faults(step, limits, samples, bool(broken))
     if not total.count:
@@ -79,9 +81,22 @@ def judge_step(step: Measured, limits: Sequence[Limit], *, samples: int, unit: s
     return Judged(step.load, throughput, tuple(broken), tuple(invalid))
 
 
+def _left_waiting(step: Measured) -> Iterator[str]:
+    """A server that stops answering has no slow answers and no failures: what it never answered must be looked at."""
+    stuck = step.stuck
+    if stuck.share > 1 - ACHIEVED_AT_LEAST:
+        yield (
+            f"requests were left without an answer: in the end {stuck.count:,} had waited up to"
+            f" {stuck.waited / 1000:,.1f} s, and no answer had taken longer than {stuck.slowest_answer:,.0f} ms"
+        )
+
+
 def _generator_faults(step: Measured, unit: str, has_broken: bool) -> Iterator[str]:
     if step.cpu > CPU_AT_MOST:
-        yield f"the generator used {step.cpu:.0%} of a core, over {CPU_AT_MOST:.0%}; give it more processes or machines"
+        needed = f"the generator needed {step.cpu:.0%} of a core, over {CPU_AT_MOST:.0%}"
+        yield f"{needed}; give it more processes or machines"
+    if step.missing > (1 - ACHIEVED_AT_LEAST) * (step.seconds + step.missing):
+        yield f"the generator stood still for {step.missing:,} of {step.seconds + step.missing:,} seconds"
     if step.late:
         yield f"{step.late:,} reports of the generator came too late to be counted; give it fewer processes"
     if step.silent > step.late:

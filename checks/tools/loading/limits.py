@@ -35,6 +35,10 @@ class Limit:
         found = _PERCENTILE.fullmatch(self.metric)
         return float(found[1]) if found else None
 
+    @property
+    def is_latency(self) -> bool:
+        return self.metric not in ("errors", "requests_per_second")
+
     def allows(self, value: float) -> bool:
         return {
             "<": value < self.bound, "<=": value <= self.bound, ">": value > self.bound, ">=": value >= self.bound,

@@ -14,12 +14,17 @@ DIGITS: Final = 3
 
 @dataclass
 class Figures:
-    """Answers of one endpoint, or of all, over some time. Latencies are in milliseconds."""
+    """Answers of one endpoint, or of all, over some time. Latencies are in milliseconds.
+
+    ``waiting``: requests that were under way in the end, microseconds waited so far -> how many. No percentile may look
+    better because they were not answered.
+    """
 
     seconds: float = 0.0
     failed: int = 0
     server_errors: int = 0
     histogram: Any = field(default_factory=lambda: HdrHistogram(1, MICROSECONDS_AT_MOST, DIGITS))
+    waiting: Counter[int] = field(default_factory=Counter)
 
     @property
     def count(self) -> int:
@@ -40,17 +45,30 @@ class Figures:
         return float(self.histogram.get_mean_value()) / 1000 if self.count else 0.0
 
     @property
-    def slowest(self) -> float:
+    def slowest_answer(self) -> float:
         return float(self.histogram.get_max_value()) / 1000 if self.count else 0.0
 
+    @property
+    def slowest(self) -> float:
+        return max(self.slowest_answer, max(self.waiting, default=0) / 1000)
+
     def percentile(self, of: float) -> float:
-        return float(self.histogram.get_value_at_percentile(of)) / 1000 if self.count else 0.0
+        """Of the answers, or of these and what was waited for in vain until then: whichever is longer."""
+        answered = float(self.histogram.get_value_at_percentile(of)) / 1000 if self.count else 0.0
+        if not self.waiting:
+            return answered
+        whole = HdrHistogram(1, MICROSECONDS_AT_MOST, DIGITS)
+        whole.add(self.histogram)
+        for micros, count in self.waiting.items():
+            whole.record_value(micros, count)
+        return max(answered, float(whole.get_value_at_percentile(of)) / 1000)
 
     def add(self, other: "Figures") -> None:
         """Take the other's answers in; the time stays, since both are of the same time or the caller sets it."""
         self.failed += other.failed
         self.server_errors += other.server_errors
         self.histogram.add(other.histogram)
+        self.waiting.update(other.waiting)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -74,6 +92,8 @@ class Second:
     failures: Counter[str] = field(default_factory=Counter)
     elsewhere: Counter[str] = field(default_factory=Counter)
     workers: set[str] = field(default_factory=set)
+    #: Arrivals that no user took until the second ended, as ``Figures.waiting``.
+    queue: Counter[int] = field(default_factory=Counter)
 
     def take(self, line: Mapping[str, Any]) -> None:
         """Add what one worker says of this second. ValueError where its counts do not go in pairs."""
@@ -90,14 +110,17 @@ class Second:
                 mine.histogram.record_value(min(int(micros), MICROSECONDS_AT_MOST), int(count))
             mine.failed += int(failed)
             mine.server_errors += int(server_errors)
+        for name, counts in line["waiting"].items():
+            into = self.endpoints.setdefault(name, Figures(1.0)).waiting if name else self.queue
+            into.update(dict(zip(map(int, counts[::2]), map(int, counts[1::2]), strict=True)))
 
     @property
     def total(self) -> Figures:
-        return total(self.endpoints.values(), 1.0)
+        return total(self.endpoints.values(), 1.0, self.queue)
 
 
-def total(endpoints: Iterable[Figures], seconds: float) -> Figures:
-    whole = Figures(seconds)
+def total(endpoints: Iterable[Figures], seconds: float, queue: Counter[int]) -> Figures:
+    whole = Figures(seconds, waiting=Counter(queue))
     for figures in endpoints:
         whole.add(figures)
     return whole
@@ -109,6 +132,7 @@ class Measured:
 
     ``load``: users in closed mode, requests a second in open mode. ``aborted``: why it was ended early, or empty.
     ``late``: so many reports of single seconds came too late to be counted; ``silent``: so many never came.
+    ``missing``: of so many seconds no generator said anything.
     """
 
     load: float
@@ -124,6 +148,8 @@ class Measured:
     aborted: str = ""
     late: int = 0
     silent: int = 0
+    missing: int = 0
+    queue: Counter[int] = field(default_factory=Counter)
 
     def take(self, second: Second) -> None:
         self.seconds += 1
@@ -131,6 +157,10 @@ class Measured:
         self.cpu += (second.cpu - self.cpu) / self.seconds
         self.intended += second.intended
         self.started += second.started
+        # Those that waited a second ago were answered since, or wait still.
+        self.queue = second.queue
+        for figures in self.endpoints.values():
+            figures.waiting = Counter()
         for name, figures in second.endpoints.items():
             self.endpoints.setdefault(name, Figures()).add(figures)
         for each in self.endpoints.values():
@@ -139,7 +169,21 @@ class Measured:
 
     @property
     def total(self) -> Figures:
-        return total(self.endpoints.values(), float(self.seconds))
+        return total(self.endpoints.values(), float(self.seconds), self.queue)
+
+    @property
+    def stuck(self) -> "Stuck":
+        """What was left without an answer: under way in the end, and for longer than any answer took."""
+        whole = self.total
+        most = whole.slowest_answer * 1000
+        beyond = {micros - most: count for micros, count in whole.waiting.items() if micros > most}
+        count = sum(beyond.values())
+        if self.mode == "open":
+            share = count / self.intended if self.intended else 0.0
+        else:
+            lost = sum(micros * count for micros, count in beyond.items()) / 1_000_000
+            share = lost / (self.load * self.seconds) if self.seconds else 0.0
+        return Stuck(count, whole.slowest, whole.slowest_answer, share)
 
     @property
     def achieved(self) -> float:
@@ -151,10 +195,21 @@ class Measured:
     def as_json(self) -> dict[str, Any]:
         return {
             "load": self.load, "seconds": self.seconds, "users": round(self.users, 2), "cpu": round(self.cpu, 4),
-            "achieved": round(self.achieved, 4), "aborted": self.aborted, **self.total.as_json(),
+            "achieved": round(self.achieved, 4), "aborted": self.aborted, "unanswered": self.stuck.count,
+            **self.total.as_json(),
             "endpoints": {name: figures.as_json() for name, figures in sorted(self.endpoints.items())},
             "failures": dict(self.failures.most_common(10)),
         }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """``waited``, ``slowest_answer``: ms. ``share``: of the arrivals (open mode), of the users' time (closed mode)."""
+
+    count: int
+    waited: float
+    slowest_answer: float
+    share: float
 
 
 class HistogramLog:
@@ -169,8 +224,10 @@ class HistogramLog:
 
     def write(self, second: Second) -> None:
         for name, figures in sorted(second.endpoints.items()):
+            if not figures.count:
+                continue
             tag = name.replace(",", "%2C").replace(" ", "%20")
-            start, longest = max(0.0, second.at - self._began), figures.slowest
+            start, longest = max(0.0, second.at - self._began), figures.slowest_answer
             encoded = figures.histogram.encode().decode("ascii")
             self._file.write(f"Tag={tag},{start:.3f},1.000,{longest:.3f},{encoded}\n")
 

@@ -92,10 +92,11 @@ def _short_run(context: RunContext, job: Job, plan: Plan) -> Mapping[str, float]
             measured.late = driver.late
             if over >= plan.settle and over + 1 <= plan.each:
                 measured.take(second)
+        measured.missing = driver.whole_seconds(0, plan.settle) - measured.seconds
     judged = judge_step(measured, [], samples=1, unit="users" if job.mode == "closed" else "requests/s")
-    if judged.invalid:
+    if faults := [*judged.invalid, *judged.broken]:
         raise CheckError(
-            f"A short run on {job.url} cannot be compared: {judged.invalid[0]}.", remedy="Correct that; run it again."
+            f"A short run on {job.url} cannot be compared: {faults[0]}.", remedy="Correct that; run it again."
         )
     if measured.total.errors > 0.5:
         raise CheckError(f"More than half of a short run on {job.url} failed.", remedy="See what failed; run it again.")

@@ -1,0 +1,136 @@
+"""Loads of which nothing may be said, each made for real: the generator was at fault, or too little was seen."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from checks.models import Run
+from releases.models import Evidence, Release
+from tests.engine.support import log_text
+from tests.kinds_deploy.local_server import LocalServer, Reply
+from tests.kinds_load.test_make_load import QUICK, release_of, run_load
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.campaign]
+
+LOAD: dict[str, Any] = {
+    **QUICK, "steps": [4], "hold": "6s", "requests": [{"path": "/b"}], "limits": ["errors < 10%"], "stop": [],
+}  # fmt: skip
+BUSY = """
+import time
+from locust import FastHttpUser, constant, task
+
+class Reader(FastHttpUser):
+    wait_time = constant(0.01)
+
+    @task
+    def read(self):
+        self.client.get("/b", name="read")
+        until = time.process_time() + 0.2
+        while time.process_time() < until:
+            pass
+"""
+#: Three of four users leave after their first request.
+LEAVING = """
+from locust import FastHttpUser, constant, task
+from locust.exception import StopUser
+
+class Reader(FastHttpUser):
+    wait_time = constant(0.02)
+    made = 0
+
+    def on_start(self):
+        Reader.made += 1
+        self.stays = Reader.made == 1
+
+    @task
+    def read(self):
+        self.client.get("/b", name="read")
+        if not self.stays:
+            raise StopUser
+"""
+
+
+def errored(run: Run, why: str) -> None:
+    assert (run.state, run.verdict) == ("errored", "errored"), log_text(run)
+    assert why in run.error
+    assert Evidence.objects.get(run_id=run.pk).verdict == "errored"
+
+
+def generators(run: Run) -> list[int]:
+    """The processes that make this run's load; not the one that keeps watch over them."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and f"GONOGO_RUN={run.pk}".encode() in (entry / "environ").read_bytes():
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                found += [int(entry.name)] if len(words) > 2 and words[2].endswith(b"launch.py") else []
+    return found
+
+
+def with_locustfile(server: LocalServer, folder: Path, text: str, **more: Any) -> Release:
+    server.replies |= {"/": Reply(), "/b": Reply()}
+    (folder / "load.py").write_text(text)
+    release = release_of(server, {**LOAD, "requests": [], "locustfile": "load.py", **more})
+    type(release.application).objects.filter(pk=release.application_id).update(plan_folder=str(folder))
+    return Release.objects.get(pk=release.pk)
+
+
+def test_a_generator_at_the_end_of_its_core_says_nothing(
+    server: LocalServer, storage_folder: Path, tmp_path: Path
+) -> None:
+    """Its users spend all of the time themselves; the limit that breaks by it is not held against the application."""
+    release = with_locustfile(server, tmp_path, BUSY, steps=[8], samples=1, limits=["requests_per_second > 1000"])
+    run = run_load(release)
+    errored(run, "of a core, over 80%")
+    assert run.result["steps"][0]["broken"] == []
+
+
+def test_users_that_leave_are_not_the_load_that_was_intended(
+    server: LocalServer, storage_folder: Path, tmp_path: Path
+) -> None:
+    errored(run_load(with_locustfile(server, tmp_path, LEAVING)), "of the intended 4 users were achieved")
+
+
+def test_arrivals_that_found_no_user_are_not_the_load_that_was_intended(
+    server: LocalServer, storage_folder: Path
+) -> None:
+    server.replies["/b"] = Reply(delay=0.2)
+    run = run_load(release_of(server, {**LOAD, "mode": "open", "steps": [20], "pool": 1}))
+    errored(run, "of the intended 20 requests/s were achieved")
+
+
+def test_too_few_requests_say_nothing(server: LocalServer, storage_folder: Path) -> None:
+    server.replies["/b"] = Reply()
+    run = run_load(release_of(server, {**LOAD, "steps": [1], "think": "400ms", "limits": ["p99.9 < 5s"]}))
+    errored(run, "requests are too few")
+
+
+def test_a_generator_that_stood_still_says_nothing(server: LocalServer, storage_folder: Path) -> None:
+    """Stopped for half of the time it asked half as much, and what it asked was answered quickly."""
+    server.replies["/b"] = Reply()
+    release = release_of(server, {**LOAD, "hold": "8s"})
+
+    def stop() -> None:
+        while len(server.seen) < 20:
+            time.sleep(0.05)
+        time.sleep(1.5)
+        pids = generators(Run.objects.get())
+        connections.close_all()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(3.5)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    run = run_load(release)
+    thread.join(20)
+    errored(run, "the generator stood still for")
