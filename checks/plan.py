@@ -351,7 +351,7 @@ def section_digests(plan: Plan) -> dict[str, str]:
         if value["kind"] == "smoke" and not value["params"].get("requests"):
             # Such a check asks what the deploy asks in the end, so it depends on that as well.
             sections[f"checks.{key}"]["smoke"] = document["deploy"]["smoke"]
-        if value["kind"] == "privacy":
+        if value["kind"] == "privacy" or (value["kind"] == "migration" and value["params"].get("clone_on")):
             sections[f"checks.{key}"]["privacy"] = document["privacy"]
         if value["kind"] == "load":
             sections[f"checks.{key}"] |= {"load": document["load"], "smoke": document["deploy"]["smoke"]}

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -23,12 +23,14 @@ from checks.tools import (
     predicting,
     rehearsal,
     schema,
+    staging_clone,
     tracing,
     watching,
     way_back,
 )
 from checks.tools.attribution import Account
 from checks.tools.background import patiently
+from checks.tools.masked_copy import Limits
 from checks.tools.postgres import Address, connected, version_name
 from checks.tools.rehearsal import Change, State
 
@@ -48,7 +50,12 @@ class MigrationParams(KindParams):
     clone_on: str = Field(
         default="",
         max_length=60,
-        description="Environment on whose database server the clone is made; empty for the same server.",
+        description="Environment on whose database server the rehearsal is made; empty for the same server. What goes"
+        " to one that is not production is masked before.",
+    )
+    proof_timeout: Duration = Field(
+        default=timedelta(minutes=10),
+        description="How long one look of the proof may take on the original, where the clone is masked.",
     )
     visitors_wait: Duration = Field(
         default=timedelta(milliseconds=500),
@@ -110,9 +117,22 @@ class Migration(Kind):
     needs_release: ClassVar[bool] = True
     valid_hours: ClassVar[int] = 168
 
+    def problems(self, plan: Plan, params: Any, environment: str) -> list[tuple[tuple[str | int, ...], str]]:
+        known = ", ".join(plan.environments)
+        found: list[tuple[tuple[str | int, ...], str]] = [
+            ((name,), f"there is no environment {value!r}: {known}")
+            for name in ("tools", "clone_on", "scale_to")
+            if (value := getattr(params, name)) and value not in plan.environments
+        ]
+        if staging_clone.is_masked(plan, params.clone_on) and not plan.privacy.inventory:
+            said = f"needs privacy.inventory: what is cloned to {params.clone_on} is masked, and nothing says how"
+            found.append((("clone_on",), said))
+        return found
+
     def steps(self, plan: Plan, section: str, params: Any) -> list[Step]:
+        masked = staging_clone.is_masked(plan, params.clone_on)
         return [
-            Step("clone", "Clone the database", StepCategory.DATABASE),
+            *(staging_clone.STEPS if masked else [Step("clone", "Clone the database", StepCategory.DATABASE)]),
             Step("before", "Note what is in it", StepCategory.DATABASE),
             Step("migrate", "Run the migrations on the clone", StepCategory.DATABASE),
             Step("after", "Note what changed", StepCategory.DATABASE),
@@ -176,6 +196,8 @@ class _Rehearsal:
 
     def _clone(self, stack: ExitStack) -> cloning.Clone:
         params = self.params
+        if staging_clone.is_masked(self.context.plan, params.clone_on):
+            return stack.enter_context(self._masked())
         with self.context.step("clone") as step:
             step.doing(f"Cloning {self.source.database}")
             clone = stack.enter_context(
@@ -191,6 +213,16 @@ class _Rehearsal:
             step.figure("method", clone.method)
             step.figure("seconds", clone.seconds)
         return clone
+
+    def _masked(self) -> AbstractContextManager[cloning.Clone]:
+        params = self.params
+        within = Limits(
+            proof=params.proof_timeout, lock=params.lock_timeout, visitors_wait=params.visitors_wait,
+            method=params.clone,
+        )  # fmt: skip
+        return staging_clone.staging_clone(
+            self.context, self.source, server=self.server, place=params.clone_on, limits=within
+        )
 
     def _observe(self, address: Address, step: StepHandle, before: State | None = None) -> State:
         keys = {name: content.key for name, content in before.content.items()} if before is not None else None

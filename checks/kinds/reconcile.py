@@ -237,15 +237,14 @@ class _Shelf:
         self.kept = ""
         self.count = 0
 
-    def load(self) -> bytes | None:
-        """What the newest attempt before this one kept last."""
+    def load(self) -> Iterator[bytes]:
+        """What earlier attempts kept, the newest first."""
         try:
             for name in reversed(storage.names(self.folder)):
                 with storage.opened(f"{self.folder}/{name}") as source:
-                    return source.read()
+                    yield source.read()
         except CheckError as error:
             self.context.warn(f"What the attempt before this one kept cannot be read, so it begins anew. {error}")
-        return None
 
     def keep(self, document: bytes) -> None:
         if self.count < 0:

@@ -8,15 +8,12 @@ from checks.enums import StepCategory
 from checks.errors import CheckError
 from checks.kinds.base import Kind, Outcome, RunContext, Step, register
 from checks.plan import Plan, RefreshSection
-from checks.tools import cloning, delivery, dumping, facts, masked_copy, scratch
-from checks.tools.background import patiently
+from checks.tools import cloning, delivery, masked_copy, scratch
 from checks.tools.postgres import Address, connected, maintenance
 from releases.enums import Tier
 from releases.templatetags.interface_format import duration
 
-CARRY, SWAP = "carry", "swap"
-#: Large objects are not masked, so they stay; nor may a copy go on following, or feeding, anybody.
-_LEFT_OUT = ("--no-large-objects", "--no-publications", "--no-subscriptions", "--no-security-labels")
+SWAP = "swap"
 
 
 @register
@@ -38,7 +35,7 @@ class Refresh(Kind):
         return [
             *masked_copy.LOOK,
             *masked_copy.MAKE,
-            Step(CARRY, "Carry the masked data over", StepCategory.DATABASE),
+            masked_copy.CARRY,
             *delivery.announced(refresh.before if refresh else []),
             Step(SWAP, "Put it in the place of the old data", StepCategory.DATABASE),
             *delivery.announced(refresh.after if refresh else []),
@@ -77,44 +74,16 @@ class _Refresh:
                 remedy=f"Give {self.place} a database of its own in the plan.",
             )
         self.copy.look()
-        self.copy.tell(
-            [
-                f"{name} is a foreign table: a copy of it would show the original's data in {self.place}."
-                for name in self.copy.result["foreign"]
-            ]
-        )
+        self.copy.refuse_foreign(self.place)
         if self.copy.told:
             return self._refused()
         with ExitStack() as stack:
             with self.copy.made() as clone:
                 if self.copy.told:
                     return self._refused()
-                fresh = self._carry(clone, stack)
+                fresh = stack.enter_context(self.copy.carried(clone, self.target))
             walked = delivery.walk(context, self._parts(fresh))
         return self._outcome(walked)
-
-    def _carry(self, clone: Address, stack: ExitStack) -> Address:
-        """A fresh database beside the environment's own; its role owns all of it, as it owns the old one."""
-        context = self.context
-        with context.step(CARRY) as step:
-            with connected(self.source, what="the original") as connection:
-                shape = facts.database_facts(connection)["database"]
-            fresh = stack.enter_context(scratch.scratch_database(context, self.target, "restore", like=shape))
-
-            def progress(done: int) -> None:
-                self.copy.figures["carried_bytes"] = done
-                step.progress(done, None, "bytes")
-
-            pieces = dumping.dump(
-                context, clone, lock_timeout=self.section.lock_timeout, arguments=_LEFT_OUT, progress=progress
-            )
-            try:
-                dumping.load(context, fresh, pieces, arguments=["--single-transaction", "--no-owner", "--no-acl"])
-            finally:
-                pieces.close()
-            with connected(fresh, what="the fresh database") as connection:
-                patiently(context, connection, lambda: connection.execute("ANALYZE"))
-        return fresh
 
     def _parts(self, fresh: Address) -> list[delivery.Part]:
         environment = self.context.run.environment

@@ -1,11 +1,11 @@
 """A copy of a database to rehearse on, made in the fastest way that lets nobody of the original wait."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import psycopg
 from psycopg import errors, sql
@@ -28,7 +28,8 @@ class Clone:
     """``method``: 'reflink', 'file_copy' or 'dump'. ``passed_over``: (faster way, why not it).
 
     ``seconds``: what the whole clone cost. ``visitors_seconds``: how long, at most, a new session of the original had
-    to wait meanwhile; 0 for a dump. ``size``: bytes that the clone takes when nothing is shared.
+    to wait meanwhile; 0 for a dump. ``size``: bytes that the clone takes when nothing is shared. ``masked``: how it was
+    masked (environment, rows, seconds, compared, large_objects), None for one that holds the data as they are.
     """
 
     address: Address
@@ -37,6 +38,7 @@ class Clone:
     seconds: float
     visitors_seconds: float
     size: int
+    masked: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -67,6 +69,8 @@ def clone(
 ) -> Iterator[Clone]:
     """A copy of ``source`` on the server of ``server``, dropped at the end, however the end comes.
 
+    Nobody but its own role may connect to it: rights of the original's database do not come along with a copy.
+
     ``visitors_wait``: a copy of files keeps new sessions out of the original while it lasts; after so long it is given
     up for a dump. Not observed when the method is 'template', which is a person's own choice.
     """
@@ -80,6 +84,7 @@ def clone(
     attempt = _Attempt(context, source, server, orders, name)
     try:
         way = _copy(attempt, method, lock_timeout, visitors_wait)
+        _close_to_others(server.named(name))
         taken = round(time.monotonic() - began, 3)
         context.note(f"Cloned {source.database} as {name} ({way}, {taken:.2f} s)")
         for other, why in attempt.passed_over:
@@ -87,6 +92,11 @@ def clone(
         yield Clone(server.named(name), way, attempt.passed_over, taken, round(attempt.visitors_seconds, 3), size)
     finally:
         scratch.drop_at_the_end(context, orders, name)
+
+
+def _close_to_others(address: Address) -> None:
+    with connected(address, what="the clone") as connection:
+        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(address.database)))
 
 
 def _copy(attempt: _Attempt, method: Method, lock_timeout: timedelta, visitors_wait: timedelta) -> str:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from psycopg import sql
-
 from checks.enums import StepCategory
 from checks.kinds.base import RunContext, Step, StepHandle
-from checks.tools import classifying, cloning, leaks, masked_clone, sampling
+from checks.tools import classifying, cloning, dumping, facts, leaks, masked_clone, sampling, scratch
+from checks.tools.background import patiently
 from checks.tools.inventory import PrivacySection
 from checks.tools.postgres import Address, connected
 
@@ -28,6 +27,9 @@ MAKE: Final = (
     Step("mask", "Mask the clone", StepCategory.DATABASE),
     Step("prove", "Prove that nothing is left in it", StepCategory.DATABASE),
 )
+CARRY: Final = Step("carry", "Carry the masked data over", StepCategory.DATABASE)
+#: Large objects are not masked, so they stay; nor may a copy go on following, or feeding, anybody.
+_LEFT_OUT: Final = ("--no-large-objects", "--no-publications", "--no-subscriptions", "--no-security-labels")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,10 @@ class Limits:
 
 
 class MaskedCopy:
-    """One walk through the steps. ``told`` collects a sentence for each reason to say no; no sentence holds a value."""
+    """One walk through the steps. ``told`` collects a sentence for each reason to say no; no sentence holds a value.
+
+    ``clone``: the one beside the original, once it was made.
+    """
 
     def __init__(self, context: RunContext, source: Address, limits: Limits) -> None:
         self.context = context
@@ -55,6 +60,7 @@ class MaskedCopy:
         self.told: list[str] = []
         self.result: dict[str, Any] = {"problems": self.told, "rehearsed": False, "leaks": [], "not_provable": []}
         self.figures: dict[str, Any] = {}
+        self.clone: cloning.Clone | None = None
 
     def look(self) -> None:
         """The steps ``look`` and ``compare``."""
@@ -101,7 +107,7 @@ class MaskedCopy:
                 )  # fmt: skip
                 clone = stack.enter_context(copying)
                 step.figure("seconds", clone.seconds)
-            self._close_to_others(clone.address)
+            self.clone = clone
             self._mask(clone.address)
             with context.step("prove") as step:
                 sentences = self.prove(clone.address, "the masked clone", step)
@@ -110,9 +116,42 @@ class MaskedCopy:
             self.result["rehearsed"] = True
             yield clone.address
 
-    def _close_to_others(self, clone: Address) -> None:
-        with connected(clone, what="the clone") as connection:
-            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(clone.database)))
+    def refuse_foreign(self, place: str) -> None:
+        """Tell the tables that would show the original's data in a copy, wherever it stands."""
+        self.tell(
+            [
+                f"{name} is a foreign table: a copy of it would show the original's data in {place}."
+                for name in self.result["foreign"]
+            ]
+        )
+
+    @contextmanager
+    def carried(self, clone: Address, server: Address) -> Iterator[Address]:
+        """The step ``carry``: the masked clone in a fresh database at ``server``, whose role owns all of it.
+
+        A dump takes no row that was written over. The database is dropped at the end, where it still has its name.
+        """
+        context = self.context
+        with ExitStack() as stack:
+            with context.step(CARRY.key) as step:
+                with connected(self.source, what="the original") as connection:
+                    shape = facts.database_facts(connection)["database"]
+                fresh = stack.enter_context(scratch.scratch_database(context, server, "restore", like=shape))
+
+                def progress(done: int) -> None:
+                    self.figures["carried_bytes"] = done
+                    step.progress(done, None, "bytes")
+
+                pieces = dumping.dump(
+                    context, clone, lock_timeout=self.limits.lock, arguments=_LEFT_OUT, progress=progress
+                )
+                try:
+                    dumping.load(context, fresh, pieces, arguments=["--single-transaction", "--no-owner", "--no-acl"])
+                finally:
+                    pieces.close()
+                with connected(fresh, what="the fresh database") as connection:
+                    patiently(context, connection, lambda: connection.execute("ANALYZE"))
+            yield fresh
 
     def _mask(self, clone: Address) -> None:
         context = self.context

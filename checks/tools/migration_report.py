@@ -100,6 +100,7 @@ class Report:
                 "seconds": self.clone.seconds,
                 "visitors_seconds": self.clone.visitors_seconds,
                 "bytes": self.clone.size,
+                "masked": self.clone.masked,
             },
             "exit_status": self.watched.done.returncode,
             "timed_out": self.watched.done.timed_out,

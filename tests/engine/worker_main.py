@@ -17,7 +17,11 @@ from tests.engine import kinds as kinds
 
 
 def work(run_id: str, settings: dict[str, Any]) -> None:
-    """Do one attempt of a run with these settings; DIE_AT "module:function" is where this process gets a KILL."""
+    """Do one attempt of a run with these settings.
+
+    DIE_AT "module:function" is where this process gets a KILL; CONSTANTS {"module:name": value} are set before it
+    begins.
+    """
     from django.conf import settings as ours
     from django.db import connections
 
@@ -25,6 +29,9 @@ def work(run_id: str, settings: dict[str, Any]) -> None:
     connections.databases["default"].update(settings.pop("DATABASE", {}))
     if stage := settings.pop("DIE_AT", ""):
         _die_at(stage)
+    for place, value in settings.pop("CONSTANTS", {}).items():
+        module, _, constant = place.partition(":")
+        setattr(importlib.import_module(module), constant, value)
     for name, value in settings.items():
         setattr(ours, name, value)
     engine.execute(run_id)

@@ -23,14 +23,14 @@ class Shelf:
     """Keeps in memory, and loses the comparison after so many results."""
 
     def __init__(self, lose_after: int) -> None:
-        self.document: bytes | None = None
+        self.documents: list[bytes] = []
         self.kept, self.lose_after = 0, lose_after
 
-    def load(self) -> bytes | None:
-        return self.document
+    def load(self) -> list[bytes]:
+        return self.documents[::-1]
 
     def keep(self, document: bytes) -> None:
-        self.document = document
+        self.documents = [document]
         self.kept += 1
         if self.kept == self.lose_after:
             raise Cancelled
@@ -107,6 +107,6 @@ def test_a_deleted_row_is_seen_although_nothing_newer_is_there(pair: DatabasePai
 def test_what_cannot_be_read_begins_anew(pair: DatabasePair) -> None:
     for document in (b"", b"not json", b'{"format": 0}', b'{"format": 1}'):
         shelf = Shelf(0)
-        shelf.document = document
+        shelf.documents = [document]
         found = compare(pair.source, pair.target, OPTIONS, keeper=shelf)
         assert (found.resumed, changed(found)["first"]) == ("", 1)

@@ -59,7 +59,7 @@ class _Comparing:
             for name, address in (("source", source), ("target", target))
         ]
         self.pace = Pace(seen)
-        self.earlier = resuming.read(keeper.load()) if keeper is not None else None
+        self.earlier = resuming.newest(keeper.load()) if keeper is not None else None
         # Positive and below 2^62, so that it is a bigint however it is combined.
         chosen = options.seed if options.seed is not None else secrets.randbits(62)
         self.seed = self.earlier.seed if self.earlier is not None else chosen

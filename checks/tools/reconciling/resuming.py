@@ -7,7 +7,7 @@ hashing. A table's file must be the same, and the schema too, since it decides h
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, LiteralString, Protocol
@@ -42,8 +42,8 @@ _FILES: LiteralString = """
 class Keeper(Protocol):
     """Where results are kept between the attempts of one run."""
 
-    def load(self) -> bytes | None:
-        """What the last attempt kept; None where there is none."""
+    def load(self) -> Iterable[bytes]:
+        """What earlier attempts kept, the newest first; one may be cut short, where a worker died while it kept it."""
         ...
 
     def keep(self, document: bytes) -> None:
@@ -172,8 +172,13 @@ def document(earlier: Earlier) -> bytes:
     return json.dumps({**whole, "tables": tables}, separators=(",", ":")).encode()
 
 
-def read(kept: bytes | None) -> Earlier | None:
-    """The inverse of ``document``; None for nothing, and for what cannot be read or is of another version."""
+def newest(kept: Iterable[bytes]) -> Earlier | None:
+    """The first of these that is whole; None where there is none."""
+    return next((found for document in kept if (found := read(document)) is not None), None)
+
+
+def read(kept: bytes) -> Earlier | None:
+    """The inverse of ``document``; None for what cannot be read or is of another version."""
     try:
         whole = json.loads(kept or b"null")
         if not whole or whole["format"] != FORMAT:
