@@ -3,8 +3,9 @@
     python -m benchmarks.advisories [ARCHIVE]
 
 Without an archive of OSV data two are made: 3,000 entries in YAML, and 20,000 in JSON, about as many as PyPI has. The
-pins are asked as pip-audit asks them: one POST each, one after another, over one connection, at the address that a run
-opens for its tool. PIP_AUDIT names a real pip-audit to be timed as well.
+pins are asked as pip-audit asks them: one POST each, one after another, over one connection. They are asked at both
+addresses: the one that a run opens for its tool, and the web server's. The pip-audit that audits use (installed by
+``manage.py install_tools``) is timed at both as well; PIP_AUDIT names another.
 """
 
 import io
@@ -52,11 +53,42 @@ def _measure(name: str, archive: Any) -> int:
     took = time.perf_counter() - began
     print(f"import of {snapshot.advisories:,} advisories ({name})  {took:.1f} s  limit {IMPORT_LIMIT:.0f} s")
     pins = _pins()
-    with served() as url:
-        asked, hits = _ask(url, pins)
-        print(f"{PINS} pins, one question each, {hits} vulnerable  {asked:.2f} s  limit {PINS_LIMIT:.0f} s")
-        real = _pip_audit(url, pins)
-    return int(took > IMPORT_LIMIT) + int(asked > PINS_LIMIT) + int(real is not None and real > PINS_LIMIT)
+    late = int(took > IMPORT_LIMIT)
+    for where, opened in (("of a run", served), ("of the web server", _web_server)):
+        with opened() as url:
+            asked, hits = _ask(url, pins)
+            print(f"{PINS} pins at the address {where}, {hits} vulnerable  {asked:.2f} s  limit {PINS_LIMIT:.0f} s")
+            real = _pip_audit(url, pins)
+        late += int(asked > PINS_LIMIT) + int(real is not None and real > PINS_LIMIT)
+    return late
+
+
+@contextmanager
+def _web_server() -> Iterator[str]:
+    """The program's own web server over this database, as ``make up`` starts it."""
+    import httpx
+
+    from config.services.parts import web_arguments
+    from config.services.ports import free_port
+
+    port = free_port()
+    environment = {**os.environ, "GONOGO_PORT": str(port), "DATABASE_POOL_SIZE": "20"}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, *web_arguments("127.0.0.1", port)], env=environment, stdout=log, stderr=log
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            for _ in range(600):
+                try:
+                    httpx.get(f"{url}/healthz", timeout=5).raise_for_status()
+                    break
+                except httpx.HTTPError:
+                    time.sleep(0.1)
+            yield f"{url}/v1/query"
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 def _pins() -> list[tuple[str, str]]:
@@ -89,8 +121,10 @@ def _ask(url: str, pins: list[tuple[str, str]]) -> tuple[float, int]:
 
 
 def _pip_audit(url: str, pins: list[tuple[str, str]]) -> float | None:
-    program = os.environ.get("PIP_AUDIT")
-    if not program:
+    from checks.tools import toolbox
+
+    program = os.environ.get("PIP_AUDIT") or str(toolbox.folder_of("packages") / "bin" / "pip-audit")
+    if not Path(program).exists():
         return None
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder) / "requirements.txt"
@@ -101,7 +135,7 @@ def _pip_audit(url: str, pins: list[tuple[str, str]]) -> float | None:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         took = time.perf_counter() - began
     told = [one for one in json.loads(done.stdout)["dependencies"] if one.get("vulns")]
-    print(f"the same by pip-audit, {len(told)} vulnerable  {took:.2f} s  limit {PINS_LIMIT:.0f} s")
+    print(f"  the same by pip-audit, {len(told)} vulnerable  {took:.2f} s  limit {PINS_LIMIT:.0f} s")
     return took
 
 

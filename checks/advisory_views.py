@@ -60,7 +60,10 @@ def _import(request: HttpRequest, form: AdvisoriesForm) -> str:
 @csrf_exempt
 @require_POST
 def osv_query(request: HttpRequest) -> JsonResponse:
-    """OSV's question about one package, for the tools of this machine; see docs/decisions/advisories-on-loopback.md."""
+    """OSV's question about one package, for the tools of this machine; see docs/decisions/advisories-on-loopback.md.
+
+    Called by ``config.middleware.OsvMiddleware``, before there is a session or a person.
+    """
     if not _is_local(request):
         raise Http404("This is answered on this machine only.")
     length = request.META.get("CONTENT_LENGTH") or ""

@@ -12,12 +12,11 @@ from pydantic import ValidationError
 from checks.ending import Ending, announce, end_run
 from checks.engine import load
 from checks.enums import ACTIVE_STATES, RunState
-from checks.kinds.base import Kind, all_kinds, get_kind, uploads_of
+from checks.kinds.base import Kind, get_kind, uploads_of
 from checks.models import Outbox, Run
 from checks.plan import Plan, from_document
 from releases.domain import deploy as release_deploy
 from releases.domain import ledger
-from releases.domain.gate import evaluate
 from releases.enums import ReleaseState, Role
 from releases.errors import DomainError, StateChanged
 from releases.models import Application, Environment, PlanVersion, Release, User
@@ -57,39 +56,6 @@ def start_run(
     merged = _params(kind, {**check.params, **(params or {})})
     digest = _section_digest(version.sections[section], kind, _params(kind, check.params), merged)
     return _queue(kind, section, version, place, release, actor, merged, retry_of, digest)
-
-
-def start_blocking(*, release: Release, actor: User) -> tuple[list[Run], list[str]]:
-    """Start every check whose item blocks and does not run: the runs, and a sentence for each that could not start.
-
-    Each start is a transaction of its own. Deploys and rollbacks are left out; a person decides about each of them.
-    Raises NotAllowed where the person may start nothing.
-    """
-    require(actor, release.application, *_STARTERS)
-    blocking = [status for status in evaluate(release).items if status.item.blocking and not status.green]
-    wanted = {
-        (status.item.section, status.item.environment): status.item.title
-        for status in blocking
-        if status.item.section.startswith("checks.") and not status.running
-    }
-    started, refused = [], []
-    plan = from_document(release.plan_version.document)
-    for (section, place), title in sorted(wanted.items(), key=lambda wish: _is_follower(plan, wish[0][0])):
-        try:
-            started.append(
-                start_run(
-                    application=release.application, section=section, environment=place, release=release, actor=actor
-                )
-            )
-        except DomainError as error:
-            refused.append(f"{title}: {error.message}")
-    return started, refused
-
-
-def _is_follower(plan: Plan, section: str) -> bool:
-    """Whether it judges what another check makes, and so is started after it."""
-    check = plan.checks.get(section.removeprefix("checks."))
-    return check is not None and any(kind.name == check.kind and kind.follows for kind in all_kinds())
 
 
 @transaction.atomic

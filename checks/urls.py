@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from checks import advisory_views, backup_views, finding_views, log_views, plan_views, schedule_views, views
+from checks import (
+    advisory_views,
+    backup_views,
+    finding_views,
+    log_views,
+    plan_views,
+    schedule_views,
+    starting_views,
+    views,
+)
 
 app_name = "checks"
 
@@ -10,7 +19,7 @@ urlpatterns = [
     path("", views.run_list, name="run_list"),
     path("<int:number>/", views.run_detail, name="run_detail"),
     path("<int:number>/cancel", views.cancel, name="cancel"),
-    path("<int:number>/retry", views.retry, name="retry"),
+    path("<int:number>/retry", starting_views.retry, name="retry"),
     path("<int:number>/decide", views.decide, name="decide"),
     path("<int:number>/log/stream", log_views.stream, name="log_stream"),
     path("<int:number>/log/lines", log_views.lines, name="log_lines"),
@@ -37,10 +46,10 @@ urlpatterns = [
     path("<int:number>/findings.sarif", finding_views.run_sarif, name="run_sarif"),
     path("plans/<slug:slug>/new", plan_views.new, name="plan_new"),
     path("release/<uuid:release_id>/panel", views.release_panel, name="release_panel"),
-    path("release/<uuid:release_id>/start", views.start_menu, name="start_menu"),
-    path("release/<uuid:release_id>/start/<path:section>", views.launch, name="launch"),
-    path("release/<uuid:release_id>/start-planned/<path:section>", views.start_planned, name="start_planned"),
-    path("release/<uuid:release_id>/start-blocking", views.start_blocking, name="start_blocking"),
+    path("release/<uuid:release_id>/start", starting_views.start_menu, name="start_menu"),
+    path("release/<uuid:release_id>/start/<path:section>", starting_views.launch, name="launch"),
+    path("release/<uuid:release_id>/start-planned/<path:section>", starting_views.start_planned, name="start_planned"),
+    path("release/<uuid:release_id>/start-blocking", starting_views.start_blocking, name="start_blocking"),
     path("release/<uuid:release_id>/deploy", views.deploy, name="deploy"),
     path("release/<uuid:release_id>/refresh", views.refresh, name="refresh"),
     path("release/<uuid:release_id>/rollback", views.rollback, name="rollback"),

@@ -17,7 +17,7 @@ from checks import page_queries as queries
 from checks.enums import ACTIVE_STATES, RunState
 from checks.exporting import export_runs
 from checks.findings import blocking
-from checks.forms import DecisionForm, DeployForm, LaunchForm, pretty
+from checks.forms import DecisionForm, DeployForm, pretty
 from checks.kinds.base import get_kind
 from checks.log_views import visible_run
 from checks.models import Run
@@ -29,7 +29,7 @@ from releases.errors import DomainError
 from releases.models import Release
 from releases.paging import page_of
 from releases.people import person
-from releases.permissions import get_release_or_404, require, roles_in, visible_applications
+from releases.permissions import get_release_or_404, roles_in, visible_applications
 from releases.views.stored import stored_file
 
 LINES_ON_PAGE = 2000
@@ -149,13 +149,6 @@ def cancel(request: HttpRequest, number: int) -> HttpResponse:
 
 
 @login_required
-@require_POST
-def retry(request: HttpRequest, number: int) -> HttpResponse:
-    run = visible_run(request.user, number)
-    return _act(request, run, lambda: services.retry_run(run=run, actor=person(request)), "Started again as a new run.")
-
-
-@login_required
 @require_http_methods(["GET", "POST"])
 def decide(request: HttpRequest, number: int) -> HttpResponse:
     run = visible_run(request.user, number)
@@ -198,90 +191,6 @@ def release_panel(request: HttpRequest, release_id: str) -> HttpResponse:
     runs = presenting.shown_all(queries.newest_runs(release))
     context = {"release": release, "runs": runs, "lived_with": blocking.lived_with(release, timezone.now())}
     return render(request, "checks/run/panel.html", context)
-
-
-@login_required
-@require_GET
-def start_menu(request: HttpRequest, release_id: str) -> HttpResponse:
-    release = get_release_or_404(request.user, release_id)
-    context = {
-        "release": release,
-        "choices": queries.startable(release),
-        "refresh": from_document(release.plan_version.document).refresh,
-    }
-    return render(request, "checks/run/start.html", context)
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-def launch(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
-    release = get_release_or_404(request.user, release_id)
-    plan = from_document(release.plan_version.document)
-    check = plan.checks.get(section.removeprefix("checks."))
-    if check is None:
-        raise Http404(f"Plan v{release.plan_version.number} has no section {section}.")
-    sent = (request.POST, request.FILES) if request.method == "POST" else (None, None)
-    form = LaunchForm(get_kind(check.kind), check.params, *sent)
-    if request.method == "POST" and form.is_valid():
-        try:
-            require(request.user, release.application, *STARTERS)
-            run = services.start_run(
-                application=release.application,
-                release=release,
-                section=section,
-                actor=person(request),
-                params=form.params | form.store_files(f"uploads/{release.application.slug}"),
-            )
-            return redirect("checks:run_detail", run.number)
-        except DomainError as error:
-            form.add_error(error.field if error.field in form.fields else None, error.message)
-    kind = get_kind(check.kind)
-    context = {
-        "release": release,
-        "check": check,
-        "kind": kind,
-        "section": section,
-        "form": form,
-        "left_behind": kind.left_behind(kind.Params.model_validate(check.params)),
-    }
-    return render(request, "checks/run/launch.html", context)
-
-
-@login_required
-@require_POST
-def start_planned(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
-    """Start a check as the plan describes it, without asking for parameters; goes on to the run."""
-    release = get_release_or_404(request.user, release_id)
-    if release.plan_version.document.get("checks", {}).get(section.removeprefix("checks.")) is None:
-        raise Http404(f"Plan v{release.plan_version.number} has no section {section}.")
-    try:
-        run = services.start_run(
-            application=release.application, release=release, section=section, actor=person(request)
-        )
-    except DomainError as error:
-        messages.error(request, error.message)
-        return redirect("releases:release", release.pk)
-    return redirect("checks:run_detail", run.number)
-
-
-@login_required
-@require_POST
-def start_blocking(request: HttpRequest, release_id: str) -> HttpResponse:
-    """Start what blocks and can be started; say what was started, and of the rest why not."""
-    release = get_release_or_404(request.user, release_id)
-    try:
-        started, refused = services.start_blocking(release=release, actor=person(request))
-    except DomainError as error:
-        messages.error(request, error.message)
-        return redirect("releases:release", release.pk)
-    for sentence in refused:
-        messages.warning(request, sentence)
-    if started:
-        numbers = ", ".join(f"#{run.number} {run.section.removeprefix('checks.')}" for run in started)
-        messages.success(request, f"Started {numbers}.")
-    elif not refused:
-        messages.info(request, "No check that blocks can be run. Nothing was started.")
-    return redirect("releases:release", release.pk)
 
 
 @login_required

@@ -4,11 +4,12 @@ import re
 from collections.abc import Awaitable, Callable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from ulid import ULID
 
+from checks.advisory_views import osv_query
 from releases import request_id
 
 HEADER = "X-Request-ID"
@@ -61,6 +62,28 @@ class RequestIdMiddleware:
         response.headers[HEADER] = getattr(request, "id", "")
         response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         return response
+
+
+class OsvMiddleware:
+    """Answer OSV's question at once: a tool asks for each package, and what looks for a session or a person finds none.
+
+    The address is the one that OSV's own service has, so that a tool needs only another host.
+    """
+
+    sync_capable = True
+    async_capable = True
+    path = "/v1/query"
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        self.is_async = bool(iscoroutinefunction(get_response))
+        self.answer: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]] = osv_query
+        if self.is_async:
+            markcoroutinefunction(self)
+            self.answer = sync_to_async(osv_query)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        return self.answer(request) if request.path == self.path else self.get_response(request)
 
 
 class TimeZoneMiddleware:

@@ -6,7 +6,6 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.templatetags.static import static
 from django.urls import include, path
 
-from checks import advisory_views
 from config import health
 from config.api import api
 
@@ -26,8 +25,6 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("api/", api.urls),
-    # Where OSV's own service has it, so that a tool needs only another host.
-    path("v1/query", advisory_views.osv_query, name="osv_query"),
     path("runs/", include("checks.urls")),
     path("monitoring/", include("monitoring.urls")),
     path("", include("releases.urls")),

@@ -45,19 +45,21 @@ def ages(at: datetime | None = None) -> list[Age]:
 
 
 def answer(body: bytes) -> tuple[int, dict[str, Any]]:
-    """(status, JSON) for the body of a POST to /v1/query. Two queries."""
+    """(status, JSON) for the body of a POST to /v1/query. One query; a second where nothing is known of a package."""
     asked = _asked(body)
     if isinstance(asked, str):
         return 400, {"code": _INVALID, "message": asked}
     ecosystem, name, version = asked
-    if not AdvisoryPackage.objects.filter(ecosystem=ecosystem).exists():
-        said = f"No advisories for {ecosystem} were imported, so nothing can be said about any package."
-        return 503, {"code": _UNAVAILABLE, "message": said}
     try:
         found = vulnerabilities(ecosystem=ecosystem, name=name, version=version)
     except NoVersion:
         return 400, {"code": _INVALID, "message": f"{version[:100]} is no version of {ecosystem}."}
-    return 200, {"vulns": found} if found else {}
+    if found:
+        return 200, {"vulns": found}
+    if not AdvisoryPackage.objects.filter(ecosystem=ecosystem).exists():
+        said = f"No advisories for {ecosystem} were imported, so nothing can be said about any package."
+        return 503, {"code": _UNAVAILABLE, "message": said}
+    return 200, {}
 
 
 def _asked(body: bytes) -> tuple[str, str, str] | str:

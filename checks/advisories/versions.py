@@ -5,7 +5,7 @@ Where an advisory cannot be judged it counts as affected: a false alarm is looke
 
 import re
 from collections.abc import Mapping
-from functools import cmp_to_key
+from functools import cmp_to_key, lru_cache
 from typing import Any, Final
 
 from packaging.version import InvalidVersion, Version
@@ -22,7 +22,9 @@ class NoVersion(ValueError):
     """The text is no version of this ecosystem."""
 
 
+@lru_cache(maxsize=4096)
 def pep440(text: str) -> Key:
+    """Remembered, since the many advisories of one package list the same versions."""
     try:
         return (1, Version(text))
     except InvalidVersion:
@@ -57,16 +59,17 @@ def affects(affected: Mapping[str, Any], version: str, ecosystem: str) -> bool:
     ranges = [each for each in affected.get("ranges") or [] if each.get("type") in _JUDGED]
     if not versions and not ranges:
         return True
-    return _listed(versions, version, wanted, read) or any(_inside(each["events"], wanted, read) for each in ranges)
+    # Ranges first: they are a few comparisons, and a list may be hundreds.
+    return any(_inside(each["events"], wanted, read) for each in ranges) or _listed(versions, version, wanted, read)
 
 
 def _listed(versions: list[Any], version: str, wanted: Key, read: Any) -> bool:
-    spellings = {wanted}
+    if version in versions:
+        return True
+    spellings = [wanted]
     if isinstance(wanted[1], Version) and wanted[1].local:
-        spellings.add(read(wanted[1].public))  # a rebuild of an affected version is affected
+        spellings.append(read(wanted[1].public))  # a rebuild of an affected version is affected
     for each in versions:
-        if str(each) == version:
-            return True
         try:
             if read(str(each)) in spellings:
                 return True

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
@@ -15,6 +16,7 @@ from checks import advisories
 from checks.findings.fingerprints import severity_of
 from checks.models import Advisory, AdvisoryPackage, Finding
 from checks.tools.auditing.said import Severity
+from config.asgi import application
 from releases.enums import Role
 from tests.advisories.support import BOUNDS, DJANGO, entry, imported, tar
 from tests.factories import UserFactory, make_application, member
@@ -90,11 +92,35 @@ def test_a_fix_that_is_no_version_is_left_out_of_what_is_served() -> None:
     assert ask("odd", "1.0")[1]["vulns"][0]["affected"][0]["ranges"][0]["events"] == [{"introduced": "0"}]
 
 
-def test_a_question_takes_two_queries() -> None:
+def test_a_question_takes_one_query_and_two_where_nothing_is_known() -> None:
     imported(*(entry(f"A-{n}", events=BOUNDS) for n in range(30)))
     with CaptureQueriesContext(connection) as seen:
         assert len(ask()[1]["vulns"]) == 30
+    assert len(seen) == 1
+    with CaptureQueriesContext(connection) as seen:
+        assert ask("unheard-of") == (200, {})
     assert len(seen) == 2
+
+
+def test_a_question_meets_nothing_that_looks_for_a_session_or_a_person(settings: Any) -> None:
+    imported(DJANGO)
+    settings.SECURE_SSL_REDIRECT = True
+    body = json.dumps({"package": {"name": "django", "ecosystem": "PyPI"}, "version": "4.0"})
+    answer = Client().post("/v1/query", body, content_type="application/json", SERVER_NAME="127.0.0.1")
+    assert (answer.status_code, len(answer.json()["vulns"]), answer.cookies) == (200, 1, {})
+    assert answer["X-Request-ID"]
+    assert not [name for name in ("session", "user", "csp_nonce", "htmx") if hasattr(answer.wsgi_request, name)]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_it_is_answered_as_the_web_server_asks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The thread of a request ends with it, and so must its connection; the web server hands it back to a pool.
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
+    await sync_to_async(imported)(DJANGO)
+    body = {"package": {"name": "django", "ecosystem": "PyPI"}, "version": "4.0"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://127.0.0.1") as client:
+        answer = await client.post("/v1/query", json=body)
+    assert (answer.status_code, len(answer.json()["vulns"])) == (200, 1)
 
 
 @pytest.mark.django_db(transaction=True)

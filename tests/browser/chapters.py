@@ -127,6 +127,12 @@ def checked(journey: Journey) -> None:
     page = journey.board("engineer")
     for _ in range(3):
         page.get_by_role("button", name=RUN_BLOCKING).click()
+        page.wait_for_load_state()
+        start_all = page.get_by_role("button", name=re.compile("^Start (it|all)"))
+        if start_all.count():
+            # The security audit is among them, and leaves something behind.
+            expect(page.locator("main")).to_contain_text("wrong passwords are tried on purpose")
+            start_all.click()
         expect(page.locator("#messages")).to_contain_text("Started #")
         with journey.no_reload(page):
             runs = page.locator("#release-runs table")

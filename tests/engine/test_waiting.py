@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from checks import ending, services
+from checks import ending, services, starting
 from checks.engine import load
 from checks.enums import RunState
 from checks.models import Outbox, Run
@@ -73,6 +73,6 @@ def test_a_drill_that_is_cancelled_while_it_waits_never_goes(application: Applic
 def test_run_again_what_blocks_starts_the_backup_before_its_drill(application: Application) -> None:
     team = make_team(application)
     release = make_release(application=application, requester=team.manager)
-    started_runs, _ = services.start_blocking(release=release, actor=team.engineer)
+    started_runs, _ = starting.start_blocking(release=release, actor=team.engineer)
     assert [run.kind for run in started_runs] == ["backup", "drill"]
     assert started_runs[1].waits_for == started_runs[0]
