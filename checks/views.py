@@ -24,7 +24,7 @@ from checks.models import Run
 from checks.plan import from_document
 from releases.domain import deploy as deploys
 from releases.domain import gate as gates
-from releases.enums import Role
+from releases.enums import ReleaseState, Role
 from releases.errors import DomainError
 from releases.models import Release
 from releases.paging import page_of
@@ -34,6 +34,7 @@ from releases.views.stored import stored_file
 
 LINES_ON_PAGE = 2000
 STARTERS = (Role.ENGINEER, Role.RELEASE_MANAGER)
+_BOARD_OFFERS = (ReleaseState.DRAFT, ReleaseState.REHEARSING, ReleaseState.APPROVED, ReleaseState.FAILED)
 
 
 @login_required
@@ -53,7 +54,7 @@ def run_list(request: HttpRequest) -> HttpResponseBase:
             "runs": presenting.shown_all(list(page.object_list)),
             "filters": filters,
             "applications": applications,
-            "kinds": queries.kinds_in_use(applications),
+            "kinds": [(kind, presenting.kind_title(kind)) for kind in queries.kinds_in_use(applications)],
             "counts": queries.state_counts(applications, filters),
         },
     )
@@ -196,17 +197,32 @@ def artifact(request: HttpRequest, number: int, name: str) -> FileResponse:
 def release_panel(request: HttpRequest, release_id: str) -> HttpResponse:
     release = get_release_or_404(request.user, release_id)
     runs = presenting.shown_all(queries.newest_runs(release))
-    context = {"release": release, "runs": runs, "lived_with": blocking.lived_with(release, timezone.now())}
+    context = {
+        "release": release,
+        "runs": runs,
+        "lived_with": blocking.lived_with(release, timezone.now()),
+        # While the release is prepared, the board offers it beside the verdict.
+        "may_start": release.state not in _BOARD_OFFERS and _may_start(request, release),
+    }
     return render(request, "checks/run/panel.html", context)
+
+
+def _may_start(request: HttpRequest, release: Release) -> bool:
+    return bool(roles_in(request.user, release.application) & set(STARTERS))
 
 
 @login_required
 @require_GET
 def start_menu(request: HttpRequest, release_id: str) -> HttpResponse:
     release = get_release_or_404(request.user, release_id)
+    # As the checklist asks for them; what answers no item comes last.
+    asked = list(release.items.order_by("pk").values_list("section", flat=True))
+    choices = queries.startable(release)
+    choices.sort(key=lambda choice: asked.index(choice.section) if choice.section in asked else len(asked))
     context = {
         "release": release,
-        "choices": queries.startable(release),
+        "choices": choices,
+        "may_start": _may_start(request, release),
         "refresh": from_document(release.plan_version.document).refresh,
     }
     return render(request, "checks/run/start.html", context)
@@ -243,6 +259,7 @@ def launch(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
         "section": section,
         "form": form,
         "left_behind": kind.left_behind(kind.Params.model_validate(check.params)),
+        "may_start": _may_start(request, release),
     }
     return render(request, "checks/run/launch.html", context)
 
