@@ -24,12 +24,21 @@ def title(run: Run) -> str:
         return f"{run.kind} #{run.number}"
 
 
+def kind_title(kind: str) -> str:
+    """'test suite' for 'suite'; a kind that is gone keeps its name."""
+    try:
+        return get_kind(kind).title.lower()
+    except KeyError:
+        return kind.replace("_", " ")
+
+
 @dataclass(frozen=True)
 class ShownRun:
     """One row of a list of runs, and the head of a run's page."""
 
     run: Run
     title: str
+    kind: str
     url: str
     state: str
     progress: float | None
@@ -52,6 +61,7 @@ def shown(run: Run, *, usual: queries.Usual | None = None) -> ShownRun:
     return ShownRun(
         run=run,
         title=title(run),
+        kind=kind_title(run.kind),
         url=reverse("checks:run_detail", args=[run.number]),
         state=run.state,
         progress=run.progress.get("fraction"),

@@ -19,18 +19,27 @@ from releases.enums import Role
 from releases.errors import DomainError
 from releases.models import Release
 from releases.people import person
-from releases.permissions import get_release_or_404, require
+from releases.permissions import get_release_or_404, require, roles_in
 
 STARTERS = (Role.ENGINEER, Role.RELEASE_MANAGER)
+
+
+def may_start(request: HttpRequest, release: Release) -> bool:
+    return bool(roles_in(request.user, release.application) & set(STARTERS))
 
 
 @login_required
 @require_GET
 def start_menu(request: HttpRequest, release_id: str) -> HttpResponse:
     release = get_release_or_404(request.user, release_id)
+    # As the checklist asks for them; what answers no item comes last.
+    asked = list(release.items.order_by("pk").values_list("section", flat=True))
+    choices = queries.startable(release)
+    choices.sort(key=lambda choice: asked.index(choice.section) if choice.section in asked else len(asked))
     context = {
         "release": release,
-        "choices": queries.startable(release),
+        "choices": choices,
+        "may_start": may_start(request, release),
         "refresh": from_document(release.plan_version.document).refresh,
     }
     return render(request, "checks/run/start.html", context)
@@ -66,6 +75,7 @@ def launch(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
         "section": section,
         "form": form,
         "left_behind": starting.left_behind(check.kind, check.params),
+        "may_start": may_start(request, release),
     }
     return render(request, "checks/run/launch.html", context)
 

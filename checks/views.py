@@ -22,9 +22,10 @@ from checks.kinds.base import get_kind
 from checks.log_views import visible_run
 from checks.models import Run
 from checks.plan import from_document
+from checks.starting_views import STARTERS, may_start
 from releases.domain import deploy as deploys
 from releases.domain import gate as gates
-from releases.enums import Role
+from releases.enums import ReleaseState, Role
 from releases.errors import DomainError
 from releases.models import Release
 from releases.paging import page_of
@@ -33,7 +34,7 @@ from releases.permissions import get_release_or_404, roles_in, visible_applicati
 from releases.views.stored import stored_file
 
 LINES_ON_PAGE = 2000
-STARTERS = (Role.ENGINEER, Role.RELEASE_MANAGER)
+_BOARD_OFFERS = (ReleaseState.DRAFT, ReleaseState.REHEARSING, ReleaseState.APPROVED, ReleaseState.FAILED)
 
 
 @login_required
@@ -53,7 +54,7 @@ def run_list(request: HttpRequest) -> HttpResponseBase:
             "runs": presenting.shown_all(list(page.object_list)),
             "filters": filters,
             "applications": applications,
-            "kinds": queries.kinds_in_use(applications),
+            "kinds": [(kind, presenting.kind_title(kind)) for kind in queries.kinds_in_use(applications)],
             "counts": queries.state_counts(applications, filters),
         },
     )
@@ -107,12 +108,12 @@ def _run_context(run: Run, attempt: int) -> dict[str, Any]:
 
 def _permitted(request: HttpRequest, run: Run) -> dict[str, bool]:
     roles = roles_in(request.user, run.application)
-    may_start = bool(roles & set(STARTERS))
+    starter = bool(roles & set(STARTERS))
     return {
-        "may_cancel": run.state in ACTIVE_STATES and may_start and run.cancel_requested_at is None,
-        "may_retry": run.state not in (*ACTIVE_STATES, RunState.UNKNOWN) and may_start and not run.exclusive,
+        "may_cancel": run.state in ACTIVE_STATES and starter and run.cancel_requested_at is None,
+        "may_retry": run.state not in (*ACTIVE_STATES, RunState.UNKNOWN) and starter and not run.exclusive,
         "may_decide": run.state == RunState.UNKNOWN and Role.RELEASE_MANAGER in roles,
-        "may_continue": run.exclusive and run.state in (RunState.FAILED, RunState.ERRORED) and may_start,
+        "may_continue": run.exclusive and run.state in (RunState.FAILED, RunState.ERRORED) and starter,
     }
 
 
@@ -189,7 +190,13 @@ def artifact(request: HttpRequest, number: int, name: str) -> FileResponse:
 def release_panel(request: HttpRequest, release_id: str) -> HttpResponse:
     release = get_release_or_404(request.user, release_id)
     runs = presenting.shown_all(queries.newest_runs(release))
-    context = {"release": release, "runs": runs, "lived_with": blocking.lived_with(release, timezone.now())}
+    context = {
+        "release": release,
+        "runs": runs,
+        "lived_with": blocking.lived_with(release, timezone.now()),
+        # While the release is prepared, the board offers it beside the verdict.
+        "may_start": release.state not in _BOARD_OFFERS and may_start(request, release),
+    }
     return render(request, "checks/run/panel.html", context)
 
 

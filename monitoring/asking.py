@@ -1,6 +1,7 @@
 """One request of a probe: up or not, how fast, and why not. Asks only the host of the probe's own environment."""
 
 import asyncio
+import os
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -120,6 +121,11 @@ async def _read(response: aiohttp.ClientResponse) -> str:
     return b"".join(pieces)[:MAX_BODY_BYTES].decode(encoding, "replace")
 
 
+def _told(error: OSError) -> str:
+    """The system's own word for it, ``connection refused``; asyncio's repeats the address as Python writes it."""
+    return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error.strerror or error)
+
+
 def explain(error: aiohttp.ClientError) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"the certificate is not valid: {error.certificate_error}"
@@ -128,7 +134,7 @@ def explain(error: aiohttp.ClientError) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"the name {error.host} cannot be resolved"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+        return f"no connection to {error.host}:{error.port}: {_told(error.os_error)}"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the server closed the connection without an answer"
     return f"the answer is broken: {type(error).__name__}"

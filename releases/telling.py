@@ -23,7 +23,7 @@ def _summary(document: Document) -> str:
 
 
 def _run(document: Document) -> str:
-    return f"{document['kind']} #{document['number']}".capitalize()
+    return f"{document['kind'].replace('_', ' ')} #{document['number']}".capitalize()
 
 
 def _run_ended(document: Document) -> str:
@@ -99,7 +99,7 @@ def _acceptance(said: str) -> Callable[[Document], str]:
 
 
 def _probe(said: str) -> Callable[[Document], str]:
-    return lambda document: f"{document['probe']} in {document['environment']} {said}"
+    return lambda document: f"“{document['probe']}” in {document['environment']} {said}"
 
 
 def _risk(document: Document) -> str:
@@ -162,7 +162,7 @@ _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "environment.build_changing": lambda document: (
         f"Run #{document['run']} is changing what runs in {document['environment']}"
     ),
-    "environment.build_adopted": lambda document: f"Somebody said that {_build_running(document)}{_because(document)}",
+    "environment.build_adopted": lambda document: f"{_build_running(document)}, as was said{_because(document)}",
     "secret.set": lambda document: f"The secret {document['name']} was {'replaced' if document['replaced'] else 'set'}",
     "alert.test_sent": lambda document: f"A test alert went to {', '.join(document['channels'])}",
     "incident.opened": lambda document: f"{_probe('is down')(document)}: {document['reason']}",

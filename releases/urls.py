@@ -16,9 +16,11 @@ from releases.views import (
     personal_data,
     release,
     risk,
+    risk_list,
     styleguide,
     token,
     user,
+    words,
 )
 
 app_name = "releases"
@@ -53,7 +55,7 @@ urlpatterns = [
     path("releases/<uuid:release_id>/risks/", risk.register, name="register"),
     path("releases/<uuid:release_id>/risks/<slug:key>/", risk.detail, name="risk"),
     path("assessments/<int:assessment_id>/confirm", risk.confirm, name="assessment_confirm"),
-    path("risks/", risk.risk_list, name="risk_list"),
+    path("risks/", risk_list.risk_list, name="risk_list"),
     path("calendar/", calendar.overview, name="calendar"),
     path("calendar/freezes/new/", calendar.new_freeze, name="freeze_new"),
     path("calendar/freezes/<int:freeze_id>/lift", calendar.lift_freeze, name="freeze_lift"),
@@ -84,5 +86,6 @@ urlpatterns = [
     path("me/", user.me, name="person"),
     path("me/data", personal_data.export, name="personal_data"),
     path("me/erase/", personal_data.erase, name="erase_person"),
+    path("words/", words.words, name="words"),
     path("styleguide/", styleguide.styleguide, name="styleguide"),
 ]

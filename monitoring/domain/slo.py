@@ -96,7 +96,7 @@ def series(probe_ids: Iterable[int], since: datetime, until: datetime, *, points
     found = {round((row[0] - since).total_seconds() / step): Point(*row) for row in rows}
     return [
         found.get(index) or Point(since + timedelta(seconds=index * step), 0, 0, None, None)
-        for index in range(math.ceil(seconds / step))
+        for index in range(min(points, math.ceil(seconds / step)))
     ]
 
 

@@ -44,7 +44,8 @@ def shown_probes(probes: list[Probe], since: Any, until: Any) -> list[dict[str, 
     """Each probe with its state, figures and strip; two queries for all of them."""
     ids = [probe.pk for probe in probes]
     _, each = slo.figures(ids, since, until)
-    strips = queries.strips(ids, since, until, STRIP_CELLS)
+    cells = _cells(probes, (until - since).total_seconds())
+    strips = queries.strips(ids, since, until, cells)
     old = {probe.pk for probe in stale(probes, until)}
     empty = slo.Figures()
     return [
@@ -52,10 +53,16 @@ def shown_probes(probes: list[Probe], since: Any, until: Any) -> list[dict[str, 
             "probe": probe,
             "state": drawing.shown_state(probe, each.get(probe.pk), is_stale=probe.pk in old),
             "figures": each.get(probe.pk, empty),
-            "strip": strips.get(probe.pk, ["unknown"] * STRIP_CELLS),
+            "strip": strips.get(probe.pk, ["unknown"] * cells),
         }
         for probe in probes
     ]
+
+
+def _cells(probes: list[Probe], seconds: float) -> int:
+    """So many that even the probe that is asked most seldom has an answer in each piece of the span."""
+    slowest = max((probe.interval_seconds for probe in probes), default=1.0)
+    return max(6, min(STRIP_CELLS, int(seconds / (2 * slowest))))
 
 
 def visible_probe(request: HttpRequest, probe_id: int) -> Probe:

@@ -23,7 +23,8 @@ class NewApplicationForm(ApplicationForm):
 
     slug = forms.RegexField(
         r"^[a-z0-9][a-z0-9_-]{0,59}$",
-        help_text="Short name in addresses and in the plan, such as shop. It is never changed.",
+        label="Short name (slug)",
+        help_text="How it is called in addresses and in the plan, such as shop. It is never changed.",
         error_messages={
             "invalid": "A slug begins with a small letter or digit and holds small letters, digits, - and _, "
             "60 at most."

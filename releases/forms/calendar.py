@@ -27,3 +27,5 @@ class FreezeForm(forms.ModelForm):  # type: ignore[type-arg]  # the class takes 
         field = self.fields["application"]
         field.queryset = allowed  # type: ignore[attr-defined]
         field.required = True
+        field.empty_label = "Choose an application"  # type: ignore[attr-defined]
+        self.fields["reason"].help_text = "Shown in the calendar and wherever it keeps a gate closed."

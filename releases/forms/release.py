@@ -32,6 +32,8 @@ class ReleaseForm(forms.ModelForm):  # type: ignore[type-arg]  # the class takes
         "Its SHA-256 is what every check, vote and deploy will be about.",
     )
 
+    field_order = ("application", "version", "build", "source_environment", "target_environment", "title", "notes")
+
     class Meta:
         model = Release
         fields = ("application", "version", "title", "source_environment", "target_environment", "notes")
@@ -39,6 +41,7 @@ class ReleaseForm(forms.ModelForm):  # type: ignore[type-arg]  # the class takes
         labels = {"source_environment": "Rehearsed in", "target_environment": "Goes live in"}
         help_texts = {
             "version": "As people will name it, for example 2025.2.2.",
+            "title": "A few words for the head of its board, such as Scores for lessons.",
             "notes": "What changes for people; shown on the board.",
         }
 
@@ -48,9 +51,11 @@ class ReleaseForm(forms.ModelForm):  # type: ignore[type-arg]  # the class takes
             memberships__user=user, memberships__role__in=[Role.RELEASE_MANAGER, Role.ENGINEER]
         ).distinct()
         self.fields["application"].queryset = allowed  # type: ignore[attr-defined]
+        self.fields["application"].empty_label = "Choose an application"  # type: ignore[attr-defined]
         places = Environment.objects.filter(application__in=allowed).select_related("application")
         for name in ("source_environment", "target_environment"):
             self.fields[name].queryset = places  # type: ignore[attr-defined]
+            self.fields[name].empty_label = "Choose an environment"  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

@@ -1,5 +1,6 @@
 """Filters and components of the interface: ``{% load interface %}``. docs/interface.md shows each with an example."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -10,13 +11,14 @@ from django.forms import BaseForm, BoundField
 from django.http import HttpRequest, QueryDict
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from releases import permissions, request_id
 from releases.templatetags import interface_charts as charts
 from releases.templatetags import interface_figures as figures
 from releases.templatetags import interface_format as write
+from releases.templatetags import interface_strips as strips
 from releases.templatetags.interface_log import ansi_to_html, log_line, zone_note
 from releases.templatetags.interface_states import GLYPHS, Look, look
 
@@ -24,6 +26,7 @@ register = template.Library()
 
 NAVIGATION: Final = (
     ("releases", "Releases", "releases:list", "r"),
+    ("applications", "Applications", "releases:application_list", "a"),
     ("runs", "Runs", "checks:run_list", "u"),
     ("risks", "Risks", "releases:risk_list", "k"),
     ("monitoring", "Monitoring", "monitoring:overview", "m"),
@@ -31,6 +34,10 @@ NAVIGATION: Final = (
     ("ledger", "Ledger", "releases:ledger", "l"),
 )
 APP_PARTS: Final = {"checks": "runs", "monitoring": "monitoring"}
+#: Pages that hang below an application, by how the names of their addresses begin.
+APPLICATION_PAGES: Final = (
+    "application", "member_", "plan_", "token", "secret_", "adopt", "schedule", "backup", "finding", "advisories",
+)  # fmt: skip
 PAGING_NAMES: Final = ("page", "after", "before")
 
 
@@ -41,6 +48,9 @@ register.filter("bytes", write.size)
 register.filter("short", write.short_digest)
 register.filter("count", write.count)
 register.filter("change", write.change)
+register.filter("percentage", write.percentage)
+register.filter("instant", write.instant)
+register.filter("span_words", write.span_words)
 register.filter("ansi", ansi_to_html)
 
 
@@ -65,10 +75,13 @@ def tone(state: str, kind: str) -> str:
     return look(kind, state).tone
 
 
+_SEAMS: Final = re.compile(r"(?<=[._/:@])(?=\w)")
+
+
 @register.filter
-def percentage(fraction: float | None) -> str:
-    """Write a fraction as a percentage: 0.9987 gives ``99.87 %``."""
-    return write.DASH if fraction is None else f"{fraction * 100:.4g} %"
+def seams(value: str) -> SafeString:
+    """Let a long name break after its dots, underlines and slashes, so that no column cuts through a word."""
+    return mark_safe(_SEAMS.sub("<wbr>", conditional_escape(value)))  # noqa: S308 - escaped just here
 
 
 @register.filter
@@ -286,6 +299,8 @@ def _control(bound: BoundField, has_help: bool) -> SafeString:
     attributes: dict[str, str | bool] = {"aria-describedby": " ".join(described)} if described else {}
     if bound.errors:
         attributes["aria-invalid"] = "true"
+    # A label stands above; a placeholder that says it again, as django-allauth's do, looks like a value.
+    bound.field.widget.attrs.pop("placeholder", None)
     return bound.as_widget(attrs=attributes)
 
 
@@ -325,36 +340,8 @@ def chart(drawn: charts.Chart, label: str) -> dict[str, Any]:
     return {"chart": drawn, "label": label}
 
 
-@register.simple_tag
-def sparkline(values: Sequence[float | None], label: str, tone: str = "live") -> SafeString:
-    """Show a small line of values; ``label`` says what it shows."""
-    return format_html(
-        '<svg class="spark {}" viewBox="0 0 100 20" preserveAspectRatio="none" role="img" aria-label="{}">'
-        '<path d="{}"/></svg>',
-        tone,
-        label,
-        charts.sparkline(values),
-    )
-
-
-@register.simple_tag
-def uptime_strip(states: Sequence[str], label: str) -> SafeString:
-    """Show one cell for each period, oldest first: states of a probe (up, down, slow, unknown)."""
-    heights = {"up": (8, 20), "slow": (4, 24), "down": (0, 28), "unknown": (18, 10)}
-    width = 100 / max(len(states), 1)
-    cells = format_html_join(
-        "",
-        '<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="1"/>',
-        (
-            (look("probe", state).tone, figures.percent(index * width), *_cell(heights.get(state, (8, 20)), width))
-            for index, state in enumerate(states)
-        ),
-    )
-    return format_html('<svg class="uptime" role="img" aria-label="{}">{}</svg>', label, cells)
-
-
-def _cell(place: tuple[int, int], width: float) -> tuple[int, str, int]:
-    return place[0], figures.percent(width * 0.82), place[1]
+register.simple_tag(strips.sparkline)
+register.simple_tag(strips.uptime_strip)
 
 
 # The log and the frame of the page.
@@ -367,6 +354,8 @@ register.simple_tag(zone_note, name="log_zone")
 def navigation(context: template.Context, current: str) -> dict[str, Any]:
     """Show the main navigation; ``current`` names the part the page belongs to, else its address tells."""
     match = context["request"].resolver_match
+    if not current and match and match.app_name and (match.url_name or "").startswith(APPLICATION_PAGES):
+        current = "applications"
     current = current or APP_PARTS.get(match.app_name if match else "", "")
     links = []
     for key, label, name, shortcut in NAVIGATION:

@@ -84,6 +84,14 @@ def tidy_top(value: float) -> float:
     return next((step * power for step in (1, 2, 2.5, 4, 5) if step * power >= value), 10 * power)
 
 
+def axis_top(value: float) -> float:
+    """Return a top at or above ``value`` whose quarters, which are written beside the axis, are round as well."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next((step * power for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8) if step * power >= value), 10 * power)
+
+
 def number(value: float | None, unit: str = "") -> str:
     """Write a figure with its unit, without needless decimals."""
     if value is None:
@@ -127,7 +135,7 @@ def chart(
     xs = [x for one in series for x, _ in one.points] + [mark.x for mark in marks]
     x_range = (min(xs, default=0.0), max(xs, default=1.0))
     shared = [y for one in series if not one.own_scale for _, y in one.points if y is not None]
-    highest = top or tidy_top(max([*shared, *([limit] if limit is not None else [])], default=1.0) * 1.05)
+    highest = top or axis_top(max([*shared, *([limit] if limit is not None else [])], default=1.0) * 1.05)
     unit = next((one.unit for one in series if not one.own_scale), "")
     return Chart(
         series=[_draw(one, x_range, highest) for one in series],
@@ -144,7 +152,7 @@ def chart(
 
 def _draw(one: Series, x_range: tuple[float, float], shared_top: float) -> DrawnSeries:
     known = [y for _, y in one.points if y is not None]
-    top = tidy_top(max(known, default=1.0) * 1.05) if one.own_scale else shared_top
+    top = axis_top(max(known, default=1.0) * 1.05) if one.own_scale else shared_top
     return DrawnSeries(
         name=one.name,
         tone=one.tone,

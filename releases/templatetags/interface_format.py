@@ -1,5 +1,6 @@
 """How the interface writes durations, sizes, digests and times. Pure functions, without markup."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -12,15 +13,18 @@ DASH: Final = "–"
 SIZES: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
-def seconds_of(value: timedelta | float | None) -> float | None:
-    """Return seconds for a timedelta or a number of seconds."""
+def seconds_of(value: timedelta | float | str | None) -> float | None:
+    """Return seconds for a timedelta, a number of seconds, or a duration as a plan keeps it: ``900s``."""
+    if isinstance(value, str):
+        return float(value.removesuffix("s"))
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
-def duration(value: timedelta | float | None) -> str:
+def duration(value: timedelta | float | str | None) -> str:
     """Write a duration in at most two units: ``85 ms``, ``0.4 s``, ``41 s``, ``1 m 52 s``, ``6 h 12 m``, ``4 d 9 h``.
 
-    ``value`` is a timedelta or seconds; None gives a dash. A negative one keeps its sign.
+    ``value`` is a timedelta or seconds; None gives a dash. A negative one keeps its sign. Whole minutes, such as those
+    of a target, have no seconds behind them: ``15 m``.
     """
     seconds = seconds_of(value)
     if seconds is None:
@@ -34,7 +38,7 @@ def duration(value: timedelta | float | None) -> str:
     whole = round(seconds)
     if whole < MINUTE:
         return f"{whole} s"
-    if whole < HOUR:
+    if whole < HOUR and seconds % MINUTE:
         return f"{whole // MINUTE} m {whole % MINUTE:02d} s"
     return coarse(whole)
 
@@ -110,6 +114,21 @@ def count(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
+def percentage(fraction: float | None) -> str:
+    """Write a fraction as a percentage with at most two decimals: ``99.87 %``, ``0.5 %``.
+
+    What is not all of it is never rounded up to ``100 %``, and what is not nothing never down to ``0 %``.
+    """
+    if fraction is None:
+        return DASH
+    percent = round(fraction * 100, 2)
+    if percent == 100 and fraction < 1:
+        percent = 99.99
+    if percent == 0 and fraction > 0:
+        return "< 0.01 %"
+    return f"{percent:.2f}".rstrip("0").rstrip(".") + " %"
+
+
 def change(value: float | None) -> str:
     """Write a relative change, given as a fraction: ``+38 %``, ``−3 %``, ``±0``."""
     if value is None:
@@ -118,3 +137,16 @@ def change(value: float | None) -> str:
     if percent == 0:
         return "±0"
     return f"{'+' if percent > 0 else '−'}{abs(percent)} %"
+
+
+def span_words(name: str) -> str:
+    """Write a span of the address with its unit apart: ``24h`` gives ``24 h``."""
+    return re.sub(r"(?<=\d)(?=[a-z])", " ", name)
+
+
+def instant(text: str | None) -> datetime | None:
+    """Read a time that a result keeps as ISO 8601, for ``moment`` and ``ago``; None where there is none to read."""
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None

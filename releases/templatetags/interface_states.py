@@ -269,6 +269,7 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
     "mark": {
         "break_glass": Look("Break-glass", "hold", "bolt"),
         "freeze": Look("Change freeze", "hold", "pause"),
+        "no_return": Look("Point of no return", "hold", "stop"),
         "waiting": Look("Wait for you", "live", "inbox"),
     },
 }

@@ -131,6 +131,7 @@ def _board(request: HttpRequest, release: Release, gate: gates.Gate) -> dict[str
         "facts": showing.facts(release, gate),
         "before_launch": release.state in (ReleaseState.DRAFT, ReleaseState.REHEARSING, ReleaseState.APPROVED),
         "asks_the_gate": release.state in _ASKING,
+        "standing": showing.standing(release),
         "newer_plan": queries.newer_plan(release),
         "history": queries.history(release),
         "gate_test": _gate_test(release, gate),

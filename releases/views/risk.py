@@ -21,22 +21,6 @@ from releases.views.acting import act, refuse
 
 @login_required
 @require_GET
-def risk_list(request: HttpRequest) -> HttpResponse:
-    """The registers of all releases that are under way, the highest position first."""
-    under_way = list(queries.under_way(visible_releases(request.user)))
-    evaluated = gates.evaluate_many(under_way)
-    rows = [(release, position) for release in under_way for position in evaluated[release.pk].risks]
-    rows.sort(key=lambda row: (-row[1].score, row[0].version))
-    likelihood, impact = request.GET.get("likelihood", ""), request.GET.get("impact", "")
-    if likelihood.isdecimal() and impact.isdecimal():
-        rows = [row for row in rows if (row[1].likelihood, row[1].impact) == (int(likelihood), int(impact))]
-    cells = [cell for release in under_way for cell in showing.risk_cells(evaluated[release.pk])]
-    context = {"nav": "risks", "rows": rows, "cells": cells, "filtered": bool(likelihood and impact)}
-    return render(request, "releases/risk/list.html", context)
-
-
-@login_required
-@require_GET
 def register(request: HttpRequest, release_id: UUID) -> HttpResponse:
     release = get_release_or_404(request.user, release_id)
     gate = gates.evaluate(release)

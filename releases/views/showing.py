@@ -8,7 +8,7 @@ from django.urls import reverse
 from releases.domain.gate import Blocker, Gate, StationSummary
 from releases.domain.items import ItemStatus
 from releases.domain.poll import Counting, StationVote
-from releases.enums import ItemState, Requirement
+from releases.enums import ItemState, ReleaseState, Requirement
 from releases.models import Release
 
 TONES = {"go": "go", "no_go": "nogo", "hold": "hold", "running": "live"}
@@ -41,12 +41,14 @@ def blocker_url(release: Release, blocker: Blocker) -> str:
 
 
 def shown_blockers(release: Release, blockers: list[Blocker]) -> list[dict[str, str]]:
+    """Each with the severity that gives it its glyph: what says no looks other than what is still missing."""
     return [
         {
             "subject": blocker.title,
             # The subject stands before the text already.
             "text": blocker.text.removeprefix(f"{blocker.title}: "),
             "url": blocker_url(release, blocker),
+            "severity": blocker.severity.value,
         }
         for blocker in blockers
     ]
@@ -150,6 +152,20 @@ def risk_cells(gate: Gate) -> list[dict[str, Any]]:
         {"likelihood": position.likelihood, "impact": position.impact, "title": position.risk.title}
         for position in gate.risks
     ]
+
+
+def standing(release: Release) -> str:
+    """What a release's state means once the gate is not asked any more, and what comes next."""
+    place = release.target_environment.name
+    return {
+        ReleaseState.DEPLOYING: "The deploy runs. Its steps and its log are on its page, below.",
+        ReleaseState.WATCHING: f"{release.version} runs in {place} and is watched before it is called live.",
+        ReleaseState.LIVE: f"{release.version} went live in {place}. The evidence pack holds what was known then.",
+        ReleaseState.UNKNOWN: "Nobody knows how the deploy ended. A release manager looks at "
+        f"{place} and decides on the run's page, below.",
+        ReleaseState.ROLLED_BACK: "The previous build runs again. Reopen the release to rehearse and vote anew.",
+        ReleaseState.CANCELLED: "It was cancelled and never goes live. What was recorded stays.",
+    }.get(ReleaseState(release.state), "")
 
 
 def facts(release: Release, gate: Gate) -> dict[str, Any]:

@@ -55,10 +55,27 @@ window.addEventListener("resize", () => document.querySelectorAll(".scroll").for
 // A table that scrolls sideways can be scrolled by the keyboard, and says what it is.
 function reach(region) {
   if (region.scrollWidth <= region.clientWidth || region.hasAttribute("tabindex")) return;
-  const heading = region.closest("section, div.card, figure")?.querySelector("h2, h3");
   region.tabIndex = 0;
   region.setAttribute("role", "region");
-  region.setAttribute("aria-label", `${heading?.textContent.trim() ?? "Table"}, scrolls sideways`);
+  region.setAttribute("aria-label", unique(`${titleOf(region)}, scrolls sideways`));
+}
+
+// What stands nearest above the region and names it: its caption, the heading before it, or that of its card.
+function titleOf(region) {
+  const caption = region.querySelector("caption");
+  if (caption) return caption.textContent.trim();
+  const card = region.closest("section, div.card, figure") ?? document;
+  const before = [...card.querySelectorAll("h2, h3, summary")].filter(
+    (heading) => heading.compareDocumentPosition(region) & Node.DOCUMENT_POSITION_FOLLOWING,
+  );
+  return before.at(-1)?.textContent.trim().replace(/\s+/g, " ") || "Table";
+}
+
+function unique(name) {
+  const taken = new Set([...document.querySelectorAll("[role=region]")].map((one) => one.getAttribute("aria-label")));
+  let number = 1;
+  while (taken.has(number > 1 ? `${name}, ${number}` : name)) number += 1;
+  return number > 1 ? `${name}, ${number}` : name;
 }
 
 document.addEventListener("click", (event) => {

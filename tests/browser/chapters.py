@@ -47,7 +47,7 @@ def settled(journey: Journey) -> None:
         page.get_by_role("link", name="Set", exact=True).first.click()
         name = page.get_by_label("Name").input_value()
         page.get_by_label("Value").fill(stack.secret(name))
-        page.get_by_role("button", name="Keep").click()
+        page.get_by_role("button", name="Save").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("ThinkInCoin")
 
     page = journey.page("manager")
@@ -58,7 +58,7 @@ def settled(journey: Journey) -> None:
         page.get_by_label("Version").fill(stack.example.old_version)
         page.get_by_label("Build digest").fill(stack.example.digest(stack.example.old_version))
         page.get_by_label("How you know").fill("Installed before this program.")
-        page.get_by_role("button", name="Keep").click()
+        page.get_by_role("button", name="Save").click()
         expect(row).to_contain_text(stack.example.old_version)
     journey.old_learners = stack.learners("production")
     assert journey.old_learners > 0
@@ -160,7 +160,7 @@ def accepted(journey: Journey) -> None:
         expect(page.locator(".head")).to_contain_text(f"{number} of {cases}")
         page.get_by_role("radio", name="It passed").check()
         page.get_by_label("Note").fill("Seen in staging.")
-        page.get_by_role("button", name="Keep").click()
+        page.get_by_role("button", name="Save").click()
         expect(page.locator("#messages")).to_contain_text("Kept:")
     expect(page.locator("main")).to_contain_text(f"{cases} of {cases} passed")
     page.goto(journey.release)

@@ -24,6 +24,11 @@ def test_a_pill_has_a_word_and_a_glyph() -> None:
     assert 'class="pill nogo"' in html
 
 
+def test_a_long_name_breaks_at_its_seams_and_is_escaped() -> None:
+    html = render("{{ name|seams }}", name="public.courses_progress <b>/a")
+    assert html == "public.<wbr>courses_<wbr>progress &lt;b&gt;/<wbr>a"
+
+
 def test_a_page_with_an_unknown_state_is_not_shown() -> None:
     with pytest.raises(UnknownStateError):
         render("{% pill 'run' state %}", state="splendid")

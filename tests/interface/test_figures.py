@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from releases.templatetags.interface_charts import Mark, Series, chart, number, polyline, sparkline, tidy_top
+from releases.templatetags.interface_charts import Mark, Series, axis_top, chart, number, polyline, sparkline, tidy_top
 from releases.templatetags.interface_figures import Timeline, bar_segments, risk_matrix, risk_tone, timeline
 
 NOW = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
@@ -118,6 +118,13 @@ def test_each_risk_stands_in_one_cell() -> None:
 )
 def test_the_top_of_an_axis_is_a_round_figure_above_the_data(value: float, top: float) -> None:
     assert tidy_top(value) == pytest.approx(top)
+
+
+@pytest.mark.parametrize("value", [0.3, 1, 17, 420, 501, 0.07, 2100, 2401])
+def test_the_quarters_of_an_axis_are_round_figures_too(value: float) -> None:
+    top = axis_top(value)
+    assert value <= top <= 2 * value
+    assert float(f"{top / 4:.1e}") == pytest.approx(top / 4), "a quarter has more than two figures"
 
 
 def test_a_line_breaks_where_there_is_no_data() -> None:

@@ -14,11 +14,12 @@ NOW = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, "–"), (0, "0 ms"), (0.085, "85 ms"), (0.4, "0.4 s"), (3.0, "3 s"), (9.94, "9.9 s"), (9.96, "10 s"),
-     (59.6, "1 m 00 s"), (112, "1 m 52 s"), (303, "5 m 03 s"), (timedelta(hours=6, minutes=12), "6 h 12 m"),
+     (59.6, "1 m 00 s"), (112, "1 m 52 s"), (900, "15 m"), (900.2, "15 m 00 s"), (303, "5 m 03 s"),
+     (timedelta(hours=6, minutes=12), "6 h 12 m"),
      (timedelta(days=4, hours=9, minutes=59), "4 d 9 h"), (timedelta(days=2), "2 d"), (-30, "−30 s"),
-     (timedelta(days=400), "400 d")],
+     (timedelta(days=400), "400 d"), ("900s", "15 m"), ("0.25s", "0.2 s")],
 )  # fmt: skip
-def test_a_duration_is_written_in_at_most_two_units(value: timedelta | float | None, text: str) -> None:
+def test_a_duration_is_written_in_at_most_two_units(value: timedelta | float | str | None, text: str) -> None:
     assert write.duration(value) == text
 
 
@@ -66,6 +67,15 @@ def test_a_size_is_written_in_powers_of_a_thousand(value: int | None, text: str)
 )  # fmt: skip
 def test_a_digest_is_shortened_to_its_ends(value: str | bytes | None, text: str) -> None:
     assert write.short_digest(value) == text
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [(0.9987, "99.87 %"), (0.5, "50 %"), (1, "100 %"), (0, "0 %"), (None, "–"), (0.001852, "0.19 %"),
+     (0.99999, "99.99 %"), (0.00001, "< 0.01 %")],
+)  # fmt: skip
+def test_a_percentage_is_neither_rounded_to_all_nor_to_nothing(fraction: float | None, text: str) -> None:
+    assert write.percentage(fraction) == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.38, "+38 %"), (-0.031, "−3 %"), (0.001, "±0"), (None, "–")])

@@ -54,7 +54,9 @@ def test_a_series_has_gaps_where_nothing_was_asked(watched: Watched) -> None:
 
 def test_a_long_span_gives_no_more_points(watched: Watched) -> None:
     record(watched.probe, "u" * 300)
-    points = slo.series([watched.probe.pk], timezone.now() - timedelta(days=30), timezone.now())
+    # Of this many microseconds 120 equal pieces are, as a floating-point number, a little more than 120.
+    since = timezone.now() - timedelta(days=30)
+    points = slo.series([watched.probe.pk], since, since + timedelta(days=30, microseconds=3))
     assert len(points) == slo.MAX_POINTS
     assert sum(point.answers for point in points) == 300
 

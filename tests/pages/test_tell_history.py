@@ -36,12 +36,12 @@ ENDED = {"state": "passed", "summary": "Restored in 4 s.", "error": ""}
         (
             "incident.opened",
             {"probe": "Home", "environment": "production", "reason": "status 500"},
-            "Home in production is down: status 500",
+            "“Home” in production is down: status 500",
         ),
         (
             "incident.closed",
             {"probe": "Home", "environment": "production", "why": ""},
-            "Home in production is up again",
+            "“Home” in production is up again",
         ),
         ("secret.set", {"name": "database-url", "replaced": True}, "The secret database-url was replaced"),
         ("waiver.approved", {"item": "load-test", "reason": "x"}, "A waiver of load test was approved"),
