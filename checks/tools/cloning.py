@@ -135,8 +135,9 @@ def _copy_files(attempt: _Attempt, visitors_wait: timedelta | None) -> str:
 
     Both tries together keep new sessions waiting for at most ``visitors_wait``; None: for as long as it takes.
     """
-    with connected(attempt.orders, what="the server") as connection:
-        for index, method in enumerate(COPY_METHODS):
+    for index, method in enumerate(COPY_METHODS):
+        # A session for each try, so that the time which a copy may take holds for nothing else.
+        with connected(attempt.orders, what="the server") as connection:
             if not scratch.nobody_there(connection, attempt.source.database):
                 count = scratch.sessions(connection, attempt.source.database)
                 for way in COPY_METHODS[index:]:
@@ -165,7 +166,8 @@ def _create(attempt: _Attempt, connection: Connection, method: str, wait: timede
     """CREATE DATABASE from the original; returns why it did not go, "" when it went."""
     if wait is not None and wait <= timedelta(0):
         return "new sessions of the original had waited as long as the plan allows"
-    connection.execute(f"SET statement_timeout = {int(wait.total_seconds() * 1000) if wait else 0}")
+    milliseconds = max(1, int(wait.total_seconds() * 1000)) if wait else 0  # 0 would be: for as long as it takes
+    connection.execute("SELECT set_config('statement_timeout', %s, false)", [f"{milliseconds}ms"])
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
         sql.Identifier(attempt.name), sql.Identifier(attempt.source.database)
     )
@@ -187,8 +189,6 @@ def _create(attempt: _Attempt, connection: Connection, method: str, wait: timede
         raise explain(error, attempt.orders, what="the clone") from error
     finally:
         attempt.visitors_seconds += time.monotonic() - began
-        if not connection.broken:
-            connection.execute("SET statement_timeout = 0")
     return ""
 
 

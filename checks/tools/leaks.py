@@ -1,8 +1,9 @@
 """The proof that nothing masked is left: no distinct value of a masked column occurs in any text of the clone.
 
-Both sides hash their own values with a random key of the run; hashes travel, values never do. Exact, not sampled: every
-distinct value is looked for as a whole value of every text-like column, as a text inside of documents and lists, and,
-where it is distinctive, as one to four words inside of longer texts.
+Both sides hash their own values, 128 bits with random seeds of the run; hashes travel, values never do. Exact, not
+sampled: every distinct value is looked for as a whole value of every text-like column, as a text inside of documents
+and lists, and, where it is distinctive, as one to four words inside of longer texts. Those are cut only at words with
+which such values begin, so most of their words are asked for once.
 """
 
 import secrets
@@ -13,13 +14,14 @@ from typing import Any, Final, LiteralString
 
 from psycopg import sql
 
+from checks.errors import CheckError
 from checks.kinds.base import RunContext
 from checks.tools import column_facts as catalog
-from checks.tools import sampling
+from checks.tools import column_texts, sampling
 from checks.tools.background import patiently
 from checks.tools.column_facts import Column
 from checks.tools.inventory import InventoryEntry, PrivacySection
-from checks.tools.postgres import Address, Connection, connected
+from checks.tools.postgres import Address, Connection, connected, one
 
 #: A value shorter than this says nothing about anybody when it is met elsewhere.
 SHORTEST: Final = 4
@@ -30,10 +32,15 @@ _PROVABLE: Final = (*_LOOKED_INTO, "number")
 
 # One form for both sides: lower case, words parted by single spaces, punctuation at their ends dropped.
 _FORM: Final[LiteralString] = (
-    "regexp_replace(btrim(regexp_replace(lower({}), '[^[:alnum:]@._+''-]+', ' ', 'g'), ' ._+''-'),"
-    " '[._+''-]*( [._+''-]*)+', ' ', 'g')"
+    "btrim(CASE WHEN {0}{1} ~ '[^[:alnum:]@ ]|  ' THEN regexp_replace(lower({0}{1}),"
+    " '[._+''-]*[^[:alnum:]@._+''-][^[:alnum:]@]*', ' ', 'g') ELSE lower({0}{1}) END, ' ._+''-')"
 )
-_HASH: Final[LiteralString] = "substr(sha256({} || convert_to({}, 'UTF8')), 1, 16)"
+#: What is a letter, and which one is small, by Unicode and not by the locale of each database; since PostgreSQL 17.
+_COLLATION: Final[LiteralString] = " COLLATE pg_catalog.pg_c_utf8"
+#: Plans compiled or dealt out to workers do not help, sorts on disk hurt.
+_SESSION: Final = {"jit": "off", "work_mem": "64MB"}
+#: What both servers must hash equally, or a value could be missed.
+_PROBE: Final = "The quick brown fox, “ŽLUŤOUČKÝ kůň”, 1234567890"
 
 
 @dataclass
@@ -57,6 +64,40 @@ class _Source:
     entry: InventoryEntry
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """How both servers read a text: by one collation, and hashed by two seeds, 64 bits by each."""
+
+    seeds: tuple[int, int]
+    collation: LiteralString
+
+    @classmethod
+    def by(cls, original: Connection, copy: Connection) -> "_Reading":
+        """CheckError where the two would not bring a text into one form, or not to one hash: nothing would be found."""
+        new = all(one(each, _KNOWS_COLLATION) for each in (original, copy))
+        reading = cls((secrets.randbits(62), secrets.randbits(62)), _COLLATION if new else "")
+        query = sql.SQL("SELECT {} FROM (SELECT {} AS form FROM (SELECT {}::text AS value) AS v) AS f").format(
+            reading.both("form"), reading.form, sql.Literal(_PROBE)
+        )
+        if original.execute(query).fetchone() != copy.execute(query).fetchone():
+            raise CheckError(
+                "The two servers do not see texts in one way, so nothing can be proven between them.",
+                remedy="Give both databases one encoding and locale, or use PostgreSQL 17 or later with UTF8 on both.",
+            )
+        return reading
+
+    @property
+    def form(self) -> sql.Composed:
+        """Of ``v.value``."""
+        return sql.SQL(_FORM).format(sql.SQL("v.value"), sql.SQL(self.collation))
+
+    def of(self, text: LiteralString, which: int = 0) -> sql.Composed:
+        return sql.SQL("pg_catalog.hashtextextended({}, {})").format(sql.SQL(text), sql.Literal(self.seeds[which]))
+
+    def both(self, text: LiteralString) -> sql.Composed:
+        return sql.SQL("{} AS h1, {} AS h2").format(self.of(text), self.of(text, 1))
+
+
 def prove(
     context: RunContext,
     *,
@@ -66,28 +107,53 @@ def prove(
     statement_timeout: timedelta,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Proof:
-    """Compare ``source`` (read-only) with ``clone``, on any two servers."""
+    """Compare ``source`` (read-only) with ``clone``, on any two servers.
+
+    ``progress``: what is looked at, how many values of how many; told in the caller's thread.
+    """
     proof = Proof()
-    salt = secrets.token_bytes(32)
     with connected(source, what="the original") as original, connected(clone, what="the clone") as copy:
+        for connection in (original, copy):
+            for name, value in _SESSION.items():
+                connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+        reading = _Reading.by(original, copy)
         sampling.read_only(original, statement_timeout)
-        copy.execute(
-            "CREATE TEMPORARY TABLE gonogo_source (number integer, hash bytea, words integer, own boolean,"
-            " inside boolean)"
-        )
+        copy.execute(_TABLE)
         sources = _sources(catalog.columns(original), section, proof)
-        for index, each in enumerate(sources):
-            if progress is not None:
-                progress(f"hashing {each.column.label}", index, 2 * len(sources))
-            _bring(context, original, copy, each, salt, proof)
-        patiently(context, copy, lambda: _prepare(copy))
         places = [column for column in catalog.columns(copy) if column.shape in _PROVABLE and column.relation != "f"]
         proof.places = len(places)
-        for index, place in enumerate(places):
-            if progress is not None:
-                progress(f"looking through {place.label}", len(places) + index, 2 * len(places))
-            _look_through(context, copy, place, sources, salt, proof)
+        pace = _Pace([each.column for each in sources] + places, progress)
+        for each in sources:
+            pace.next(f"hashing {each.column.label}")
+            _bring(context, original, copy, each, reading, proof)
+        patiently(context, copy, lambda: _prepare(copy))
+        for place in places:
+            pace.next(f"looking through {place.label}")
+            _look_through(context, copy, place, sources, reading, proof)
     return proof
+
+
+class _Pace:
+    """How many values are looked at, column after column; a column of a larger table is more of the whole."""
+
+    def __init__(self, columns: list[Column], progress: Callable[[str, int, int], None] | None) -> None:
+        self._ahead = [max(1, column.rows) for column in columns]
+        self._total, self._done, self._progress = sum(self._ahead), 0, progress
+
+    def next(self, text: str) -> None:
+        if self._progress is not None:
+            self._progress(text, self._done, self._total)
+        self._done += self._ahead.pop(0)
+
+
+_KNOWS_COLLATION: Final[LiteralString] = """
+    SELECT current_setting('server_encoding') = 'UTF8' AND EXISTS (
+        SELECT 1 FROM pg_catalog.pg_collation WHERE collname = 'pg_c_utf8' AND collprovider = 'b')
+"""
+_TABLE: Final[LiteralString] = """
+    CREATE TEMPORARY TABLE gonogo_source (number integer, h1 bigint, h2 bigint, first bigint, words integer,
+        own boolean, inside boolean, short bigint)
+"""
 
 
 def _sources(found: list[Column], section: PrivacySection, proof: Proof) -> list[_Source]:
@@ -107,108 +173,102 @@ def _sources(found: list[Column], section: PrivacySection, proof: Proof) -> list
 
 
 def _bring(
-    context: RunContext, original: Connection, copy: Connection, source: _Source, salt: bytes, proof: Proof
+    context: RunContext, original: Connection, copy: Connection, source: _Source, reading: _Reading, proof: Proof
 ) -> None:
     """Hash the distinct values of one column where they are, and bring the hashes over."""
-    column = source.column
-    query = sql.SQL(
-        "WITH every AS (SELECT {form} AS form FROM ({values}) AS v WHERE v.value IS NOT NULL),"
-        " counted AS (SELECT form, count(*) AS times, (SELECT count(*) FROM every) AS total FROM every"
-        " WHERE form <> '' GROUP BY form)"
-        " SELECT {number}, {hash}, 1 + length(form) - length(replace(form, ' ', '')),"
-        " form !~ '@' AND (times > greatest(20, total / 100) OR form ~ '^[0-9 .-]{{1,6}}$'),"
-        " form ~ '@' OR form ~ ' ' OR (form ~ '[0-9]' AND length(form) >= 8)"
-        " FROM counted WHERE length(form) >= {shortest}"
-    ).format(
-        form=sql.SQL(_FORM).format(sql.SQL("v.value")),
-        values=_values(column, source.entry),
-        number=sql.Literal(source.number),
-        hash=sql.SQL(_HASH).format(sql.Literal(salt), sql.SQL("form")),
-        shortest=sql.Literal(SHORTEST),
-    )
-    statement = sql.SQL("COPY ({}) TO STDOUT").format(query)
-    with (
-        original.cursor() as reading,
-        copy.cursor() as writing,
-        reading.copy(statement) as blocks,
-        writing.copy("COPY pg_temp.gonogo_source FROM STDIN") as target,
-    ):
-        for block in blocks:
-            context.check()
-            target.write(block)
-    short = original.execute(
-        sql.SQL("SELECT count(DISTINCT v.value) FROM ({}) AS v WHERE length({}) BETWEEN 1 AND {}").format(
-            _values(column, source.entry), sql.SQL(_FORM).format(sql.SQL("v.value")), sql.Literal(SHORTEST - 1)
-        )
-    ).fetchone()
-    if short and short[0]:
-        proof.not_provable.append(
-            {"column": column.label, "values": short[0], "reason": f"shorter than {SHORTEST} characters"}
-        )
+    statement = sql.SQL("COPY ({}) TO STDOUT").format(_distinct(source, reading))
+
+    def carry() -> None:
+        with (
+            original.cursor() as giving,
+            copy.cursor() as taking,
+            giving.copy(statement) as blocks,
+            taking.copy("COPY pg_temp.gonogo_source FROM STDIN") as target,
+        ):
+            for block in blocks:
+                target.write(block)
+
+    patiently(context, original, carry)
     told = copy.execute(
-        "SELECT count(*), count(*) FILTER (WHERE own) FROM pg_temp.gonogo_source WHERE number = %s", [source.number]
+        "SELECT count(h1), count(*) FILTER (WHERE own), sum(short) FROM pg_temp.gonogo_source WHERE number = %s",
+        [source.number],
     ).fetchone()
     assert told is not None
-    proof.compared += told[0]
-    if told[1]:
-        reason = "so common or so short a number that they are looked for in their own column only"
-        proof.not_provable.append({"column": column.label, "values": told[1], "reason": reason})
+    compared, own, short = told
+    proof.compared += compared
+    for values, reason in (
+        (short, f"shorter than {SHORTEST} characters"),
+        (own, "so common or so short a number that they are looked for in their own column only"),
+    ):
+        if values:
+            proof.not_provable.append({"column": source.column.label, "values": int(values), "reason": reason})
 
 
-def _values(column: Column, entry: InventoryEntry | None = None) -> sql.Composed:
-    """The texts of a column, one a row, as ``value``: elements of lists, and texts and odd keys of documents."""
-    name, table = column.identifier, column.table_identifier
-    if column.shape == "array":
-        return sql.SQL("SELECT unnest({})::text AS value FROM {}").format(name, table)
-    if column.shape == "json":
-        document: sql.Composable = sql.SQL("{}::jsonb").format(name)
-        for path, mask in (entry.json_keys if entry else {}).items():
-            if mask == "keep" and "*" not in path:
-                document = sql.SQL("({} #- {})").format(document, sql.Literal(path.split(".")))
-        return sql.SQL(
-            "SELECT j #>> '{{}}' AS value FROM {table}, jsonb_path_query({document}, 'strict $.**') AS j"
-            " WHERE jsonb_typeof(j) = 'string' UNION ALL"
-            " SELECT k.key FROM {table}, jsonb_path_query({document}, 'strict $.**') AS j,"
-            " jsonb_object_keys(CASE WHEN jsonb_typeof(j) = 'object' THEN j ELSE '{{}}' END) AS k(key)"
-            " WHERE k.key ~ '@'"
-        ).format(table=table, document=document)
-    return sql.SQL("SELECT {}::text AS value FROM {}").format(name, table)
+def _distinct(source: _Source, reading: _Reading) -> sql.Composed:
+    """Rows of gonogo_source: one for each distinct value, and one with the number of those that are too short."""
+    return sql.SQL(
+        "WITH counted AS (SELECT form, count(*) AS times, sum(count(*)) OVER () AS total"
+        " FROM (SELECT {form} AS form FROM ({values}) AS v WHERE v.value IS NOT NULL) AS f WHERE form <> ''"
+        " GROUP BY form)"
+        " SELECT {number}, {hash}, {first}, 1 + length(form) - length(replace(form, ' ', '')),"
+        " form !~ '@' AND (times > greatest(20, total / 100) OR form ~ '^[0-9 .-]{{1,6}}$'),"
+        " form ~ '@' OR form ~ ' ' OR (form ~ '[0-9]' AND length(form) >= 8), NULL"
+        " FROM counted WHERE length(form) >= {shortest}"
+        " UNION ALL SELECT {number}, NULL, NULL, NULL, NULL, NULL, NULL, count(*) FROM counted"
+        " WHERE length(form) < {shortest} HAVING count(*) > 0"
+    ).format(
+        form=reading.form,
+        values=column_texts.values(source.column, source.entry),
+        number=sql.Literal(source.number),
+        hash=reading.both("form"),
+        first=reading.of("split_part(form, ' ', 1)"),
+        shortest=sql.Literal(SHORTEST),
+    )
 
 
 def _prepare(copy: Connection) -> None:
-    copy.execute("CREATE INDEX ON pg_temp.gonogo_source USING hash (hash)")
+    """``gonogo_first``: the words with which distinctive values begin, and of how many words such values are."""
+    copy.execute("DELETE FROM pg_temp.gonogo_source WHERE h1 IS NULL")
+    copy.execute("CREATE INDEX ON pg_temp.gonogo_source USING hash (h1)")
     copy.execute("ANALYZE pg_temp.gonogo_source")
+    copy.execute(
+        sql.SQL(
+            "CREATE TEMPORARY TABLE gonogo_first AS SELECT DISTINCT first, words FROM pg_temp.gonogo_source"
+            " WHERE inside AND words <= {}"
+        ).format(sql.Literal(MOST_WORDS))
+    )
+    copy.execute("ANALYZE pg_temp.gonogo_first")
+
+
+def _pieces(reading: _Reading) -> sql.Composed:
+    """The hashes of as many words of longer texts as a value may have that begins with the first of them."""
+    return sql.SQL(
+        " UNION ALL SELECT {hash}, true FROM ("
+        "SELECT array_to_string(parted.words[w.o : w.o + f.words - 1], ' ') AS piece"
+        " FROM (SELECT string_to_array(form, ' ') AS words FROM forms WHERE strpos(form, ' ') > 0) AS parted"
+        " CROSS JOIN LATERAL unnest(parted.words) WITH ORDINALITY AS w(word, o)"
+        " JOIN pg_temp.gonogo_first AS f ON f.first = {word}"
+        " WHERE w.o + f.words - 1 <= cardinality(parted.words) AND f.words < cardinality(parted.words)"
+        " OFFSET 0) AS p"
+    ).format(hash=reading.both("piece"), word=reading.of("w.word"))
 
 
 def _look_through(
-    context: RunContext, copy: Connection, place: Column, sources: list[_Source], salt: bytes, proof: Proof
+    context: RunContext, copy: Connection, place: Column, sources: list[_Source], reading: _Reading, proof: Proof
 ) -> None:
     """Which masked columns have values in this column of the clone, and how many distinct ones."""
     own = next((source.number for source in sources if source.column.key == place.key), -1)
-    form = sql.SQL(_FORM).format(sql.SQL("v.value"))
-    pieces: sql.Composable = sql.SQL("")
-    if place.shape != "number":
-        pieces = sql.SQL(
-            " UNION SELECT {hash}, true FROM (SELECT DISTINCT array_to_string(words[i : i + n - 1], ' ') AS piece"
-            " FROM (SELECT string_to_array(form, ' ') AS words FROM forms WHERE form ~ ' ') AS parted,"
-            " generate_subscripts(words, 1) AS i, generate_series(1, {most}) AS n"
-            " WHERE i + n - 1 <= cardinality(words) AND n < cardinality(words)) AS p WHERE length(piece) >= {shortest}"
-        ).format(
-            hash=sql.SQL(_HASH).format(sql.Literal(salt), sql.SQL("piece")),
-            most=sql.Literal(MOST_WORDS),
-            shortest=sql.Literal(SHORTEST),
-        )
     query = sql.SQL(
-        "WITH forms AS (SELECT DISTINCT {form} AS form FROM ({values}) AS v WHERE v.value IS NOT NULL),"
-        " hashes AS (SELECT {hash} AS hash, false AS inside FROM forms WHERE length(form) >= {shortest}{pieces})"
-        " SELECT s.number, count(DISTINCT s.hash) FROM hashes h JOIN pg_temp.gonogo_source s USING (hash)"
+        "WITH forms AS (SELECT {form} AS form FROM ({values}) AS v WHERE v.value IS NOT NULL),"
+        " hashes AS (SELECT {hash}, false AS inside FROM forms WHERE length(form) >= {shortest}{pieces})"
+        " SELECT s.number, count(DISTINCT s.h1) FROM hashes h JOIN pg_temp.gonogo_source s USING (h1, h2)"
         " WHERE (s.inside OR NOT h.inside) AND (NOT s.own OR s.number = {own} AND NOT h.inside) GROUP BY 1 ORDER BY 1"
     ).format(
-        form=form,
-        values=_values(place),
-        hash=sql.SQL(_HASH).format(sql.Literal(salt), sql.SQL("form")),
+        form=reading.form,
+        values=column_texts.values(place),
+        hash=reading.both("form"),
         shortest=sql.Literal(SHORTEST),
-        pieces=pieces,
+        pieces=_pieces(reading) if place.shape != "number" else sql.SQL(""),
         own=sql.Literal(own),
     )
     for number, values in patiently(context, copy, lambda: copy.execute(query).fetchall()):

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,7 +20,12 @@ from checks.tools.column_facts import Column
 from checks.tools.inventory import InventoryEntry, PrivacySection
 from checks.tools.postgres import Address, Connection, connected, one
 
+#: Told in the run's own thread: the table, how many rows are masked, and about how many there are.
 Progress = Callable[[str, int, int], None]
+#: What a server is given for one session that writes every row: plans compiled or dealt out do not help an UPDATE.
+_SESSION: dict[str, str] = {
+    "jit": "off", "work_mem": "64MB", "maintenance_work_mem": "256MB", "client_min_messages": "notice",
+}  # fmt: skip
 
 _KEYS: LiteralString = """
     SELECT format('%%I.%%I', n.nspname, c.relname), quote_ident(k.conname), pg_get_constraintdef(k.oid)
@@ -82,10 +87,11 @@ def mask(
     transaction, so a key that no longer holds undoes all of it. Materialised views are filled anew.
     """
     _refuse_originals(context, clone)
-    began = time.monotonic()
     with connected(clone, what="the clone") as connection:
+        work = _Work(connection, section, key)
+        connection.add_notice_handler(work.heard)
         try:
-            return patiently(context, connection, lambda: _mask(connection, section, key, began, progress))
+            return patiently(context, connection, work.run, lambda: work.tell(progress))
         except psycopg.Error as error:
             _tell(error)
 
@@ -98,29 +104,55 @@ def _refuse_originals(context: RunContext, clone: Address) -> None:
         )
 
 
-def _mask(
-    connection: Connection, section: PrivacySection, key: bytes, began: float, progress: Progress | None
-) -> Masking:
-    plans = planned(catalog.columns(connection), section)
-    with connection.transaction():
-        # What names a table without its schema, such as a rule of the application's, finds nothing here and fails.
-        pseudonyms.install(connection, key, section.date_window)
-        every = [column for members in plans.values() for column, _ in members]
-        with _keys_down(connection, every), _triggers_off(connection, plans):
-            masks: set[str] = {entry.mask for members in plans.values() for column, entry in members if column.unique}
-            pseudonyms.fill_phones(
-                connection, [c for members in plans.values() for c, entry in members if entry.mask == "phone"]
-            )
-            tables = []
-            for index, (label, members) in enumerate(plans.items()):
-                if progress is not None:
-                    progress(label, index, len(plans))
-                tables.append(_mask_table(connection, label, members, masks))
-            connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        views = _fill_views(connection)
-    # The server's statistics hold the most common values of each column, in clear, until they are made anew.
-    connection.execute("ANALYZE")
-    return Masking(tables, views, round(time.monotonic() - began, 3))
+class _Work:
+    """The masking of one clone, in a thread; what it says of its progress is read from another one."""
+
+    def __init__(self, connection: Connection, section: PrivacySection, key: bytes) -> None:
+        self._connection, self._section, self._key = connection, section, key
+        self._label = ""
+        self._rows = self._expected = 0
+
+    def heard(self, notice: psycopg.errors.Diagnostic) -> None:
+        """The server says now and then how many rows it has masked."""
+        word, _, count = (notice.message_primary or "").partition(": ")
+        if word == pseudonyms.ROWS and count.isdecimal():
+            self._rows = int(count)
+
+    def tell(self, progress: Progress | None) -> None:
+        if progress is not None and self._label:
+            progress(self._label, self._rows, max(self._expected, self._rows))
+
+    def run(self) -> Masking:
+        connection, began = self._connection, time.monotonic()
+        plans = planned(catalog.columns(connection), self._section)
+        for name, value in _SESSION.items():
+            connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+        self._expected = sum(members[0][0].rows for members in plans.values())
+        with connection.transaction():
+            # What names a table without its schema, such as a rule of the application's, finds nothing here and fails.
+            pseudonyms.install(connection, self._key, self._section.date_window)
+            every = [column for members in plans.values() for column, _ in members]
+            with _keys_down(connection, every), _triggers_off(connection, plans):
+                tables = self._tables(plans)
+                self._label = "proving foreign keys"
+                connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            self._label = "filling materialised views"
+            views = _fill_views(connection)
+        # The server's statistics hold the most common values of each column, in clear, until they are made anew.
+        self._label = "making statistics anew"
+        connection.execute("ANALYZE")
+        return Masking(tables, views, round(time.monotonic() - began, 3))
+
+    def _tables(self, plans: Mapping[str, list[tuple[Column, InventoryEntry]]]) -> list[dict[str, Any]]:
+        masks: set[str] = {entry.mask for members in plans.values() for column, entry in members if column.unique}
+        phones = [column for members in plans.values() for column, entry in members if entry.mask == "phone"]
+        self._label = "giving telephone numbers others"
+        pseudonyms.fill_phones(self._connection, phones)
+        tables = []
+        for label, members in plans.items():
+            self._label = label
+            tables.append(_mask_table(self._connection, label, members, masks))
+        return tables
 
 
 def planned(found: list[Column], section: PrivacySection) -> dict[str, list[tuple[Column, InventoryEntry]]]:
@@ -152,9 +184,9 @@ def _mask_table(
             )
             for column, entry in members
         ]
-        there = [sql.SQL("{} IS NOT NULL").format(column.identifier) for column, _ in members]
+        there = [sql.SQL("t.{} IS NOT NULL").format(column.identifier) for column, _ in members]
         done = connection.execute(
-            sql.SQL("UPDATE {} SET {} WHERE {}").format(
+            sql.SQL("UPDATE {} AS t SET {} WHERE ({}) AND pg_temp.seen()").format(
                 first.table_identifier, sql.SQL(", ").join(sets), sql.SQL(" OR ").join(there)
             )
         )

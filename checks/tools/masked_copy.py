@@ -159,7 +159,7 @@ class MaskedCopy:
 
             def progress(label: str, done: int, total: int) -> None:
                 step.doing(label)
-                step.progress(done, total, "tables")
+                step.progress(done, total, "rows")
 
             key = masked_clone.key_of(context, self.section)
             masking = masked_clone.mask(context, clone, self.section, key, progress)

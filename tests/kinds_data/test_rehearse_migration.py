@@ -151,6 +151,14 @@ def test_a_command_that_migrates_production_itself_is_told(application: Shop) ->
     assert "itself changed during the rehearsal" in run.error
 
 
+def test_visitors_who_may_wait_for_less_than_a_millisecond_are_not_kept_waiting(application: Shop) -> None:
+    run = rehearse(application, "ALTER TABLE customer ADD COLUMN nick text", visitors_wait="0.0004s")
+    assert run.state == RunState.PASSED, (run.error, log_of(run))
+    assert run.result["clone"]["method"] == "dump"
+    assert all("need not wait longer" in why or "as long as the plan allows" in why or "shares no blocks" in why
+               for _, why in run.result["clone"]["passed_over"]), run.result["clone"]  # fmt: skip
+
+
 def test_a_database_in_use_is_cloned_by_dump(application: Shop) -> None:
     with psycopg.connect(application.address.conninfo()):
         run = rehearse(application, "ALTER TABLE customer ADD COLUMN nick text")

@@ -1,0 +1,57 @@
+"""The texts of a column as SQL, one a row: as it is, element by element, or out of documents."""
+
+import json
+from collections.abc import Mapping
+
+from psycopg import sql
+
+from checks.tools.column_facts import Column
+from checks.tools.inventory import InventoryEntry
+
+
+def values(column: Column, entry: InventoryEntry | None = None) -> sql.Composed:
+    """The texts of a column, one a row, as ``value``: elements of lists, and texts and odd keys of documents.
+
+    Every name of ours is qualified, since the table's columns may be called anything.
+    """
+    name, table = sql.SQL("t.{}").format(column.identifier), column.table_identifier
+    if column.shape == "array":
+        return sql.SQL("SELECT unnest({})::text AS value FROM {} AS t").format(name, table)
+    if column.shape == "json":
+        kept, unless = _kept(name, entry.json_keys if entry else {})
+        return sql.SQL(
+            "SELECT parts.part #>> '{{}}' AS value"
+            " FROM {table} AS t{kept}, jsonb_path_query({name}::jsonb, 'strict $.**') AS parts(part)"
+            " WHERE jsonb_typeof(parts.part) = 'string'{unless} UNION ALL"
+            " SELECT keys.key FROM {table} AS t, jsonb_path_query({name}::jsonb, 'strict $.**') AS parts(part),"
+            " jsonb_object_keys(CASE WHEN jsonb_typeof(parts.part) = 'object' THEN parts.part ELSE '{{}}' END)"
+            " AS keys(key) WHERE keys.key ~ '@'"
+        ).format(table=table, name=name, kept=kept, unless=unless)
+    return sql.SQL("SELECT {}::text AS value FROM {} AS t").format(name, table)
+
+
+def _kept(document: sql.Composable, rules: Mapping[str, str]) -> tuple[sql.Composable, sql.Composable]:
+    """A join that gives the parts of each document which its rules keep, and the condition that leaves them out.
+
+    A value that stands in the same document under a key that is kept as well is there to be found, so it is not looked
+    for. What a rule for one path masks although one for any path keeps it is.
+    """
+    keeping = [path for path, mask in rules.items() if mask == "keep"]
+    if not keeping:
+        return sql.SQL(""), sql.SQL("")
+    masked = [path for path, mask in rules.items() if mask != "keep" and f"*.{path.rpartition('.')[2]}" in keeping]
+
+    def parts(paths: list[str]) -> sql.Composed:
+        query = "SELECT jsonb_path_query({}::jsonb, {}::jsonpath)"
+        each = [sql.SQL(query).format(document, sql.Literal(_json_path(path))) for path in paths]
+        return sql.SQL("({})").format(sql.SQL(" UNION ALL ").join(each))
+
+    query = parts(keeping) if not masked else sql.SQL("{} EXCEPT {}").format(parts(keeping), parts(masked))
+    join = sql.SQL(" CROSS JOIN LATERAL (SELECT ARRAY({}) AS parts) AS kept").format(query)
+    return join, sql.SQL(" AND parts.part <> ALL (kept.parts)")
+
+
+def _json_path(path: str) -> str:
+    """'contact.email' and '*.email' -> what jsonpath calls it; lists on the way are looked into."""
+    steps = [".**" if step == "*" else f".{json.dumps(step)}" for step in path.split(".")]
+    return f"lax ${''.join(steps)}[*]"
