@@ -18,6 +18,8 @@ def icon(request: HttpRequest) -> HttpResponseRedirect:
     return HttpResponseRedirect(static("icons/icon.svg"))
 
 
+handler500 = "config.failures.failed"
+
 urlpatterns = [
     path("favicon.ico", icon, name="icon"),
     path("healthz", health.alive, name="alive"),

@@ -1,0 +1,52 @@
+"""What is answered when a request fails: a server that is away or full is no mistake of the program."""
+
+import sys
+from dataclasses import dataclass
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.views.defaults import server_error
+from psycopg.errors import DiskFull
+from redis import RedisError
+
+RETRY_AFTER_SECONDS = 10
+UNAVAILABLE = (OperationalError, InterfaceError, RedisError)
+
+
+@dataclass(frozen=True)
+class Outage:
+    """``happened`` and ``mend`` are sentences for the page and the API."""
+
+    happened: str
+    mend: str
+
+
+WAIT = "Wait a few seconds, then try again. If it lasts, tell whoever runs this program."
+FULL = Outage(
+    "The disk of the database is full, so nothing new can be kept.",
+    "Free some space where the database keeps its data; everything then goes on by itself. Then try again.",
+)
+DATABASE = Outage("The database does not answer, or stopped before it had answered.", WAIT)
+REDIS = Outage("Redis does not answer, and this needs it.", WAIT)
+
+
+def outage(error: BaseException) -> Outage:
+    """What is away or full, told by one of UNAVAILABLE."""
+    if isinstance(error, RedisError):
+        return REDIS
+    return FULL if isinstance(error.__cause__, DiskFull) else DATABASE
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """The answer for what no view has caught; Django calls it while the exception is being handled."""
+    error = sys.exc_info()[1]
+    if not isinstance(error, UNAVAILABLE):
+        return server_error(request)
+    found = outage(error)
+    if request.path.startswith("/api/"):
+        answer: HttpResponse = JsonResponse({"detail": f"{found.happened} {found.mend}", "field": ""}, status=503)
+    else:
+        answer = HttpResponse(render_to_string("503.html", {"outage": found}), status=503)
+    answer["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return answer
