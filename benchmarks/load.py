@@ -1,10 +1,13 @@
-"""What the record of a load costs and how soon it is seen; and a knee that is known, found on a real server.
+"""What the record of a load and its live page cost, how soon it is seen, and a knee that is known, on a real server.
 
     python -m benchmarks.load
 
-Overhead: one process of Locust against a server that answers at once, half a second with our record and half a second
-without, in turns; and the record's own processor time beside that of a request, which other work disturbs less.
-Lag: from the end of a second to its figures in the page's live part, fetched as a browser does, on the run's bell.
+Overhead: visitors who never think ask a server that answers at once, and in the same run, in turns, they are recorded
+or not; the ratio of each turn to its neighbour, whose median has an interval. Once for the record alone, in short turns
+of one process of Locust; once for the whole program, which follows the record, keeps it and draws it for a browser that
+has the page open, in turns long enough for all of that to follow. Beside it the record's own processor time, which other
+work disturbs less.
+Lag: from the end of a second to its figures in the page that Chromium shows.
 Knee: a pool of four, 40 ms each, and users who think 40 ms: eight users. Comparison: with a server that is as
 fast, and with one that was 15 % faster.
 """
@@ -17,17 +20,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from math import comb
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from playwright.sync_api import Page
+
 from benchmarks.stack import Stack, stack
 from config.demo.person import Person
+from tests.interface.browser import open_browser
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = ROOT / "checks" / "tools" / "loading" / "launch.py"
-ROUNDS, USERS = 40, 20
+USERS = 20
 KNEE = 8
 #: Answers at once, after 40 ms in one of four places for /pool, after 20 ms for /steady, and for /changed after 20 ms
 #: times its argument.
@@ -55,12 +63,13 @@ async def main():
     await server.serve_forever()
 asyncio.run(main())
 """
-#: Visitors who never think, half a second with the record and half a second without, in one process; which of the two
-#: comes first takes turns. Writes [requests, seconds, processor seconds] on, then off, of each round.
+#: Visitors who never think, in one process; they are recorded in one turn and not in the next, and which of the two
+#: comes first takes turns too. Writes [requests, seconds, processor seconds] recorded, then not, of each round.
 TAKING_TURNS = """
-import json, os, time
+import json, time
 import gevent
 from locust import FastHttpUser, constant, events, task
+LENGTH, LEFT_OUT, ROUNDS, FOUND = %(length)r, %(left_out)r, %(rounds)r, %(found)r
 class Visitor(FastHttpUser):
     insecure = False
     wait_time = constant(0)
@@ -76,25 +85,34 @@ def begin(environment, **_):
     gevent.spawn(turns, environment)
 def turns(environment):
     record = next(one for one in events.request._handlers if one.__qualname__ == "Record.request")
-    events.request.remove_listener(record)
-    gevent.sleep(3)
+    parts = record.__func__.__globals__
+    followed, writer = Visitor.context, parts["WRITER"]
+    def switch(on):
+        (events.request.add_listener if on else events.request.remove_listener)(record)
+        Visitor.context = followed if on else followed.__wrapped__
+        parts["WRITER"] = writer if on else None
+    gevent.sleep(4)
+    switch(False)
     found = []
-    for number in range(int(os.environ["ROUNDS"])):
+    for number in range(ROUNDS):
         seen = {}
-        for on in (True, False) if number % 2 else (False, True):
+        for on in (True, False) if number %% 2 else (False, True):
             if on:
-                events.request.add_listener(record)
+                switch(True)
+            gevent.sleep(LEFT_OUT)
             before, began, spent = environment.stats.total.num_requests, time.monotonic(), time.process_time()
-            gevent.sleep(0.5)
+            gevent.sleep(LENGTH)
             seen[on] = (environment.stats.total.num_requests - before, time.monotonic() - began,
                         time.process_time() - spent)
             if on:
-                events.request.remove_listener(record)
+                switch(False)
         found.append([*seen[True], *seen[False]])
-    with open(os.environ["FOUND"], "w") as file:
+    switch(True)
+    with open(FOUND, "w") as file:
         json.dump(found, file)
+    environment.runner.quit()
 """
-#: The record's own part of a request: microseconds of its listener, and milliseconds to tell a second.
+#: The record's own part of a request: microseconds of knowing that it began and ended, and milliseconds to tell a second.
 LISTENER = """
 import json, random, sys, time, timeit
 sys.path.insert(0, sys.argv[1])
@@ -107,7 +125,18 @@ def listen():
     for one in latencies:
         record.request(request_type="GET", name="/", response_time=one, response_length=2, response=answer,
                        context={}, exception=None, start_time=0.0, url="/")
-each = min(timeit.repeat(listen, number=1, repeat=15)) / len(latencies)
+class User:
+    def context(self):
+        return {}
+def ask():
+    user = User()
+    for _ in latencies:
+        user.context()
+def quickest(work):
+    return min(timeit.repeat(work, timer=time.process_time, number=1, repeat=40)) / len(latencies)
+each = quickest(listen) - quickest(ask)
+generator.follow_requests(User)
+each += quickest(ask)
 began = time.process_time()
 json.dumps(record.take(1, 1, "1"))
 print(each * 1e6, (time.process_time() - began) * 1e3)
@@ -137,32 +166,67 @@ def tool_python() -> str:
     return str(Path(made.stdout.split()[-1]) / "bin" / "python")
 
 
+@dataclass(frozen=True)
+class Turns:
+    """``length``: seconds of a turn that count, after ``left_out`` in which the turn before comes to its end."""
+
+    length: float
+    left_out: float
+    rounds: int
+
+    @property
+    def seconds(self) -> float:
+        return 2 * self.rounds * (self.length + self.left_out)
+
+    def locustfile(self, found: Path) -> str:
+        return TAKING_TURNS % {**vars(self), "found": str(found)}
+
+
+#: The record alone costs as it goes. What the program does with a second follows within the next one.
+RECORD, WHOLE = Turns(0.25, 0, 240), Turns(2, 1, 40)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """At least 95 % sure of the median, whatever the values are distributed like: from the least to the most."""
+    ordered, size = sorted(values), len(values)
+    cut, tail = 0, 1 / 2**size
+    while tail <= 0.025:
+        cut += 1
+        tail += comb(size, cut) / 2**size
+    return ordered[cut - 1], ordered[size - cut]
+
+
+def lost(found: Path, what: str) -> list[list[float]]:
+    """Show what the turns found; the rounds, without those in which other work left no time for a single request."""
+    rounds = [row for row in json.loads(found.read_text()) if row[0] and row[3]]
+    ratios = [(on / seconds_on) / (off / seconds_off) for on, seconds_on, _, off, seconds_off, _ in rounds]
+    least, most = interval(ratios)
+    spread = f"limit 3; {len(rounds)} rounds, 95 % interval {100 * (1 - most):.2f} to {100 * (1 - least):.2f}"
+    show(f"throughput lost to {what}", 100 * (1 - statistics.median(ratios)), "%", spread)
+    return rounds
+
+
 def overhead(url: str) -> None:
-    """One process of Locust, each half second with or without the record: the ratio of both, and its median."""
+    """One process of Locust, with and without the record in turns, and the processor time of both."""
     python, parts = tool_python(), urlsplit(url)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "turns.py").write_text(TAKING_TURNS)
+        (folder / "turns.py").write_text(RECORD.locustfile(folder / "found.json"))
         config = folder / "config.json"
         config.write_text(
             json.dumps({
                 "host": url, "hostname": parts.hostname, "target_port": parts.port, "mode": "closed", "steps": [USERS],
-                "hold": ROUNDS + 6, "requests": [], "locustfile": str(folder / "turns.py"), "think": 0,
+                "hold": 2 * RECORD.seconds + 60, "requests": [], "locustfile": str(folder / "turns.py"), "think": 0,
                 "timeout": 30, "pool": 1, "processes": 1, "port": 0, "workers": None,
             })
         )  # fmt: skip
         subprocess.run(
             [python, "-P", str(LAUNCHER), str(config), str(folder / "record.jsonl")],
-            env={**os.environ, "ROUNDS": str(ROUNDS), "FOUND": str(folder / "found.json")},
-            check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            check=True, cwd=folder, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        rounds = json.loads((folder / "found.json").read_text())
-        ratios = [(on / seconds_on) / (off / seconds_off) for on, seconds_on, _, off, seconds_off, _ in rounds]
+        rounds = lost(folder / "found.json", "the record alone")
         alone = statistics.median(off / seconds for *_, off, seconds, _ in rounds)
-        quarters = statistics.quantiles(ratios, n=4)
-        show("requests without the record", alone, "req/s", f"{ROUNDS} rounds")
-        spread = f"limit 3; middle half of the rounds {100 * (1 - quarters[2]):.1f} to {100 * (1 - quarters[0]):.1f}"
-        show("throughput lost to the record", 100 * (1 - statistics.median(ratios)), "%", spread)
+        show("requests without the record", alone, "req/s", f"{USERS} visitors, one process")
         costs = [(spent_on / on) / (spent_off / off) for on, _, spent_on, off, _, spent_off in rounds]
         beside = "limit 3; of the same rounds, and disturbed less by other work"
         show("processor time added by the record", 100 * (statistics.median(costs) - 1), "%", beside)
@@ -190,22 +254,50 @@ def begin(person: Person, where: Stack, check: str) -> int:
     return int(answer.headers["Location"].rstrip("/").rsplit("/", 1)[1])
 
 
-def lag(person: Person, where: Stack) -> None:
-    """On each bell the live part is fetched, as the page does; how old is the end of its newest second?"""
-    number = begin(person, where, "load")
-    seen: dict[float, float] = {}
-    with person.http.stream("GET", f"/runs/{number}/log/stream", timeout=60) as stream:
-        for line in stream.iter_lines():
-            if line.startswith("event: sealed"):
-                break
-            if line.startswith("event: state"):
-                part = person.http.get(f"/runs/{number}/?part=live", headers={"HX-Request": "true"}).text
-                if newest := re.search(r'data-second="([\d.]+)"', part):
-                    seen.setdefault(float(newest[1]), time.time() - float(newest[1]) - 1)
-    delays = sorted(seen.values())
+#: In the page: the moment at which the figures of each second were there, by its second.
+SEEN = """() => {
+    window.seen = {};
+    setInterval(() => {
+        const part = document.querySelector("[data-second]");
+        if (part && !(part.dataset.second in window.seen)) window.seen[part.dataset.second] = Date.now() / 1000;
+    }, 10);
+}"""
+
+
+@contextmanager
+def page_of(person: Person, where: Stack, number: int) -> Iterator[Page]:
+    """The run's page in Chromium, with the person's session."""
+    with open_browser() as browser:
+        context = browser.new_context()
+        jar = person.http.cookies.jar
+        context.add_cookies([{"name": one.name, "value": one.value or "", "url": where.address} for one in jar])
+        page = context.new_page()
+        page.goto(f"{where.address}/runs/{number}/")
+        page.evaluate(SEEN)
+        yield page
+
+
+def lag(person: Person, where: Stack, check: str, what: str, patience: float) -> None:
+    """How old is the end of a second when the page that is open in a browser shows its figures?"""
+    number = begin(person, where, check)
+    seen: dict[str, float] = {}
+    with page_of(person, where, number) as page:
+        end = time.monotonic() + patience
+        while time.monotonic() < end and person.open(f"/api/runs/{number}").json()["state"] in ("queued", "running"):
+            page.wait_for_timeout(1000)
+            seen |= page.evaluate("window.seen")
+    delays = sorted(moment - float(second) - 1 for second, moment in seen.items())
     person.wait(number, 60)
-    show("lag of a second on the page, p50", statistics.median(delays), "s", f"{len(delays)} seconds")
-    show("lag of a second on the page, longest", delays[-1], "s", "limit 2")
+    show(f"lag of a second on the page, {what}, p50", statistics.median(delays), "s", f"{len(delays)} seconds")
+    show(f"lag of a second on the page, {what}, longest", delays[-1], "s", "limit 2")
+
+
+def whole(person: Person, where: Stack) -> None:
+    """The load of the whole program, its page open in a browser, recorded and not in turns."""
+    found = where.home / "found.json"
+    (where.home / "turns.py").write_text(WHOLE.locustfile(found))
+    lag(person, where, "turns", "at full speed", 2 * WHOLE.seconds + 60)
+    lost(found, "the record and the live page")
 
 
 def knee(person: Person, where: Stack) -> None:
@@ -226,11 +318,13 @@ def comparison(person: Person, where: Stack, check: str, expected: str, says: st
 
 
 def main() -> None:
+    print(f"load of this machine, of the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     with target(1.15) as url, target() as rival:
         overhead(url)
         with stack(1, 1, url, rival) as where:
             person = Person(where.address, "engineer@gonogo.example", where.password)
-            lag(person, where)
+            lag(person, where, "load", "at ease", 120)
+            whole(person, where)
             knee(person, where)
             comparison(person, where, "same", "passed", "20 ms on both sides")
             comparison(person, where, "slower", "failed", "23 ms after 20 ms")

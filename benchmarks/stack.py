@@ -32,6 +32,12 @@ checks:
     title: Load
     environment: staging
     params: {steps: [5, 10], hold: 12s, settle: 2s, think: 50ms, limits: [errors < 1%]}
+  turns:
+    # The locustfile lies in the program's folder, and ends it when it has seen enough; the run itself says nothing.
+    kind: load
+    title: Recorded and not, in turns
+    environment: staging
+    params: {steps: [20], hold: 10m, settle: 2s, locustfile: turns.py, processes: 1, stop: [], limits: [errors < 50%]}
   knee:
     kind: load
     title: Knee
@@ -150,6 +156,8 @@ def make_release(rate: str, seconds: str, target: str, rival: str) -> UUID:
     text = PLAN.replace('tier: staging, url: "', f'tier: staging, variables: {json.dumps(variables)}, url: "')
     text = text.replace("TARGET", target).replace("RIVAL", rival)
     publish(application=application, text=text, author=None)
+    application.plan_folder = str(settings.GONOGO_HOME)
+    application.save(update_fields=["plan_folder"])
     places = {place.name: place for place in application.environments.all()}
     release = releases.create_release(
         application=application, version="1", build_name="build.txt", build_file=io.BytesIO(b"build"),

@@ -56,6 +56,7 @@ class World:
             "staging": {"DATABASE_URL": pair.source.url(), "SHOP_MODE": "shop"},
             "production": {"DATABASE_URL": pair.target.url(), "SHOP_MODE": "shop"},
         }
+        self.urls = {"staging": servers[0].url, "production": servers[1].url}
         for server in servers:
             server.replies["/"] = Reply(headers={"X-Frame-Options": "DENY"})
         self.report("staging", packages={"django": "5.2.8", "redis": "6.4.0"})
@@ -72,8 +73,8 @@ class World:
             "migrate": {"argv": [sys.executable, "-c", MIGRATE]}, **params,
         }  # fmt: skip
         places = {
-            name: {"tier": name, "url": server.url, "variables": self.variables[name]}
-            for name, server in zip(("staging", "production"), self.servers, strict=True)
+            name: {"tier": name, "url": self.urls[name], "variables": self.variables[name]}
+            for name in ("staging", "production")
         }
         section = check("parity", params={name: value for name, value in asked.items() if value is not None})
         return application_with({"parity": section}, folder=self.folder, plan={"environments": places})
@@ -91,12 +92,12 @@ class World:
 
 @pytest.fixture
 def world(storage_folder: Path, tmp_path: Path) -> Iterator[World]:
-    with _world(tmp_path) as made:
+    with a_world(tmp_path) as made:
         yield made
 
 
 @contextmanager
-def _world(folder: Path) -> Iterator[World]:
+def a_world(folder: Path) -> Iterator[World]:
     with (
         database_pair("parity_kind", source=f"{SHOP}; {PENDING}", target=SHOP) as pair,
         serving() as staging,

@@ -13,7 +13,8 @@ with its configuration written into it; it needs Locust and nothing else. Lines 
 Latencies are microseconds and how often each came, in the buckets of an HdrHistogram of three digits; the program makes
 histograms of them, since here every microsecond is taken from the load. In open mode arrivals come on a fixed schedule
 and a latency counts from the intended time, so that a stall delays everything that came meanwhile. ``waiting`` are the
-requests under way when the second ended, by what they had waited; arrivals that no user took yet have the name "".
+requests under way when the second ended, by what they had waited; those that were only just sent, and arrivals that no
+user took yet, have the name "".
 """
 
 import functools
@@ -98,11 +99,13 @@ class Record:
 
     def request(self, name: str, response_time: float, exception: Any, response: Any = None, **_: Any) -> None:
         """Locust's event of a finished request; ``response_time`` in milliseconds."""
+        UNDER_WAY.pop(gevent.getcurrent(), None)
         self.add(name, int(response_time * 1000), exception, response)
 
     def arrived(self, name: str, response_time: float, exception: Any, response: Any = None, **_: Any) -> None:
         """The same in open mode: the first request of an arrival counts from the time that was intended."""
         current = gevent.getcurrent()
+        UNDER_WAY.pop(current, None)
         late = getattr(current, "gonogo_late", 0.0)
         current.gonogo_late = 0.0
         self.add(name, int(response_time * 1000 + late * 1_000_000), exception, response)
@@ -141,39 +144,53 @@ RECORD = Record()
 
 # --- what is not answered yet ----------------------------------------------------------------------------------------
 
-#: Requests under way in this process: who asks -> since when (monotonic, in open mode the intended time), its name.
-UNDER_WAY: dict[Any, tuple[float, Any]] = {}
+#: Requests under way in this process: who asks -> when it began (monotonic).
+UNDER_WAY: dict[Any, float] = {}
 #: Arrivals that no user took yet, by their intended time.
 ARRIVALS: Any = gevent.queue.SimpleQueue()
+#: Requests that waited no longer than this need no name yet.
+YOUNG_SECONDS = 0.1
+_REQUESTS = frozenset(each.request.__code__ for each in (FastHttpSession, HttpSession))
 
 
-def follow_requests(session: Any) -> None:
-    """Know of requests from their beginning: one that is never answered has no end that would tell of it."""
-    real = session.request
+def follow_requests(user: Any) -> None:
+    """Know of requests from their beginning: one that is never answered has no end that would tell of it.
+
+    Locust asks a user for the context of each request, just before it sends it.
+    """
+    real, who, now = user.context, gevent.getcurrent, time.monotonic
 
     @functools.wraps(real)
-    def request(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
-        current = gevent.getcurrent()
-        name = kwargs.get("name") or (args[0] if args else None) or self.request_name or url
-        UNDER_WAY[current] = time.monotonic() - getattr(current, "gonogo_late", 0.0), name
-        try:
-            return real(self, method, url, *args, **kwargs)
-        finally:
-            UNDER_WAY.pop(current, None)
+    def context(self: Any) -> Any:
+        UNDER_WAY[who()] = now()
+        return real(self)
 
-    session.request = request
+    user.context = context
+
+
+def request_of(greenlet: Any) -> str | None:
+    """The name of the request in which a greenlet waits; None where it waits in none."""
+    frame = greenlet.gr_frame
+    while frame is not None:
+        if frame.f_code in _REQUESTS:
+            return str(frame.f_locals["name"] or frame.f_locals["url"])
+        frame = frame.f_back
+    return None
 
 
 def waiting() -> dict[str, list[int]]:
-    """Name -> microseconds waited so far and how many, in turns."""
+    """Name -> microseconds waited so far and how many, in turns; in open mode from the intended time."""
     now, found = time.monotonic(), defaultdict[str, Counter[int]](Counter)
-    for since, name in [*UNDER_WAY.values(), *((due, "") for due in ARRIVALS.queue)]:
-        found[str(name)][bucket(max(1, int((now - since) * 1_000_000)))] += 1
+    for who, began in list(UNDER_WAY.items()):
+        name = request_of(who) if now - began > YOUNG_SECONDS else ""
+        if name is None:
+            del UNDER_WAY[who]  # it was broken off
+            continue
+        waited = now - began + getattr(who, "gonogo_late", 0.0)
+        found[name][bucket(max(1, int(waited * 1_000_000)))] += 1
+    for due in ARRIVALS.queue:
+        found[""][bucket(max(1, int((now - due) * 1_000_000)))] += 1
     return {name: [number for pair in counts.items() for number in pair] for name, counts in found.items()}
-
-
-for each in (FastHttpSession, HttpSession):
-    follow_requests(each)
 
 
 # --- nothing but the target is asked ---------------------------------------------------------------------------------
@@ -256,6 +273,8 @@ def begin(environment: Any, runner: Any, **_: Any) -> None:
         if not isinstance(runner, WorkerRunner):
             WRITER = Writer()
         events.request.add_listener(RECORD.arrived if CONFIG["mode"] == "open" else RECORD.request)
+        for user in environment.user_classes:
+            follow_requests(user)
         gevent.spawn(report_each_second, runner)
     if isinstance(runner, WorkerRunner):
         runner.register_message("gonogo-arrivals", lambda environment, msg, **_: start_arrivals(**msg.data))

@@ -92,7 +92,7 @@ class Second:
     failures: Counter[str] = field(default_factory=Counter)
     elsewhere: Counter[str] = field(default_factory=Counter)
     workers: set[str] = field(default_factory=set)
-    #: Arrivals that no user took until the second ended, as ``Figures.waiting``.
+    #: Requests only just sent, and arrivals that no user took until the second ended, as ``Figures.waiting``.
     queue: Counter[int] = field(default_factory=Counter)
 
     def take(self, line: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ import http.client
 import re
 import socket
 import ssl
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -25,6 +26,8 @@ _VOLATILE: Final = frozenset({
     "x-amz-cf-id", "x-cache", "x-correlation-id", "x-request-id", "x-response-time", "x-runtime", "x-served-by",
     "x-timer", "x-trace-id",
 })  # fmt: skip
+#: Each is tried by itself, since the one that is agreed on hides what else would be taken.
+_VERSIONS = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 _NONCE = re.compile(r"'nonce-[^']+'")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "smtp": 25, "smtps": 465, "submission": 587, "redis": 6379,
                          "rediss": 6379, "postgresql": 5432, "postgres": 5432, "amqp": 5672, "amqps": 5671,
@@ -147,7 +150,25 @@ def _tls(url: str, side: Side) -> None:
         side.put(Area.TLS, "protocol", secure.version() or "")
         side.put(Area.TLS, "cipher", (secure.cipher() or ("",))[0])
         encoded = secure.getpeercert(binary_form=True) or b""
+    for version in _VERSIONS:
+        side.put(Area.TLS, version.name.replace("_", "."), _taken(place, version))
     _certificate(x509.load_der_x509_certificate(encoded), side)
+
+
+def _taken(place: tuple[str, int], version: ssl.TLSVersion) -> str:
+    """The cipher of a connection by this version of TLS alone, or 'refused'."""
+    context = _unverified()
+    context.set_ciphers("ALL:@SECLEVEL=0")  # ours must not be what refuses an old one
+    with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
+        context.minimum_version = context.maximum_version = version
+    try:
+        with (
+            socket.create_connection(place, timeout=SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=place[0]) as secure,
+        ):
+            return (secure.cipher() or ("unknown",))[0]
+    except (ssl.SSLError, ConnectionError):
+        return "refused"
 
 
 def _certificate(certificate: x509.Certificate, side: Side) -> None:
