@@ -273,24 +273,26 @@ def pager(context: template.Context, page: Page[Any], noun: str = "rows", export
 @register.inclusion_tag("components/field.html")
 def field(
     bound: BoundField,
-    help: str = "",  # noqa: A002 - the name templates use
+    help: str | None = None,  # noqa: A002 - the name templates use
     label: str = "",
     kind: str = "",
 ) -> dict[str, Any]:
     """Show a form's field with its label, help and errors tied to it for screen readers.
 
-    Where the choices are states, ``kind`` names their kind, and each is shown with its glyph and tone.
+    Where the choices are states, ``kind`` names their kind, and each is shown with its glyph and tone. ``help`` takes
+    the place of the field's own; an empty one leaves it out.
     """
+    told = bound.help_text if help is None else help
     control = getattr(bound.field.widget, "input_type", "")
     grouped = control in ("radio", "checkbox") and hasattr(bound.field, "choices")
     return {
         "bound": bound,
-        "help": help or bound.help_text,
+        "help": told,
         "label": label or bound.label,
         "kind": kind,
         "is_inline": control in ("checkbox", "radio") and not grouped,
         "is_group": grouped,
-        "control": bound if grouped else _control(bound, bool(help or bound.help_text)),
+        "control": bound if grouped else _control(bound, bool(told)),
     }
 
 

@@ -134,9 +134,19 @@ function connect() {
   listen();
 }
 
-// A part that is swapped keeps its open <details> and may bring parts with new events.
+// What tells one link, button or summary of a part from the others, before and after a swap.
+function mark(element) {
+  const name = element.getAttribute("href") ?? element.dataset.copy ?? element.getAttribute("name") ?? "";
+  return `${element.tagName} ${name} ${element.textContent.trim()}`;
+}
+
+// A part that is swapped keeps its open <details> and the focus, and may bring parts with new events.
 const opened = new Set();
+let held = null;
 document.addEventListener("htmx:beforeSwap", (event) => {
+  const focused = document.activeElement;
+  const part = event.detail.target;
+  if (focused && part?.contains?.(focused)) held = { part: part.id, mark: mark(focused) };
   for (const details of event.detail.target?.querySelectorAll?.("details[id][open]") ?? []) opened.add(details.id);
 });
 document.addEventListener("htmx:afterSettle", () => {
@@ -145,6 +155,12 @@ document.addEventListener("htmx:afterSettle", () => {
     if (details) details.open = true;
   }
   opened.clear();
+  if (held && document.activeElement === document.body) {
+    const part = document.getElementById(held.part) ?? document;
+    const reached = part.querySelectorAll("a[href], button, summary, input, select, textarea");
+    [...reached].find((element) => mark(element) === held.mark)?.focus({ preventScroll: true });
+  }
+  held = null;
   if (source) listen();
 });
 

@@ -113,6 +113,34 @@ def test_opened_details_stay_open(server: ScriptedStream, open_parts: Callable[[
     expect(page.locator("#stations details p")).to_be_visible()
 
 
+def test_whoever_walks_by_keyboard_stays_where_they_were(
+    server: ScriptedStream, open_parts: Callable[[], Page]
+) -> None:
+    page = open_parts()
+    page.locator("#poll summary").focus()
+    server.ring("vote")
+    expect(page.locator("#poll h2")).to_have_text("poll 1")
+    expect(page.locator("#poll summary")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    expect(page.locator("#poll input")).to_be_focused()
+
+
+def test_a_part_inside_of_another_is_kept_as_it_stands(server: ScriptedStream, open_parts: Callable[[], Page]) -> None:
+    page = open_parts()
+    page.evaluate("""() => {
+        const inner = document.createElement("div");
+        inner.id = "inner";
+        inner.textContent = "newest runs";
+        document.querySelector("#stations").append(inner);
+    }""")
+    server.pages["part-stations"] = server.pages["part-stations"].replace(
+        "</section>", '<div id="inner" hx-preserve="true">to be loaded</div></section>'
+    )
+    server.ring("run")
+    expect(page.locator("#stations h2")).to_have_text("stations 1")
+    expect(page.locator("#inner")).to_have_text("newest runs")
+
+
 def test_a_message_names_its_event_in_the_data(server: ScriptedStream, open_parts: Callable[[], Page]) -> None:
     page = open_parts()
     server.ring("message", "vote")
