@@ -1,7 +1,8 @@
 """The plan of an example at the ports that this machine chooses.
 
 The plans in ``examples/`` name fixed ports. Where something else has one of them, the variables
-``<EXAMPLE>_STAGING_PORT`` and ``<EXAMPLE>_PRODUCTION_PORT`` put another in its place.
+``<EXAMPLE>_STAGING_PORT`` and ``<EXAMPLE>_PRODUCTION_PORT`` put another in its place. An environment that is served
+with TLS as well has it at the port ten above.
 """
 
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 _ENVIRONMENTS: Final = ("staging", "production")
+TLS_ABOVE: Final = 10
 _ADDRESS: Final = r"(?m)^  {}:(?:.|\n)*?url:\s*[\"']?http://127\.0\.0\.1:(\d+)"
 
 
@@ -22,13 +24,18 @@ def example_plan(folder: Path, variables: Mapping[str, str]) -> str:
     text = (folder / "plan.yaml").read_text(encoding="utf-8")
     written = plan_ports(text)
     wanted = {name: _wanted(variable_of(folder.name, name), variables) or port for name, port in written.items()}
+    if not written:
+        return text
     if len(set(wanted.values())) < len(wanted):
         names = " and ".join(variable_of(folder.name, name) for name in written)
         raise WrongPort(f"{names} must differ, and both environments would answer at {wanted['staging']}.")
+    if str(written["staging"] + TLS_ABOVE) in text and wanted["staging"] + TLS_ABOVE == wanted["production"]:
+        named = variable_of(folder.name, "production")
+        raise WrongPort(f"{named} must not be ten above that of staging, which has TLS at {wanted['production']}.")
     # All at once, so that two environments may also swap.
-    changes = {str(port): str(wanted[name]) for name, port in written.items()}
-    if not changes:
-        return text
+    changes = {
+        str(port + above): str(wanted[name] + above) for name, port in written.items() for above in (TLS_ABOVE, 0)
+    }
     return re.sub(rf"\b(?:{'|'.join(changes)})\b", lambda found: changes[found[0]], text)
 
 

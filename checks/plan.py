@@ -248,6 +248,9 @@ class ChecklistOverride(Section):
     description: str | None = None
     section: str | None = None
     valid_for: Duration | None = None
+    attested: bool | None = Field(
+        default=None, description="Who signs it gives evidence, a file or a link, and says how long it holds."
+    )
     blocking: bool | None = None
     owner: str | None = None
 

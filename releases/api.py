@@ -26,11 +26,14 @@ class BlockerOut(Schema):
 
 
 class ItemOut(Schema):
+    """``attested``: who signs it gives evidence, a file or a link, and says how long it holds."""
+
     key: str
     title: str
     requirement: str
     state: str
     blocking: bool
+    attested: bool
     reason: str
     section: str
     receipt: str
@@ -82,7 +85,8 @@ def release_out(release: Release, gate: gates.Gate, *, items: bool) -> ReleaseOu
         items=[
             ItemOut(
                 key=status.item.key, title=status.item.title, requirement=status.item.requirement,
-                state=status.state.value, blocking=status.item.blocking, reason=status.reason,
+                state=status.state.value, blocking=status.item.blocking, attested=status.item.attested,
+                reason=status.reason,
                 section=status.item.section, receipt=status.item.receipt, valid_until=status.valid_until,
                 environment=status.item.environment.name if status.item.environment else None,
             )

@@ -234,6 +234,9 @@ def answer(
     else:
         facts |= {"source": EvidenceSource.SIGN_OFF, "kind": "sign-off", "item": item}
         facts["author"] = author or member(release.application, Role.ENGINEER)
+    if item.attested:
+        facts |= {"link": "https://evidence.example.org/7", "link_note": "The settings of the disks."}
+        facts["valid_until"] = timezone.now() + timedelta(days=90)
     return evidence.record(**{**facts, **more})
 
 

@@ -27,6 +27,7 @@ from checks.tools.auditing.source import SourceSection
 from checks.tools.auditing.tls import TlsLook, TlsSection
 from checks.tools.auditing.uploaded import SarifLook, SarifSection
 from checks.tools.auditing.web import WebLook, WebSection
+from checks.tools.configuration import filled
 from releases.enums import Tier
 
 #: Every look in the order in which they run: what only reads comes first, what may lock accounts last.
@@ -52,7 +53,9 @@ class AuditParams(KindParams):
         default="high", description="The least severity that says no. A severity that nobody knows counts as high."
     )
     authority: str = Field(
-        default="", max_length=500, description="A PEM file below the plan's folder: an authority of your own."
+        default="",
+        max_length=500,
+        description="A PEM file: an authority of your own. Below the plan's folder, or begun with {GONOGO_HOME} or /.",
     )
     source: SourceSection = Field(default=SourceSection(), description="Where the source comes from that is read.")
     packages: PackagesSection | None = None
@@ -159,13 +162,17 @@ def _looks(context: RunContext, params: AuditParams) -> Iterator[tuple[str, Look
         yield "authentication", AuthenticationLook(params.authentication, authority)
 
 
-def _authority(context: RunContext, name: str) -> str | None:
-    if not name:
+def _authority(context: RunContext, written: str) -> str | None:
+    if not written:
         return None
     folder = Path(context.run.application.plan_folder or context.scratch).resolve()
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder) or not path.is_file():
-        raise CheckError(f"There is no file {name} below the plan's folder.", remedy="Correct authority in the plan.")
+    path = Path(filled(context, written))
+    if not path.is_absolute():
+        path = (folder / path).resolve()
+        if not path.is_relative_to(folder):
+            raise CheckError(f"{written} is not below the plan's folder.", remedy="Correct authority in the plan.")
+    if not path.is_file():
+        raise CheckError(f"There is no file {written} on this worker.", remedy="Correct authority in the plan.")
     return str(path)
 
 

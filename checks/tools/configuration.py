@@ -66,7 +66,7 @@ def declared_media(context: RunContext, environment: str) -> list[Path]:
 def _found(context: RunContext, declared: Iterable[str], what: str, key: str) -> list[Path]:
     found: list[Path] = []
     for written in declared:
-        path = Path(_filled(context, written))
+        path = Path(filled(context, written))
         if not path.is_absolute():
             raise CheckError(
                 f"The {what} {written!r} is not an absolute path.",
@@ -84,7 +84,8 @@ def _found(context: RunContext, declared: Iterable[str], what: str, key: str) ->
     return list(dict.fromkeys(found))
 
 
-def _filled(context: RunContext, written: str) -> str:
+def filled(context: RunContext, written: str) -> str:
+    """A path as the plan writes it, with its places filled in."""
     plan_folder = context.run.application.plan_folder
     if "{PLAN_DIR}" in written and not plan_folder:
         raise CheckError(f"{written!r} needs the plan's folder, and the application has none.")

@@ -6,6 +6,7 @@ APP_HOME/
   previous -> releases/...         what ran before, for a rollback
   data/                            uploads and other files that outlive a release
   service.env                      the server's settings, KEY=VALUE, for its owner only; {RELEASE_DIR} is filled in
+  tls/front.json                   the port at which TLS is in front of it, where it is; certificates beside it
   run/request.json                 what a deployment asks of the host
   run/state.json                   what the host answers
   log/server.log                   what the server prints
@@ -88,6 +89,20 @@ class Home:
     @property
     def state(self) -> Path:
         return self.root / "run" / "state.json"
+
+    @property
+    def front(self) -> Path:
+        return self.root / "tls" / "front.json"
+
+    @property
+    def certificate(self) -> Path:
+        """The key and the certificate of the front."""
+        return self.root / "tls" / "server.pem"
+
+    @property
+    def authority(self) -> Path:
+        """Who signed the certificate."""
+        return self.root / "tls" / "authority.pem"
 
     @property
     def log(self) -> Path:

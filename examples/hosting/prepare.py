@@ -7,7 +7,7 @@ databases and folders are removed first; only the cache of installed builds stay
 Reads from its environment:
     GONOGO_DEMO_DSN   a role of a PostgreSQL server that may make roles and databases
     HOSTING_ROOT      folder for the environments of this example; the host is started on the same one
-    STAGING_PORT, PRODUCTION_PORT   where the two answer, on 127.0.0.1
+    STAGING_PORT, PRODUCTION_PORT   where the two answer, on 127.0.0.1; with TLS ten above, where the example has it
     APP_CACHE         where virtual environments are kept, by digest (HOSTING_ROOT/cache where it is not given)
     HOSTING_WITH_PID  the host ends when this process does (it runs on for ever where it is not given)
     PYTHON            the Python for the virtual environments (this one where it is not given)
@@ -39,6 +39,8 @@ from home import DIGEST_PREFIX, Home, OpsError, need, read_json, short_digest, w
 
 HOSTING = Path(__file__).resolve().parent
 ENVIRONMENTS = ("staging", "production")
+# So far above its own port an environment answers with TLS; the plans and checks/examples.py know it as well.
+TLS_ABOVE = 10
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Example:
     """What differs from one example to the next.
 
     `settings` gives the variables of the steps for (environment, home, address, secret); `server` gives those of the
-    server, made from all variables of the environment.
+    server, made from all variables of the environment. `with_tls`: environments that are served with TLS as well.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class Example:
     settings: Callable[[str, Home, str, str], Mapping[str, str]]
     server: Callable[[Mapping[str, str]], Mapping[str, str]]
     steps: tuple[str, ...] = ("static", "migrate", "seed", "switch")
+    with_tls: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -194,6 +197,8 @@ def serve(home: Home, example: Example, variables: Mapping[str, str]) -> None:
             f"was changed. Stop its host first: python examples/hosting {root} --stop."
         )
     home.write_settings({**example.server(variables), "PORT": variables["PORT"], "WSGI_MODULE": example.wsgi_module})
+    if home.root.name in example.with_tls:
+        put_tls_in_front(home, example, int(variables["PORT"]) + TLS_ABOVE)
     command = [sys.executable, str(HOSTING), str(root)]
     if os.environ.get("HOSTING_WITH_PID"):
         command += ["--with-pid", os.environ["HOSTING_WITH_PID"]]
@@ -206,6 +211,14 @@ def serve(home: Home, example: Example, variables: Mapping[str, str]) -> None:
             stderr=log,
             start_new_session=True,
         )
+
+
+def put_tls_in_front(home: Home, example: Example, port: int) -> None:
+    """Make the certificate and say at which port; the host does the rest."""
+    if not home.front.exists() or not host_runs(home.root.parent):
+        refuse_taken_port(port, example, home)
+    run_step([sys.executable, str(HOSTING / "certificate.py")], {**os.environ, "APP_HOME": str(home.root)})
+    write_atomically(home.front, json.dumps({"port": port}) + "\n")
 
 
 def host_runs(root: Path) -> bool:

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,9 @@ from home import Home, OpsError, read_json, write_atomically
 BOOT_SECONDS = 90.0
 STOP_SECONDS = 30.0
 PR_SET_PDEATHSIG = 1
+FRONT_AGAIN_SECONDS = 2.0
 SETTINGS_OF_GUNICORN = Path(__file__).with_name("gunicorn_settings.py")
+FRONT = Path(__file__).with_name("front.py")
 
 
 def end_with_the_host() -> None:
@@ -44,6 +47,8 @@ class Service:
         self.deadline = 0.0
         self.failures = 0
         self.retry_at: float | None = None
+        self.front: subprocess.Popen[bytes] | None = None
+        self.front_at = 0.0
         self.request_id = read_json(home.request).get("id", "")
         self.held = read_json(home.state).get("held", False)
         self.holding = False
@@ -55,6 +60,7 @@ class Service:
         self.take_request()
         self.watch_candidate()
         self.watch_running()
+        self.watch_front()
         self.end_retired()
 
     def take_request(self) -> None:
@@ -147,6 +153,23 @@ class Service:
             self.retry_at = None
             self.start()
 
+    def watch_front(self) -> None:
+        """Keep TLS in front of the server, where the environment has a port for it."""
+        running = self.front is not None and self.front.poll() is None
+        if running or not self.home.front.exists() or time.monotonic() < self.front_at:
+            return
+        self.front_at = time.monotonic() + FRONT_AGAIN_SECONDS
+        self.home.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.home.log.open("ab") as log:
+            self.front = subprocess.Popen(
+                [sys.executable, str(FRONT), str(self.home.root)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=end_with_the_host,  # noqa: PLW1509 - the host has one thread
+            )
+
     def failed(self, message: str) -> None:
         self.failures += 1
         if self.held:
@@ -180,6 +203,9 @@ class Service:
 
     def stop(self) -> None:
         """End everything and wait for it; what was held stays held for the host's next start."""
+        if self.front is not None:
+            self.front.terminate()
+            self.front.wait()
         self.drop_candidate()
         if self.running is not None:
             self.retire(self.running)

@@ -34,6 +34,7 @@ def instantiate(*, release: Release, specs: list[ItemSpec], environments: dict[s
             "receipt": spec.receipt,
             "environment": environments[spec.environment] if spec.environment else None,
             "valid_for": spec.valid_for,
+            "attested": spec.attested and not spec.section and not spec.receipt,
             "blocking": spec.blocking,
             "owner": spec.owner,
         }

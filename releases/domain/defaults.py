@@ -22,6 +22,7 @@ class ItemTemplate:
 
     ``section``: a fixed section, rehearsed in the source environment. ``each``: one item for each check of the kind.
     ``only_checked``: no item where the plan has no such check, since nobody can sign this by looking.
+    ``attested``: who signs it gives evidence, a file or a link, and says how long it holds.
     """
 
     key: str
@@ -36,6 +37,7 @@ class ItemTemplate:
     valid_for: timedelta | None = None
     each: bool = False
     only_checked: bool = False
+    attested: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class ItemSpec:
     receipt: str = ""
     environment: str = ""
     valid_for: timedelta | None = None
+    attested: bool = False
     blocking: bool = True
 
 
@@ -109,7 +112,13 @@ CHECKLIST: Final[tuple[ItemTemplate, ...]] = (
     ),
     ItemTemplate(
         "security.review", _S, "Encryption and authentication were reviewed",
-        "Data at rest and in transit, sessions, passwords and roles, looked at by a person.", "Security",
+        "Data in transit, sessions, passwords and roles, looked at by a person.", "Security",
+    ),
+    ItemTemplate(
+        "security.at_rest", _S, "Encryption at rest is attested",
+        "Which disks, databases, files and copies of production are encrypted, by what, who holds the keys and when"
+        " they were last changed: with the evidence, and until when it holds.", "Security",
+        attested=True,
     ),
     ItemTemplate(
         "security.privacy", _S, "Personal data is inventoried, and masked outside production",
@@ -183,7 +192,7 @@ RISKS: Final[tuple[RiskSpec, ...]] = (
         "security", "Security vulnerabilities", "The build opens a way in.", "Security", (3, 5), (1, 5),
         (
             ("Security audit of this build", ("security.audit",)),
-            ("Encryption and authentication reviewed", ("security.review",)),
+            ("Encryption and authentication reviewed", ("security.review", "security.at_rest")),
         ),
     ),
     RiskSpec(
@@ -214,7 +223,7 @@ RISKS: Final[tuple[RiskSpec, ...]] = (
         "privacy", "Data privacy", "Personal data reaches somebody it should not.", "Data protection", (3, 4), (1, 4),
         (
             ("Privacy inventory and masking", ("security.privacy",)),
-            ("Encryption and authentication reviewed", ("security.review",)),
+            ("Encryption and authentication reviewed", ("security.review", "security.at_rest")),
         ),
     ),
     RiskSpec(
@@ -261,6 +270,7 @@ def _expand(template: ItemTemplate, document: Mapping[str, Any], source: str, ta
         receipt=template.receipt,
         environment=source if template.section else "",
         valid_for=template.valid_for,
+        attested=template.attested,
     )
     checks = document.get("checks", {}).items()
     found = [(key, check) for key, check in checks if _fits(template, check, source, target)]
@@ -293,7 +303,7 @@ def _override(
     """Apply one entry of the plan's ``checklist``: to every item of that key or template, or as a new item."""
     changes = {
         name: override[name]
-        for name in ("requirement", "title", "description", "blocking", "owner")
+        for name in ("requirement", "title", "description", "blocking", "owner", "attested")
         if override.get(name) is not None
     }
     if override.get("valid_for") is not None:

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import IO, Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from django.core.files import File
@@ -24,6 +25,9 @@ from releases.models import ChecklistItem, Environment, Evidence, Release, User
 
 MAX_ATTACHMENT_BYTES = 50 * 1024**2
 MAX_STATEMENT = 500
+MAX_LINK = 1000
+#: An attestation is looked at anew at least once a year.
+LONGEST_ATTESTATION = timedelta(days=366)
 #: States of a release in which people may still answer.
 SIGNABLE = (
     ReleaseState.DRAFT,
@@ -52,6 +56,8 @@ def record(
     valid_until: datetime | None = None,
     item: ChecklistItem | None = None,
     author: User | None = None,
+    link: str = "",
+    link_note: str = "",
 ) -> Evidence:
     """Keep one answer for ever, write the ledger, and let the state of the release follow the gate.
 
@@ -79,6 +85,8 @@ def record(
                 author=author,
                 recorded_at=timezone.now(),
                 valid_until=valid_until,
+                link=link,
+                link_note=link_note,
             )
             _write_ledger(locked, evidence)
             ring_release(locked.pk, "evidence")
@@ -112,6 +120,7 @@ def _write_ledger(release: Release, evidence: Evidence) -> None:
             "run_number": evidence.run_number,
             "valid_until": evidence.valid_until.isoformat() if evidence.valid_until else None,
             "artifacts": [{"name": each["name"], "sha256": each["sha256"]} for each in evidence.artifacts],
+            **({"link": evidence.link, "link_note": evidence.link_note} if evidence.link else {}),
         },
     )
 
@@ -123,25 +132,25 @@ def sign_off(
     statement: str,
     passed: bool = True,
     attachment: tuple[str, IO[bytes]] | None = None,
+    link: str = "",
+    link_note: str = "",
+    valid_until: datetime | None = None,
 ) -> Evidence:
     """A person answers an item, for this build. ``attachment``: (file name, bytes), at most 50 MB.
 
+    ``link``: where evidence lies that is kept elsewhere, and ``link_note`` what it shows. ``valid_until`` None: for
+    this release. An attested item that holds needs an attachment or a link, and an end.
     The author of a sign-off that counts cannot vote on the release.
     """
     release = Release.objects.select_related("application", "plan_version").get(pk=item.release_id)
     permissions.require(author, release.application, Role.ENGINEER, Role.APPROVER, Role.RELEASE_MANAGER)
-    if item.section or item.receipt:
-        what = f"the run of {item.section}" if item.section else f"the receipt of a {item.receipt}"
-        raise DomainError(f"“{item.title}” is answered by {what}, not by a signature. Nothing was recorded.")
-    if has_cases(release, item):
-        raise DomainError(f"“{item.title}” is answered by walking the plan's acceptance cases. Nothing was recorded.")
-    if not statement.strip():
-        raise DomainError("Say what you looked at and found. Nothing was recorded.", field="statement")
-    if len(statement.strip()) > MAX_STATEMENT:
-        raise DomainError(
-            f"The statement is longer than {MAX_STATEMENT} characters. Nothing was recorded; attach the long form.",
-            field="statement",
-        )
+    _refuse_unsigned(release, item)
+    _refuse_statement(statement)
+    link, link_note = link.strip(), link_note.strip()
+    _refuse_link(link, link_note)
+    _refuse_end(valid_until)
+    if item.attested and passed:
+        _refuse_bare(attachment is not None or bool(link), valid_until)
     if release.state not in SIGNABLE:
         raise StateChanged(refusal(release.state, SIGNABLE))
     artifacts = [_keep_attachment(release, *attachment)] if attachment else []
@@ -155,7 +164,79 @@ def sign_off(
         artifacts=artifacts,
         item=item,
         author=author,
+        link=link,
+        link_note=link_note if link else "",
+        valid_until=valid_until,
     )
+
+
+def _refuse_unsigned(release: Release, item: ChecklistItem) -> None:
+    """Refuse an item that something else than a signature answers."""
+    if item.section or item.receipt:
+        what = f"the run of {item.section}" if item.section else f"the receipt of a {item.receipt}"
+        raise DomainError(f"“{item.title}” is answered by {what}, not by a signature. Nothing was recorded.")
+    if has_cases(release, item):
+        raise DomainError(f"“{item.title}” is answered by walking the plan's acceptance cases. Nothing was recorded.")
+
+
+def _refuse_statement(statement: str) -> None:
+    if not statement.strip():
+        raise DomainError("Say what you looked at and found. Nothing was recorded.", field="statement")
+    if len(statement.strip()) > MAX_STATEMENT:
+        raise DomainError(
+            f"The statement is longer than {MAX_STATEMENT} characters. Nothing was recorded; attach the long form.",
+            field="statement",
+        )
+
+
+def _refuse_link(link: str, note: str) -> None:
+    if not link:
+        if note:
+            raise DomainError("A note about a link needs the link. Nothing was recorded.", field="link")
+        return
+    try:
+        parts = urlsplit(link)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or len(link) > MAX_LINK:
+        raise DomainError(
+            f"The link is no address that begins with https:// or http://, of at most {MAX_LINK} characters."
+            " Nothing was recorded.",
+            field="link",
+        )
+    if parts.username or parts.password:
+        raise DomainError(
+            "The link holds a name or a password, and it would be kept for ever. Nothing was recorded.", field="link"
+        )
+    if not note:
+        raise DomainError("Say what the link shows. Nothing was recorded.", field="link_note")
+    if len(note) > MAX_STATEMENT:
+        raise DomainError(
+            f"The note is longer than {MAX_STATEMENT} characters. Nothing was recorded.", field="link_note"
+        )
+
+
+def _refuse_end(valid_until: datetime | None) -> None:
+    now = timezone.now()
+    if valid_until is not None and not now < valid_until <= now + LONGEST_ATTESTATION:
+        raise DomainError(
+            f"What is signed holds until a moment in the future, and at most {LONGEST_ATTESTATION.days} days from now."
+            " Nothing was recorded.",
+            field="valid_until",
+        )
+
+
+def _refuse_bare(has_evidence: bool, valid_until: datetime | None) -> None:
+    """Refuse a signature of an attested item that brings no evidence or has no end."""
+    if not has_evidence:
+        raise DomainError(
+            "This item is attested: attach the evidence, or link to it and say what it shows. Nothing was recorded.",
+            field="attachment",
+        )
+    if valid_until is None:
+        raise DomainError(
+            "This item is attested: say until when that holds. Nothing was recorded.", field="valid_until"
+        )
 
 
 def _keep_attachment(release: Release, name: str, content: IO[bytes]) -> dict[str, Any]:

@@ -156,7 +156,14 @@ def _judge(
         return ItemState.FAILED, evidence.summary, None
     if evidence.verdict != EvidenceVerdict.PASSED:
         return ItemState.ERRORED, f"No answer: {evidence.summary}", None
+    if item.attested and not is_attested(evidence):
+        return ItemState.OPEN, "It was signed without evidence or without an end, and needs both. Sign it anew.", None
     return _judge_time(release, item, evidence, at)
+
+
+def is_attested(evidence: Evidence) -> bool:
+    """Whether a signature brings evidence, a file or a link, and says until when it holds."""
+    return bool(evidence.artifacts or evidence.link) and evidence.valid_until is not None
 
 
 def _same_section(release: Release, item: ChecklistItem, evidence: Evidence) -> bool:

@@ -32,7 +32,8 @@ risks.json        the risk register with all assessments
 votes.json        every vote, also withdrawn ones, with the digest it was cast over
 manifests/        what was voted on; the SHA-256 of each file is its name and the digest in votes.json
 waivers.json, break_glass.json
-attachments/      files that people signed with; digests in evidence.json
+attachments/      files that people signed with; attachments.json says of each whether it is still as it was signed.
+                  What a signature only links to lies elsewhere: nothing here vouches that it was not changed
 ledger.zip        the ledger's entries about this release, with the program that verifies them
 SHA256SUMS        check with: sha256sum -c SHA256SUMS
 
@@ -132,6 +133,7 @@ def _item(status: ItemStatus) -> dict[str, Any]:
         "requirement": status.item.requirement,
         "title": status.item.title,
         "blocking": status.item.blocking,
+        "attested": status.item.attested,
         "state": status.state.value,
         "reason": status.reason,
         "evidence": str(status.evidence.pk) if status.evidence else None,
@@ -154,6 +156,8 @@ def _evidence(each: Evidence) -> dict[str, Any]:
         "summary": each.summary,
         "figures": each.figures,
         "artifacts": each.artifacts,
+        "link": each.link,
+        "link_note": each.link_note,
         "author": str(each.author) if each.author else None,
         "recorded_at": _at(each.recorded_at),
         "valid_until": _at(each.valid_until),
@@ -232,9 +236,19 @@ def _signed(row: Any, *names: str) -> dict[str, Any]:
 
 
 def _add_attachments(pack: _Pack, evidence: list[Evidence]) -> None:
+    """Every file that people signed with, and whether it is still the one whose digest the ledger has."""
+    stood = []
     for each in evidence:
         if each.source != EvidenceSource.SIGN_OFF:
             continue
         for artifact in each.artifacts:
-            with default_storage.open(artifact["key"], "rb") as stored:
-                pack.add_file(f"attachments/{each.pk}/{artifact['name']}", stored)
+            name = f"attachments/{each.pk}/{artifact['name']}"
+            try:
+                with default_storage.open(artifact["key"], "rb") as stored:
+                    stored.seek(0)  # some storages look for the file only now
+                    pack.add_file(name, stored)
+                state = "as signed" if pack.sums[name] == artifact["sha256"] else "changed since it was signed"
+            except FileNotFoundError:
+                state = "missing from the storage"
+            stood.append({"file": name, "sha256": artifact["sha256"], "state": state})
+    pack.add_json("attachments.json", stood)

@@ -1,5 +1,7 @@
 """Forms of the checklist."""
 
+from typing import Any
+
 from django import forms
 
 from releases.forms.release import MomentField
@@ -22,7 +24,29 @@ class SignOffForm(forms.Form):
         label="What you looked at",
         help_text="Kept as evidence with your name. Who signs an item cannot vote on this release.",
     )
-    attachment = forms.FileField(required=False, help_text="Notes, a screenshot or a report; at most 50 MB.")
+    attachment = forms.FileField(
+        required=False, help_text="Notes, a screenshot or a report; at most 50 MB. Its SHA-256 goes into the ledger."
+    )
+    link = forms.CharField(
+        required=False,
+        max_length=1000,
+        label="Or a link to the evidence",
+        help_text="Where it lies, if it must stay there. Nobody can prove later that it was not changed.",
+        widget=forms.URLInput,
+    )
+    link_note = forms.CharField(
+        required=False, max_length=500, label="What the link shows", widget=forms.Textarea(attrs={"rows": 2})
+    )
+    valid_until = MomentField(
+        required=False, label="It holds until", help_text="At most a year from now; left empty, for this release."
+    )
+
+    def __init__(self, *args: Any, attested: bool = False, **kwargs: Any) -> None:
+        """``attested``: an answer that it holds needs evidence and an end; the domain refuses one without."""
+        super().__init__(*args, **kwargs)
+        if attested:
+            self.fields["statement"].label = "What you attest"
+            self.fields["valid_until"].help_text = "At most a year from now. It must reach past the window's end."
 
     def clean_attachment(self) -> object:
         attachment = self.cleaned_data.get("attachment")

@@ -25,6 +25,9 @@ class ChecklistItem(models.Model):
     receipt = models.CharField(max_length=60, blank=True)
     environment = models.ForeignKey("releases.Environment", on_delete=models.PROTECT, null=True, related_name="+")
     valid_for = models.DurationField(null=True, help_text="How long evidence stays fresh; empty: for this release.")
+    attested = models.BooleanField(
+        default=False, help_text="A signature counts only with evidence (a file or a link) and an end."
+    )
     blocking = models.BooleanField(default=True)
     owner = models.CharField(max_length=100, blank=True)
 

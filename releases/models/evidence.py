@@ -13,7 +13,8 @@ class Evidence(models.Model):
     """One immutable answer (the database refuses UPDATE and DELETE).
 
     ``figures``: name -> number or string, shown and compared. ``artifacts``: list of
-    {"name", "key", "size", "sha256"}. ``run_id`` names the run of ``checks`` without importing it.
+    {"name", "key", "size", "sha256"}. ``link``: where evidence lies that is kept elsewhere, ``link_note``: what it
+    shows; nothing can vouch that it stays the same. ``run_id`` names the run of ``checks`` without importing it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -37,6 +38,8 @@ class Evidence(models.Model):
     summary = models.CharField(max_length=500)
     figures = models.JSONField(default=dict)
     artifacts = models.JSONField(default=list)
+    link = models.CharField(max_length=1000, blank=True)
+    link_note = models.CharField(max_length=500, blank=True)
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     recorded_at = models.DateTimeField()
     valid_until = models.DateTimeField(null=True, help_text="Empty: for this release.")
@@ -52,6 +55,9 @@ class Evidence(models.Model):
                 | models.Q(source=EvidenceSource.SIGN_OFF, author__isnull=False, item__isnull=False)
                 | models.Q(source=EvidenceSource.RECEIPT),
                 name="evidence_source_complete",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(link="") | models.Q(link_note__gt=""), name="evidence_link_says_what"
             ),
         ]
         indexes: ClassVar = [models.Index(fields=["release", "section", "environment", "-recorded_at"])]

@@ -90,17 +90,16 @@ def item(request: HttpRequest, release_id: UUID, key: str) -> HttpResponse:
 def sign_off(request: HttpRequest, release_id: UUID, key: str) -> HttpResponse:
     release = get_release_or_404(request.user, release_id)
     status = _status(release, key)
-    form = SignOffForm(request.POST or None, request.FILES or None)
+    form = SignOffForm(request.POST or None, request.FILES or None, attested=status.item.attested)
     if request.method == "POST" and form.is_valid():
         try:
-            data = form.cleaned_data
-            attached = data["attachment"]
+            data = dict(form.cleaned_data)
+            attached = data.pop("attachment")
             evidence.sign_off(
                 item=status.item,
                 author=person(request),
-                statement=data["statement"],
-                passed=data["passed"],
                 attachment=(attached.name, attached.file) if attached else None,
+                **data,
             )
             return redirect("releases:item", release.pk, key)
         except DomainError as error:

@@ -6,9 +6,11 @@ import json
 import zipfile
 
 import pytest
+from django.core.files.storage import default_storage
 
 from releases.domain import evidence, pack
 from releases.models import Release, Vote
+from tests.domain.test_attest import LINK, attest
 from tests.factories import Team, make_approved
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("storage_folder")]
@@ -36,3 +38,26 @@ def test_every_file_has_the_digest_that_the_pack_names(release: Release, team: T
     assert about["gate"]["verdict"] == "go"
     assert about["build"]["sha256"] == release.build_digest
     assert zipfile.ZipFile(io.BytesIO(files["ledger.zip"])).testzip() is None
+
+
+def test_it_tells_which_files_were_changed_or_lost_since_they_were_signed(release: Release, team: Team) -> None:
+    kept = attest(release, team, attachment=("kept.txt", io.BytesIO(b"as it was")))
+    changed = attest(release, team, attachment=("changed.txt", io.BytesIO(b"as it was")))
+    lost = attest(release, team, attachment=("lost.txt", io.BytesIO(b"as it was")), link=LINK, link_note="Page 3.")
+    with open(default_storage.path(changed.artifacts[0]["key"]), "wb") as file:  # noqa: PTH123 - the storage's path
+        file.write(b"as it is now")
+    default_storage.delete(lost.artifacts[0]["key"])
+    with pack.build(release, actor=team.auditor) as opened, zipfile.ZipFile(opened) as inside:
+        stood = {row["file"]: row["state"] for row in json.loads(inside.read("attachments.json"))}
+        newest = json.loads(inside.read("evidence.json"))[0]
+        item = next(each for each in json.loads(inside.read("checklist.json")) if each["key"] == "security.at_rest")
+        sums = inside.read("SHA256SUMS").decode()
+    assert stood == {
+        f"attachments/{kept.pk}/kept.txt": "as signed",
+        f"attachments/{changed.pk}/changed.txt": "changed since it was signed",
+        f"attachments/{lost.pk}/lost.txt": "missing from the storage",
+    }
+    assert (newest["link"], newest["link_note"], newest["id"]) == (LINK, "Page 3.", str(lost.pk))
+    assert (item["attested"], item["evidence"], item["state"]) == (True, str(lost.pk), "passed")
+    assert "kept.txt" in sums
+    assert "lost.txt" not in sums

@@ -34,6 +34,14 @@ def test_two_environments_may_swap_and_never_share() -> None:
         example_plan(folder, {"THINKINCOIN_STAGING_PORT": "18102"})
 
 
+def test_tls_is_ten_above_and_moves_along() -> None:
+    folder = EXAMPLES / "thinkincoin"
+    plan = parse(example_plan(folder, {"THINKINCOIN_STAGING_PORT": "23456"}))
+    assert plan.checks["audit"].params["tls"]["port"] == 23466
+    with pytest.raises(WrongPort, match=r"THINKINCOIN_PRODUCTION_PORT must not be ten above .* TLS at 23466"):
+        example_plan(folder, {"THINKINCOIN_STAGING_PORT": "23456", "THINKINCOIN_PRODUCTION_PORT": "23466"})
+
+
 @pytest.mark.parametrize("value", ["x", "80", "70000", "-1", "1e4"])
 def test_what_is_no_port_is_named(value: str) -> None:
     with pytest.raises(WrongPort, match=r"THINKINCOIN_STAGING_PORT must be a port from 1024 to 65535"):

@@ -17,11 +17,14 @@ from urllib.parse import parse_qs, urlsplit
 
 USER, PASSWORD = "auditor@example.org", "Correct-horse-7-battery"
 ALLOWED_TRIES = 6
+#: After which sessions end that nobody uses, in the variant that ends them.
+IDLE_SECONDS = 2.0
 FLAWS = {
     "session-fixation", "planted-session", "session-cookie-without-httponly", "session-cookie-without-samesite",
     "session-lives-too-long", "session-identifier-too-short", "session-survives-log-out", "log-in-can-be-forged",
     "form-can-be-forged", "weak-passwords-accepted", "accounts-told-apart", "accounts-told-apart-by-redirect",
-    "accounts-told-apart-by-time", "no-limit-of-wrong-passwords", "password-in-address",
+    "accounts-told-apart-by-time", "no-limit-of-wrong-passwords", "password-in-address", "session-survives-idleness",
+    "accounts-told-apart-by-reset", "accounts-told-apart-by-time-of-reset", "accounts-told-apart-by-sign-up",
 }  # fmt: skip
 
 
@@ -33,6 +36,8 @@ class Site:
         self.flaws, self.variant = flaws, variant
         self.accounts = {USER: password}
         self.sessions: dict[str, str] = {}
+        self.used: dict[str, float] = {}
+        self.idle = IDLE_SECONDS if variant == "idle-sessions-end" else 0.0
         self.tokens: set[str] = set()
         self.wrong: Counter[str] = Counter()
         self.seen: list[str] = []
@@ -78,7 +83,7 @@ class Answers(BaseHTTPRequestHandler):
         if parts.path == "/login/" and "password" in data:
             self._log_in(data)
         elif page := {"/": self._home, "/login/": self._login, "/account/": self._account, "/settings/": self._settings,
-                      "/sign-up/": self._sign_up}.get(parts.path):  # fmt: skip
+                      "/sign-up/": self._sign_up, "/reset/": self._reset}.get(parts.path):  # fmt: skip
             page()
         else:
             self._answer("nothing here", status=404)
@@ -87,9 +92,13 @@ class Answers(BaseHTTPRequestHandler):
         self.held.seen.append(f"POST {self.path}")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         data = {name: values[0] for name, values in parse_qs(body).items()}
-        {"/login/": self._log_in, "/logout/": self._log_out, "/settings/": self._save, "/sign-up/": self._make}.get(
-            urlsplit(self.path).path, lambda _: self._answer("nothing here", status=404)
-        )(data)
+        {
+            "/login/": self._log_in,
+            "/logout/": self._log_out,
+            "/settings/": self._save,
+            "/sign-up/": self._make,
+            "/reset/": self._send_reset,
+        }.get(urlsplit(self.path).path, lambda _: self._answer("nothing here", status=404))(data)
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
@@ -130,6 +139,12 @@ class Answers(BaseHTTPRequestHandler):
         self._answer(
             f'<p>{problem}</p><form method="post">{self._token()}<input type="email" name="email">'
             '<input type="password" name="password1"><input type="password" name="password2"></form>'
+        )
+
+    def _reset(self, problem: str = "") -> None:
+        self._answer(
+            f'<form action="/" method="get"><input name="q"></form><p>{problem}</p><form method="post">{self._token()}'
+            '<input type="email" name="email"></form>'
         )
 
     # --- what changes something --------------------------------------------------------------------------------------
@@ -201,9 +216,24 @@ class Answers(BaseHTTPRequestHandler):
             self._sign_up("This password is too weak.")
         elif not self._is_own(data) or password != data.get("password2") or "@" not in data.get("email", ""):
             self._sign_up("Something is missing.")
+        elif data["email"] in self.held.accounts and "accounts-told-apart-by-sign-up" in self.held.flaws:
+            self._sign_up("There is an account with this address.")
         else:
-            self.held.accounts[data["email"]] = password
-            self._redirect("/account/", cookies=[self._cookie(self.held.new_session(data["email"]))])
+            # Whoever has an account already reads so in the mail.
+            self.held.accounts.setdefault(data["email"], password)
+            self._redirect("/")
+
+    def _send_reset(self, data: dict[str, str]) -> None:
+        known, flaws = data.get("email") in self.held.accounts, self.held.flaws
+        if not self._is_own(data):
+            self._answer("Forged.", status=403)
+            return
+        if known and "accounts-told-apart-by-time-of-reset" in flaws:
+            time.sleep(0.12)
+        if not known and "accounts-told-apart-by-reset" in flaws:
+            self._reset("Nobody has this address.")
+        else:
+            self._redirect("/")
 
     # --- cookies, tokens, answers ------------------------------------------------------------------------------------
 
@@ -212,7 +242,12 @@ class Answers(BaseHTTPRequestHandler):
         return cookie.value if cookie else ""
 
     def _user(self) -> str:
-        return self.held.sessions.get(self._session_name(), "")
+        site, name = self.held, self._session_name()
+        now = time.monotonic()
+        if site.idle and now - site.used.get(name, now) > site.idle:
+            site.sessions.pop(name, None)
+        site.used[name] = now
+        return site.sessions.get(name, "")
 
     def _cookie(self, value: str) -> str:
         flaws, variant = self.held.flaws, self.held.variant

@@ -1,10 +1,12 @@
 """The kind audit, run for real by the engine: several looks, one verdict, never falsely green."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.files.storage import default_storage
 
 from checks.errors import PlanError
@@ -15,6 +17,7 @@ from releases.models import Environment, Evidence
 from tests.engine.support import check, log_text, run_section
 from tests.factories import MINIMAL_PLAN, make_application, make_release
 from tests.kinds_audit.site import PASSWORD, USER, serving
+from tests.kinds_audit.test_look_at_headers import SOUND, serving_with_tls
 from tests.kinds_audit.test_look_at_log_in import LOGIN
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -93,6 +96,19 @@ def test_the_plan_chooses_what_says_no(tmp_path: Path, storage_folder: Path) -> 
         assert "50 points for headers, and the plan asks for 60" in run.summary
 
 
+def test_an_authority_of_ones_own_is_read_where_the_plan_says(tmp_path: Path, storage_folder: Path) -> None:
+    with serving_with_tls(tmp_path, SOUND) as (url, authority):
+        home = Path(settings.GONOGO_HOME)
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copy(authority, home / "own.pem")
+        for written in ("{GONOGO_HOME}/own.pem", "authority.pem", authority):
+            run = audit(url, tmp_path, headers={}, authority=written)
+            assert run.state == "passed", log_text(run)
+        for written, why in (("../own.pem", "is not below the plan's folder"), ("nowhere.pem", "There is no file")):
+            run = audit(url, tmp_path, headers={}, authority=written)
+            assert (run.state, why in run.error) == ("errored", True), run.error
+
+
 def plan_with(params: dict[str, Any], environment: str = "staging") -> str:
     return json.dumps({**MINIMAL_PLAN, "checks": {"audit": check("audit", environment, params=params)}})
 
@@ -102,8 +118,10 @@ def plan_with(params: dict[str, Any], environment: str = "staging") -> str:
     [
         (plan_with({}), "an audit looks at something"),
         (plan_with({"tls": {"not_applicable": "No TLS here."}}), "its only look is said to be not applicable"),
+        (plan_with({"tls": {"port": 443, "not_applicable": "No TLS here."}}), "either at a port or not applicable"),
         (plan_with({"authentication": {"login": LOGIN}}, "production"), "an active look never runs in production"),
         (plan_with({"web": {}}, "production"), "an active look never runs in production"),
+        (plan_with({"web": {"modules": ["permanentxss", "sql"]}}), "permanentxss needs xss beside it"),
         (plan_with({"web": {"modules": ["ssrf"]}}), "Input should be 'backup'"),
         (plan_with({"authentication": {"login": {**LOGIN, "marker_text": ""}}}), "at least 2 characters"),
     ],

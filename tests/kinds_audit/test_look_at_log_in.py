@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from checks.tools.auditing import sessions
 from checks.tools.auditing.authentication import AuthenticationLook, AuthenticationSection
 from checks.tools.auditing.said import RoutePlace, Severity, ToolReport, ToolStatus
-from tests.kinds_audit.site import FLAWS, serving
+from tests.kinds_audit.site import FLAWS, IDLE_SECONDS, serving
 from tests.kinds_audit.support import looked, rules
 
 LOGIN = {
@@ -20,14 +22,26 @@ TOLD = {"planted-session": "session-fixation", "accounts-told-apart-by-redirect"
 
 
 def look(url: str, folder: Path, **more: Any) -> ToolReport:
-    section = {"login": LOGIN, "attempts": 12, "forms": ["/settings/"], "sign_up": SIGN_UP, **more}
+    section = {
+        "login": LOGIN, "attempts": 12, "forms": ["/settings/"], "sign_up": SIGN_UP, "reset": {"page": "/reset/"},
+        **more,
+    }  # fmt: skip
     return looked(AuthenticationLook(AuthenticationSection.model_validate(section)), url, folder)
+
+
+#: After which the look expects that an unused session has ended.
+IDLE = {"idle_limit": f"{IDLE_SECONDS:g}s"}
+
+
+@pytest.fixture(autouse=True)
+def _short_margin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "IDLE_MARGIN_SECONDS", 0.5)
 
 
 @pytest.mark.parametrize("flaw", sorted(FLAWS))
 def test_a_planted_flaw_is_found_and_nothing_else(flaw: str, tmp_path: Path) -> None:
     with serving({flaw}) as site:
-        report = look(site.url, tmp_path)
+        report = look(site.url, tmp_path, **(IDLE if flaw == "session-survives-idleness" else {}))
     assert report.status is ToolStatus.FINDINGS, report.why
     beside = {"log-in-can-be-forged"} if flaw == "password-in-address" else set()
     assert rules(report) - beside == {TOLD.get(flaw, flaw)}
@@ -35,14 +49,24 @@ def test_a_planted_flaw_is_found_and_nothing_else(flaw: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "variant", ["", "strict", "two-weeks", "limit-by-words", "limit-by-delay", "forged-is-redirected", "fetch-metadata"]
-)
+    "variant",
+    ["", "strict", "two-weeks", "limit-by-words", "limit-by-delay", "forged-is-redirected", "fetch-metadata",
+     "idle-sessions-end"],
+)  # fmt: skip
 def test_a_safe_twin_is_clean(variant: str, tmp_path: Path) -> None:
     with serving(variant=variant) as site:
-        report = look(site.url, tmp_path)
+        report = look(site.url, tmp_path, **(IDLE if variant == "idle-sessions-end" else {}))
         assert len([account for account in site.accounts if account.startswith("audit-")]) == 1
     assert (report.status, rules(report), report.why) == (ToolStatus.OK, set(), "")
-    assert report.looked_at == 15
+    assert report.looked_at == (19 if variant == "idle-sessions-end" else 18)
+
+
+def test_what_the_plan_does_not_name_is_told_as_not_tried(tmp_path: Path) -> None:
+    with serving() as site:
+        report = look(site.url, tmp_path, sign_up=None, reset=None, login={**LOGIN, "log_out": ""})
+    assert (report.status, len(report.notes)) == (ToolStatus.OK, 4)
+    for left in ("log_out", "idle_limit", "sign_up", "reset"):
+        assert any(f"({left}), so that was not tried" in note for note in report.notes), left
 
 
 def test_a_form_that_can_be_forged_is_milder_where_the_cookie_does_not_travel(tmp_path: Path) -> None:
@@ -68,6 +92,26 @@ def test_a_log_in_that_does_not_fit_is_no_pass(changes: dict[str, str], why: str
         report = look(site.url, tmp_path, login={**LOGIN, **changes})
     assert report.status is ToolStatus.INCOMPLETE
     assert why in report.why
+
+
+@pytest.mark.parametrize(
+    ("reset", "why"),
+    [
+        ({"page": "/nowhere/"}, "/nowhere/ answers 404"),
+        ({"page": "/login/"}, "shows no form with one field for a name"),
+        ({"page": "/reset/", "field": "name"}, "shows no form with one field for a name"),
+    ],
+)
+def test_a_reset_that_does_not_fit_is_no_pass(reset: dict[str, str], why: str, tmp_path: Path) -> None:
+    with serving() as site:
+        report = look(site.url, tmp_path, reset=reset)
+    assert report.status is ToolStatus.INCOMPLETE
+    assert why in report.why
+
+
+def test_a_wait_is_short_enough_to_be_waited_for() -> None:
+    with pytest.raises(ValidationError, match="30 minutes at most"):
+        AuthenticationSection.model_validate({"login": LOGIN, "idle_limit": "2h"})
 
 
 def test_an_expired_password_is_no_pass(tmp_path: Path) -> None:

@@ -54,6 +54,10 @@ def test_a_sound_server_is_clean_and_only_by_its_own_authority(tmp_path: Path) -
         report = look(site.url, tmp_path, site.authority)
         assert (report.status, report.found, report.why) == (ToolStatus.OK, (), "")
         assert (report.looked_at, report.version) == (12, "6.3.1")
+        port = site.url.rpartition(":")[2]
+        assert report.notes == (
+            f"Asked localhost, port {port}. Trusted are Mozilla's list of authorities and the plan's own.",
+        )
         assert rules(look(site.url, tmp_path)) == {"certificate-not-trusted"}
 
 
@@ -65,6 +69,17 @@ def test_a_server_that_is_gone_or_speaks_no_tls_is_no_pass(tmp_path: Path) -> No
     assert "could not make a connection" in report.why
     report = look(site.url.replace("http://", "https://"), tmp_path)
     assert "could not make a connection" in report.why
+
+
+@pytest.mark.campaign
+def test_another_port_of_the_host_can_be_named_and_is_the_only_one_that_is_asked(tmp_path: Path) -> None:
+    with serving_tls(tmp_path, "old-protocols") as site, serving() as plain:
+        port = int(site.url.rpartition(":")[2])
+        report = look(plain.url.replace("127.0.0.1", "localhost"), tmp_path, site.authority, port=port)
+        assert plain.seen == []
+    assert rules(report) == TOLD["old-protocols"], report.why
+    assert {each.place for each in report.found} == {SystemPlace(f"localhost:{port}")}
+    assert "could not make a connection" in look("http://localhost:9", tmp_path, port=9).why
 
 
 def test_a_site_without_tls_is_looked_past_only_when_the_plan_says_why(tmp_path: Path) -> None:

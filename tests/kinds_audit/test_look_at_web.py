@@ -11,6 +11,8 @@ from checks.tools.auditing.looking import NotSeen
 from checks.tools.auditing.said import RoutePlace, Severity, ToolReport, ToolStatus
 from checks.tools.auditing.web import WebLook, WebSection
 from tests.engine.support import log_text
+from tests.kinds_audit.annex import FLAWS as ANNEX_FLAWS
+from tests.kinds_audit.annex import open_annex
 from tests.kinds_audit.shop import FLAWS, open_shop
 from tests.kinds_audit.support import Desk, Handle, looked
 from tests.kinds_audit.test_audit import audit
@@ -35,6 +37,20 @@ TOLD = {
     "Reflected Cross Site Scripting": ("high", RoutePlace("GET", "/search", "q")),
     "SQL Injection": ("critical", RoutePlace("GET", "/item", "id")),
     "Internal Server Error": ("low", RoutePlace("GET", "/item", "id")),
+}
+
+
+LESS_USED = ["backup", "exec", "htaccess", "ldap", "methods", "permanentxss", "upload", "xss"]
+TOLD_OF_ANNEX = {
+    "backup-served": ("Backup file", "medium", RoutePlace("GET", "/price-list.txt", "price-list.txt.bak")),
+    "header-injection": ("CRLF Injection", "high", RoutePlace("GET", "/language", "to")),
+    "command-execution": ("Command execution", "critical", RoutePlace("GET", "/ping", "host")),
+    "guarded-for-some-methods": ("Htaccess Bypass", "high", RoutePlace("ABC", "/staff")),
+    "directory-injection": ("LDAP Injection", "high", RoutePlace("GET", "/people", "name")),
+    "methods-answered": ("HTTP Methods", "low", RoutePlace("GET", "/shelf")),
+    "stored-scripting": ("Stored Cross Site Scripting", "high", RoutePlace("POST", "/guests", "words")),
+    "slow-injection": ("Blind SQL Injection", "critical", RoutePlace("GET", "/stock", "id")),
+    "uploads-run": ("Unrestricted File Upload", "high", RoutePlace("POST", "/pictures", "picture")),
 }
 
 
@@ -67,6 +83,47 @@ def test_an_open_redirect_is_told_and_excuses_no_module_that_broke_on_it(tmp_pat
     assert [(each.rule, each.place) for each in report.found] == [("Open Redirect", TOLD["Open Redirect"][1])]
     assert "module crlf got no answer to 1 requests" in report.why
     assert "/go redirects anywhere" in report.remedy
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(
+    ("modules", "wanted"),
+    [
+        (["crlf"], {"header-injection"}),
+        (["timesql"], {"slow-injection"}),
+        (LESS_USED, ANNEX_FLAWS - {"header-injection", "slow-injection"}),
+    ],
+)
+def test_flaws_for_the_modules_that_are_used_less_are_found_and_their_twins_are_not(
+    modules: list[str], wanted: set[str], tmp_path: Path
+) -> None:
+    with open_annex(*wanted) as annex:
+        report = look(annex.url, tmp_path, login=None, modules=modules, depth=3)
+    told = {TOLD_OF_ANNEX[flaw] for flaw in wanted}
+    # What is stored is reflected as well, and a page guarded for some methods answers others.
+    beside = {
+        ("Reflected Cross Site Scripting", "high", RoutePlace("POST", "/guests", "words")),
+        ("HTTP Methods", "low", RoutePlace("GET", "/staff")),
+    }
+    assert {(each.rule, each.severity.value, each.place) for each in report.found} - beside == told, report.why
+    assert report.status is ToolStatus.FINDINGS, report.why
+    (covered,) = report.covered
+    for rule, _, place in told:
+        assert covered.rules is not None
+        assert rule in covered.rules
+        assert covered.places is not None
+        assert place.route in covered.places
+    with open_annex() as annex:
+        report = look(annex.url, tmp_path, login=None, modules=modules, depth=3)
+    assert (report.status, report.found, report.why) == (ToolStatus.OK, (), "")
+
+
+def test_where_headers_can_be_written_that_is_named_as_what_breaks_the_scan() -> None:
+    row = {"method": "GET", "path": "/language", "parameter": "to", "info": "x", "module": "crlf"}
+    report = {"vulnerabilities": {"CRLF Injection": [row]}, "anomalies": {}, "additionals": {}}
+    with pytest.raises(NotSeen, match="module file got no answer to 1 requests") as told:
+        web_report.refuse_incomplete(LOG, MODULES, web_report.findings(report, []))
+    assert "/language writes what is sent into headers" in told.value.remedy
 
 
 @pytest.mark.campaign
@@ -121,10 +178,42 @@ def test_what_a_report_means() -> None:
 
 def test_what_nobody_has_rated_counts_as_high_and_a_cookie_stands_in_no_sentence() -> None:
     row = {"method": "GET", "path": f"/x/{COOKIE}", "parameter": COOKIE, "info": f"Sent {COOKIE}.", "module": "new"}
-    report = {"vulnerabilities": {"Something new": [row]}, "anomalies": {}}
+    report = {"vulnerabilities": {"Something new": [row]}, "anomalies": {}, "additionals": {}}
     (found,) = web_report.findings(report, [COOKIE])
     assert (found.severity, found.place) == (Severity.UNKNOWN, RoutePlace("GET", "/x/***", "***"))
     assert found.detail == "Sent ***. (module new)"
+
+
+def of_additionals(*sentences: str) -> list[tuple[str, RoutePlace, str]]:
+    row = {"method": "GET", "path": "/shelf", "parameter": "", "module": "methods"}
+    listed = {"HTTP Methods": [{**row, "info": sentence} for sentence in sentences]}
+    report = {"vulnerabilities": {}, "anomalies": {}, "additionals": listed}
+    return [(found.rule, found.place, found.detail) for found in web_report.findings(report, [])]
+
+
+def test_methods_that_are_answered_are_told_and_those_that_are_refused_or_usual_are_not() -> None:
+    heard = "Possible interesting methods (using heuristics) on http://x/shelf: "
+    assert of_additionals(heard, f"{heard}POST (400) HEAD (200)", f"{heard}PUT (404) DELETE (501)") == []
+    assert of_additionals(f"{heard}DELETE (200) POST (200) PUT (405)") == [
+        ("HTTP Methods", RoutePlace("GET", "/shelf"), "Answered: DELETE (200).")
+    ]
+    (trace,) = of_additionals("HTTP TRACE method is allowed on the webserver")
+    assert trace[2] == "Answered: TRACE."
+
+
+def test_a_blind_injection_is_the_finding_of_its_own_module_and_a_backup_is_one_of_its_page() -> None:
+    rows = {
+        "SQL Injection": [{"method": "GET", "path": "/stock", "parameter": "id", "info": "x", "module": "timesql"}],
+        "Backup file": [
+            {"method": "GET", "path": "/a/list.txt.bak", "parameter": "", "module": "backup",
+             "info": "Backup file http://x/a/list.txt.bak found for http://x/a/list.txt"}
+        ],
+    }  # fmt: skip
+    found = web_report.findings({"vulnerabilities": rows, "anomalies": {}, "additionals": {}}, [])
+    assert {(each.rule, each.place) for each in found} == {
+        ("Blind SQL Injection", RoutePlace("GET", "/stock", "id")),
+        ("Backup file", RoutePlace("GET", "/a/list.txt", "list.txt.bak")),
+    }
 
 
 def test_a_whole_log_is_believed() -> None:

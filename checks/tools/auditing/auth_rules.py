@@ -37,6 +37,10 @@ RULES: Final[dict[str, Rule]] = {
     "session-lives-too-long": _rule(
         "Sessions live too long", Severity.MEDIUM, "End them sooner, by time and when nobody uses them.", 613, "7.3.2",
     ),
+    "session-survives-idleness": _rule(
+        "A session that nobody uses goes on", Severity.MEDIUM, "End sessions on the server after a while without use.",
+        613, "7.3.1",
+    ),
     "session-identifier-too-short": _rule(
         "The session identifier can be guessed", Severity.HIGH, "Use 128 random bits or more.", 331, "7.2.3",
     ),
@@ -63,6 +67,18 @@ RULES: Final[dict[str, Rule]] = {
     "accounts-told-apart-by-time": _rule(
         "The time of the answer tells whether somebody has an account", Severity.LOW,
         "Hash a password for unknown names as well.", 208, "6.3.8",
+    ),
+    "accounts-told-apart-by-reset": _rule(
+        "The reset of passwords tells whether somebody has an account", Severity.MEDIUM,
+        "Answer a known and an unknown name alike, and tell the rest by mail.", 204, "6.3.8",
+    ),
+    "accounts-told-apart-by-time-of-reset": _rule(
+        "The time of the answer to a reset tells whether somebody has an account", Severity.LOW,
+        "Send the mail after the answer, by a worker.", 208, "6.3.8",
+    ),
+    "accounts-told-apart-by-sign-up": _rule(
+        "The sign-up tells whether somebody has an account", Severity.LOW,
+        "Answer a known and an unknown address alike, and tell the rest by mail.", 204, "6.3.8",
     ),
     "no-limit-of-wrong-passwords": _rule(
         "Passwords can be guessed without limit", Severity.MEDIUM,

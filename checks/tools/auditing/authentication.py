@@ -3,36 +3,49 @@
 This is an active look: it fails to log in on purpose, may lock accounts for a while, and may leave an account behind.
 """
 
+import time
 from dataclasses import dataclass, field
-from typing import Final
+from datetime import timedelta
+from typing import Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from checks.kinds.base import RunContext, StepHandle
-from checks.plan import Path, Section
+from checks.plan import Duration, Path, Section
 from checks.tools.auditing import asking, guessing, sessions
 from checks.tools.auditing.asking import Visitor
 from checks.tools.auditing.auth_rules import RULES
+from checks.tools.auditing.guessing import ResetSection
 from checks.tools.auditing.login import Login, LoginSection
 from checks.tools.auditing.looking import Seen, step_by_step
 from checks.tools.auditing.said import Covered, Family, Found, RoutePlace, Severity
-from checks.tools.auditing.signing_up import SignUpSection, try_weak_passwords
+from checks.tools.auditing.signing_up import SignUpSection, refuses_known, try_weak_passwords
 
+LONGEST_WAIT: Final = timedelta(minutes=30)
 FOREIGN: Final = {"Origin": "https://gonogo-audit.invalid", "Sec-Fetch-Site": "cross-site", "Referer": ""}
 
 
 class AuthenticationSection(Section):
     """``forms``: pages with a form that changes something, sent back unchanged to see whether its token is looked at.
 
-    ``attempts``: wrong passwords after which a limit must have been felt.
+    ``attempts``: wrong passwords after which a limit must have been felt. ``idle_limit``: after which a session that
+    nobody uses must have ended; the look waits that long, so set it short in the environment that is audited.
     """
 
     login: LoginSection
     attempts: int = Field(default=20, ge=3, le=100, description="Wrong passwords until a limit must be felt.")
     longest_session_days: float = Field(default=30, gt=0, le=3650, description="Longest life of a session cookie.")
+    idle_limit: Duration | None = Field(default=None, description="When an unused session must have ended; waited for.")
     forms: list[Path] = Field(default=[], max_length=10, description="Pages with forms that change something.")
     sign_up: SignUpSection | None = Field(default=None, description="Where accounts are made; leaves one behind.")
+    reset: ResetSection | None = Field(default=None, description="Where people ask for a new password; may send mail.")
+
+    @model_validator(mode="after")
+    def waits_for_minutes_at_most(self) -> Self:
+        if self.idle_limit and self.idle_limit > LONGEST_WAIT:
+            raise ValueError("idle_limit is waited for, so it is 30 minutes at most; set it short where audits run")
+        return self
 
 
 @dataclass
@@ -48,9 +61,10 @@ class AuthenticationLook:
 
     def __post_init__(self) -> None:
         left = " and leave one account behind" if self.section.sign_up else ""
+        mails = f" It asks for a new password up to {2 * guessing.ROUNDS} times, which may send mail."
         self.before = (
             f"Up to {2 * self.section.attempts + 8} wrong passwords are tried on purpose: this may lock the audit's"
-            f" account for a while{left}."
+            f" account for a while{left}.{mails if self.section.reset else ''}"
         )
 
     def look(self, context: RunContext, step: StepHandle) -> Seen:
@@ -58,18 +72,26 @@ class AuthenticationLook:
         base = context.environment.url
         looks = [
             ("the form", self._form), ("the session", self._session), ("log-out", self._log_out),
-            ("forged requests", self._forgery), ("password rules", self._passwords),
-            ("who has an account", self._enumeration), ("the limit of wrong passwords", self._limit),
+            ("idle sessions", self._idleness), ("forged requests", self._forgery), ("password rules", self._passwords),
+            ("who has an account", self._enumeration), ("the reset of passwords", self._reset),
+            ("the limit of wrong passwords", self._limit),
         ]  # fmt: skip
         following = step_by_step(step, context.check, len(looks), "questions")
         for title, each in looks:
             following(title)
             each(context, login, base)
         covered = [Covered(Family.AUTHENTICATION, rules=frozenset(self.looked))]
-        notes = (
-            [] if self.section.login.log_out else ["The plan does not say where one logs out, so that was not tried."]
-        )
-        return Seen(self.found, covered, len(self.looked), "questions", notes=notes)
+        return Seen(self.found, covered, len(self.looked), "questions", notes=self._notes())
+
+    def _notes(self) -> list[str]:
+        """What the plan does not name, and so was not tried."""
+        left = {
+            "where one logs out (log_out)": self.section.login.log_out,
+            "when an unused session must have ended (idle_limit)": self.section.idle_limit,
+            "where accounts are made (sign_up)": self.section.sign_up,
+            "where one asks for a new password (reset)": self.section.reset,
+        }
+        return [f"The plan does not say {what}, so that was not tried." for what, named in left.items() if not named]
 
     def _visitor(self, base: str) -> Visitor:
         return Visitor(base, authority=self.authority)
@@ -104,6 +126,14 @@ class AuthenticationLook:
             detail = sessions.survives_log_out(login, lambda: self._visitor(base))
             self._asked("session-survives-log-out", bool(detail), detail=detail, path=login.section.log_out)
 
+    def _idleness(self, context: RunContext, login: Login, base: str) -> None:
+        limit = self.section.idle_limit
+        if limit:
+            detail = sessions.survives_idleness(
+                login, lambda: self._visitor(base), limit, lambda seconds: _wait(context, seconds)
+            )
+            self._asked("session-survives-idleness", bool(detail), detail=detail)
+
     def _forgery(self, context: RunContext, login: Login, base: str) -> None:
         with self._visitor(base) as visitor:
             form = login.form(visitor)
@@ -124,9 +154,15 @@ class AuthenticationLook:
     def _passwords(self, context: RunContext, login: Login, base: str) -> None:
         if self.section.sign_up is None:
             return
+        page = self.section.sign_up.page
+        # Asked first: that a new address is accepted afterwards shows that no limit of sign-ups was in the way.
+        known_refused = refuses_known(self.section.sign_up, lambda: self._visitor(base), login.user)
         accepted = try_weak_passwords(context, self.section.sign_up, lambda: self._visitor(base))
+        if known_refused is not None:
+            told = "A known address is refused, and a new one is accepted." if known_refused else ""
+            self._asked("accounts-told-apart-by-sign-up", known_refused, detail=told, path=page)
         detail = f"Accepted: {', '.join(accepted)}." if accepted else ""
-        self._asked("weak-passwords-accepted", bool(accepted), detail=detail, path=self.section.sign_up.page)
+        self._asked("weak-passwords-accepted", bool(accepted), detail=detail, path=page)
 
     def _enumeration(self, context: RunContext, login: Login, base: str) -> None:
         told = guessing.tells_accounts(context, login, lambda: self._visitor(base))
@@ -134,6 +170,24 @@ class AuthenticationLook:
         if not told.by_answer:
             self._asked("accounts-told-apart-by-time", bool(told.by_time), detail=told.by_time)
 
+    def _reset(self, context: RunContext, login: Login, base: str) -> None:
+        if self.section.reset is None:
+            return
+        page = self.section.reset.page
+        told = guessing.reset_tells_accounts(context, login, self.section.reset, lambda: self._visitor(base))
+        self._asked("accounts-told-apart-by-reset", bool(told.by_answer), detail=told.by_answer, path=page)
+        if not told.by_answer:
+            self._asked("accounts-told-apart-by-time-of-reset", bool(told.by_time), detail=told.by_time, path=page)
+
     def _limit(self, context: RunContext, login: Login, base: str) -> None:
         detail = guessing.without_limit(context, login, lambda: self._visitor(base), self.section.attempts)
         self._asked("no-limit-of-wrong-passwords", bool(detail), detail=detail)
+
+
+def _wait(context: RunContext, seconds: float) -> None:
+    """Wait, and end with the run when it must."""
+    context.note(f"Waits for {seconds:.0f} s without using the session.")
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        context.check()
+        time.sleep(min(1.0, left))

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from pydantic import Field
+
 from checks.kinds.base import RunContext
+from checks.plan import Path, Section
 from checks.tools.auditing.asking import Page, Visitor
-from checks.tools.auditing.login import Login
+from checks.tools.auditing.login import Form, Login, forms_of
 from checks.tools.auditing.looking import NotSeen
 
 ROUNDS: Final = 4
@@ -23,6 +26,13 @@ LEAST_FACTOR: Final = 1.5
 DELAY_SECONDS: Final = 1.0
 _TOKEN: Final = re.compile(r"[A-Za-z0-9+/=_-]{12,}|\d+")
 _REFUSING: Final = frozenset({403, 423, 429, 503})
+
+
+class ResetSection(Section):
+    """Where people ask for a new password. ``field``: left empty, the form's only field to type into."""
+
+    page: Path
+    field: str = Field(default="", max_length=100, description="The field for the name; left empty, the only one.")
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,10 @@ class _Answer:
     words: str
     seconds: float
 
+    @classmethod
+    def of(cls, page: Page, user: str, seconds: float) -> "_Answer":
+        return cls(page.status, urlsplit(page.url).path, _words(page, user), seconds)
+
     def differs(self, other: "_Answer") -> str:
         if self.status != other.status:
             return f"the status is {self.status} and {other.status}"
@@ -48,17 +62,28 @@ class _Answer:
 
 def tells_accounts(context: RunContext, login: Login, visitor: Callable[[], Visitor]) -> Told:
     """Try wrong passwords for a name that is known and for one that is not, in turn, and compare the answers."""
+    return _told_apart(context, login.user, lambda user: _guess(login, visitor, user), "wrong password")
+
+
+def reset_tells_accounts(
+    context: RunContext, login: Login, section: ResetSection, visitor: Callable[[], Visitor]
+) -> Told:
+    """Ask for a new password, for a name that is known and for ones that are not, in turn, and compare the answers."""
+    return _told_apart(context, login.user, lambda user: _ask_for_reset(section, visitor, user), "reset")
+
+
+def _told_apart(context: RunContext, user: str, ask: Callable[[str], _Answer], what: str) -> Told:
     known, unknown = [], []
     for _ in range(ROUNDS):
         context.check()
-        known.append(_guess(login, visitor, login.user))
-        unknown.append(_guess(login, visitor, _nobody(login.user)))
+        known.append(ask(user))
+        unknown.append(ask(_nobody(user)))
         if {known[-1].status, unknown[-1].status} & _REFUSING:
             # A limit was felt; what is compared from here on would be the limit.
             break
     if len(known) == 1 and known[0].status in _REFUSING:
         raise NotSeen(
-            f"The very first wrong password is answered with {known[0].status}; an earlier limit may still hold.",
+            f"The very first {what} is answered with {known[0].status}; an earlier limit may still hold.",
             remedy="Wait until it is over, then run this again.",
         )
     pairs = [pair for pair in zip(known, unknown, strict=True) if not {pair[0].status, pair[1].status} & _REFUSING]
@@ -110,6 +135,31 @@ def _limited_after(context: RunContext, login: Login, visitor: Callable[[], Visi
     return 0
 
 
+def _ask_for_reset(section: ResetSection, visitor: Callable[[], Visitor], user: str) -> _Answer:
+    with visitor() as stranger:
+        page = stranger.get(section.page)
+        form, name = _reset_form(page, section)
+        began = time.monotonic()
+        answer = stranger.post(form.action, {**form.values, name: user})
+        seconds = time.monotonic() - began
+    if answer.status in {404, 405} or (answer.status >= 500 and answer.status not in _REFUSING):
+        raise NotSeen(f"{section.page} answers {answer.status} to a reset.", remedy="See its own log.")
+    return _Answer.of(answer, user, seconds)
+
+
+def _reset_form(page: Page, section: ResetSection) -> tuple[Form, str]:
+    if page.status >= 400:
+        raise NotSeen(f"The page of resets {section.page} answers {page.status}.", remedy="Correct the plan.")
+    for form in forms_of(page):
+        typed = [name for name, kind in form.types.items() if kind in {"text", "email", "tel", ""}]
+        name = section.field or (typed[0] if len(typed) == 1 else "")
+        if form.method == "POST" and name in form.types and not form.password_fields:
+            return form, name
+    raise NotSeen(
+        f"{section.page} shows no form with one field for a name.", remedy="Name its field in the plan (reset.field)."
+    )
+
+
 def _guess(login: Login, visitor: Callable[[], Visitor], user: str) -> _Answer:
     with visitor() as stranger:
         form = login.form(stranger)
@@ -118,7 +168,7 @@ def _guess(login: Login, visitor: Callable[[], Visitor], user: str) -> _Answer:
         seconds = time.monotonic() - began
         if page.status < 400 and login.section.marker_text in page.text and login.is_in(stranger):
             raise NotSeen("A wrong password was let in, or the marker of the plan marks nothing.")
-    return _Answer(page.status, urlsplit(page.url).path, _words(page, user), seconds)
+    return _Answer.of(page, user, seconds)
 
 
 def _words(page: Page, user: str) -> str:

@@ -4,6 +4,7 @@ import http.cookiejar
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Final
 
 from checks.tools.auditing import asking, observatory
@@ -15,6 +16,8 @@ from checks.tools.auditing.said import Severity
 #: So many characters hold 64 bits even as hexadecimal digits; fewer can be guessed.
 SHORTEST_IDENTIFIER: Final = 16
 _MOST_COOKIES: Final = 8
+#: A server may look whether sessions have ended only every now and then.
+IDLE_MARGIN_SECONDS: Final = 5.0
 Asked = tuple[str, str, Severity | None]
 
 
@@ -99,6 +102,18 @@ def survives_log_out(login: Login, visitor: Callable[[], Visitor]) -> str:
     with visitor() as thief:
         _give(thief, old)
         return "The cookies of the ended session still open the account." if login.is_in(thief) else ""
+
+
+def survives_idleness(
+    login: Login, visitor: Callable[[], Visitor], limit: timedelta, waiting: Callable[[float], None]
+) -> str:
+    """Log in, do nothing for longer than the limit, and come back: what is wrong, or ''. ``waiting``: waits seconds."""
+    with visitor() as idle:
+        login.log_in(idle)
+        waiting(limit.total_seconds() + IDLE_MARGIN_SECONDS)
+        if login.is_in(idle):
+            return f"A session that was not used for {limit.total_seconds() + IDLE_MARGIN_SECONDS:.0f} s still counts."
+    return ""
 
 
 def _log_out(login: Login, visitor: Visitor, forms: list[Form]) -> None:

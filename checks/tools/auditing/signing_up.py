@@ -1,7 +1,7 @@
 """Whether weak passwords are accepted where accounts are made."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from pydantic import Field
@@ -35,7 +35,7 @@ def try_weak_passwords(context: RunContext, section: SignUpSection, visitor: Cal
         context.check()
         if _is_accepted(section, visitor, weak):
             accepted.append(weak)
-    if not accepted and not _is_accepted(section, visitor, f"Strong-{secrets.token_urlsafe(12)}-9"):
+    if not accepted and not _is_accepted(section, visitor, _strong()):
         raise NotSeen(
             f"{section.page} refused a strong password as well, so its refusals of weak ones prove nothing.",
             remedy="Give every field of the form a text in the plan (sign_up.fields).",
@@ -43,13 +43,31 @@ def try_weak_passwords(context: RunContext, section: SignUpSection, visitor: Cal
     return accepted
 
 
-def _is_accepted(section: SignUpSection, visitor: Callable[[], Visitor], password: str) -> bool:
+def refuses_known(section: SignUpSection, visitor: Callable[[], Visitor], user: str) -> bool | None:
+    """Whether a sign-up with the address of an account is refused, with a strong password; no account is made.
+
+    None where nobody knows: the field for the address is the one whose text has an @ and is new each time.
+    """
+    named = [name for name, text in section.fields.items() if "@" in text and "{random}" in text]
+    if len(named) != 1 or "@" not in user:
+        return None
+    return not _is_accepted(section, visitor, _strong(), {named[0]: user})
+
+
+def _strong() -> str:
+    return f"Strong-{secrets.token_urlsafe(12)}-9"
+
+
+def _is_accepted(
+    section: SignUpSection, visitor: Callable[[], Visitor], password: str, instead: Mapping[str, str] | None = None
+) -> bool:
+    """``instead``: what is typed into a field instead of the plan's text."""
     random = secrets.token_hex(4)
     with visitor() as guest:
         page = guest.get(section.page)
         form = _form(page, section)
         names = section.password_fields or form.password_fields
-        typed = {name: text.replace("{random}", random) for name, text in section.fields.items()}
+        typed = {name: text.replace("{random}", random) for name, text in section.fields.items()} | dict(instead or {})
         answer = guest.post(form.action, {**form.values, **typed, **dict.fromkeys(names, password)})
     if answer.status >= 500 or answer.status in {403, 404, 405, 429}:
         raise NotSeen(f"{section.page} answers {answer.status} to a new account.", remedy="See its own log.")

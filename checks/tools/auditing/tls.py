@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from django.utils import timezone
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Duration, Section
@@ -28,14 +28,23 @@ SCANS: Final = {
 class TlsSection(Section):
     """``days_left``: how long the certificate must be valid yet.
 
+    ``port``: where the environment's own host answers by TLS, when its url does not say so.
+
     ``not_applicable``: why an environment that is reached by HTTP only is not looked at; refused where it has TLS.
     """
 
+    port: int | None = Field(default=None, ge=1, le=65535, description="Another port of the host, which has TLS.")
     days_left: int = Field(default=21, ge=0, le=365, description="Days for which the certificate must be valid yet.")
     not_applicable: str = Field(
         default="", max_length=500, description="Why an environment that is reached without TLS is not looked at."
     )
     timeout: Duration = timedelta(minutes=5)
+
+    @model_validator(mode="after")
+    def is_one_or_the_other(self) -> Self:
+        if self.port and self.not_applicable:
+            raise ValueError("TLS is either at a port or not applicable")
+        return self
 
 
 @dataclass
@@ -51,6 +60,8 @@ class TlsLook:
             scheme, host, port = origin(base)
         except ValueError as error:
             raise NotSeen(f"The environment's url cannot be asked: {error}.", remedy="Correct the plan.") from None
+        if self.section.port:
+            scheme, port = "https", self.section.port
         place = SystemPlace(host if port == 443 else f"{host}:{port}")
         if scheme == "http":
             return self._without_tls(base, place)
@@ -61,7 +72,9 @@ class TlsLook:
             )
         found, version = self._asked(context, step, host, port, place)
         covered = [Covered(Family.TLS, places=frozenset({place.name}), rules=tls_judging.judged(found))]
-        return Seen(found, covered, len(SCANS), "questions", version=version)
+        own = " and the plan's own" if self.authority else ""
+        notes = [f"Asked {host}, port {port}. Trusted are Mozilla's list of authorities{own}."]
+        return Seen(found, covered, len(SCANS), "questions", version=version, notes=notes)
 
     def _without_tls(self, base: str, place: SystemPlace) -> Seen:
         if self.section.not_applicable:
@@ -98,8 +111,6 @@ class TlsLook:
             version = str(tree["sslyze_version"])
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
             raise NotSeen(f"sslyze's report cannot be read: {type(error).__name__} {error}.") from error
-        own = " and by the plan's own" if self.authority else ""
-        context.note(f"Certificates are trusted by Mozilla's list of authorities{own}.")
         return found, version
 
 

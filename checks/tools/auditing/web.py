@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path as File
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Duration, Path, Section
@@ -53,6 +53,12 @@ class WebSection(Section):
     depth: int = Field(default=6, ge=1, le=40, description="Links and forms in a row that are followed.")
     crawl_time: Duration = Field(default=timedelta(minutes=5), description="How long pages are looked for.")
     attack_time: Duration = Field(default=timedelta(minutes=5), description="How long each module may take.")
+
+    @model_validator(mode="after")
+    def modules_go_together(self) -> Self:
+        if "permanentxss" in self.modules and "xss" not in self.modules:
+            raise ValueError("permanentxss needs xss beside it, which stores what it looks for")
+        return self
 
 
 @dataclass
@@ -97,6 +103,8 @@ class WebLook:
         notes.append(f"Pages behind more than {self.section.depth} links and forms in a row were not opened.")
         if login is None:
             notes.append("Nobody was logged in, so only what strangers see was scanned.")
+        else:
+            notes.append("Scanned as the plan's account, which was logged in before and still was afterwards.")
         if self.section.exclude:
             notes.append(f"Left out by the plan: {', '.join(self.section.exclude)}.")
         return notes

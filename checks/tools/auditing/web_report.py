@@ -100,6 +100,15 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "sql": ("SQL Injection", "XPATH Injection"), "timesql": ("Blind SQL Injection",),
     "upload": ("Unrestricted File Upload",), "xss": _SCRIPTED,
 }  # fmt: skip
+#: Methods by which something can be changed, taken away or read along.
+_UNUSUAL: Final = frozenset({"CONNECT", "DELETE", "PATCH", "PUT", "TRACE"})
+_METHOD: Final = re.compile(r"\b([A-Z]+) \((\d{3})\)")
+_BACKED_UP: Final = re.compile(r" found for (\S+)$")
+#: Findings that break wapiti's own client, and how.
+_BREAKING: Final[dict[str, str]] = {
+    "Open Redirect": "redirects anywhere, and wapiti's own client breaks on some addresses there",
+    "CRLF Injection": "writes what is sent into headers, and wapiti's own client cannot read such answers",
+}
 _RECORD: Final = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \| (?P<level>[A-Z]+) *\| \S+ - (?P<text>.*)$", re.M)
 _SKIPPED: Final = re.compile(r"^(\d+) requests were skipped due to network issues")
 _ATTACKED: Final = re.compile(r"^\[\+\] [A-Z]+ (\S+)")
@@ -130,6 +139,9 @@ def findings(report: Any, hidden: Sequence[str]) -> list[Found]:
             for row in listed
         ]
         found = [_finding(name, row, hidden) for name, row in rows]
+        # wapiti only hands these on; whether a method is unusual and was answered is judged here.
+        heard = report["additionals"].get("HTTP Methods", [])
+        found += [_method_finding(row, names, hidden) for row in heard if (names := _answered(str(row["info"])))]
     except (KeyError, TypeError, AttributeError) as error:
         raise NotSeen(f"wapiti's report cannot be read: {type(error).__name__} {error}.") from error
     return list({(each.rule, each.place): each for each in reversed(found)}.values())[::-1]
@@ -138,12 +150,32 @@ def findings(report: Any, hidden: Sequence[str]) -> list[Found]:
 def _finding(name: str, row: dict[str, Any], hidden: Sequence[str]) -> Found:
     path = _without(urlsplit(str(row["path"])).path or "/", hidden)
     place = RoutePlace(str(row["method"]), path, _without(str(row["parameter"] or ""), hidden))
+    if row["module"] == "timesql":
+        # wapiti calls it as what the module sql finds, which does not see it and must not resolve it.
+        name = "Blind SQL Injection"
+    elif name == "Backup file" and (page := _BACKED_UP.search(str(row["info"]))):
+        # A finding of the page that was backed up, which the next scan goes over; nothing leads to the backup itself.
+        route = _without(urlsplit(page[1]).path or "/", hidden)
+        place = RoutePlace(place.method, route, path.rpartition("/")[2])
     detail = _without(f"{row['info']} (module {row['module']})", hidden)
     rule = RULES.get(name)
     if rule is None:
         # What nobody has rated here counts as high.
         return Found(Family.WEB, name, name, Severity.UNKNOWN, place, detail=detail)
     return rule.found(name, place, detail=detail)
+
+
+def _method_finding(row: dict[str, Any], names: Sequence[str], hidden: Sequence[str]) -> Found:
+    place = RoutePlace(str(row["method"]), _without(urlsplit(str(row["path"])).path or "/", hidden))
+    return RULES["HTTP Methods"].found("HTTP Methods", place, detail=f"Answered: {', '.join(names)}.")
+
+
+def _answered(sentence: str) -> list[str]:
+    """The unusual methods that were answered by something else than a refusal, as wapiti's sentence names them."""
+    if sentence.startswith("HTTP TRACE method is allowed"):
+        return ["TRACE"]
+    told = _METHOD.findall(sentence.rpartition(": ")[2])
+    return [f"{name} ({status})" for name, status in told if name in _UNUSUAL and int(status) < 400]
 
 
 def _without(text: str, hidden: Sequence[str]) -> str:
@@ -161,13 +193,11 @@ def refuse_incomplete(log: str, modules: Sequence[str], found: Sequence[Found]) 
 
 
 def _remedy(found: Sequence[Found]) -> str:
-    places = [each.place for each in found if each.rule == "Open Redirect"]
-    leading = sorted({place.route for place in places if isinstance(place, RoutePlace)})
-    if leading:
-        return (
-            f"{', '.join(leading)} redirects anywhere, and wapiti's own client breaks on some addresses there: mend"
-            " that first, or leave it out (exclude); then run this again."
-        )
+    for rule, breaks in _BREAKING.items():
+        places = [each.place for each in found if each.rule == rule]
+        routes = sorted({place.route for place in places if isinstance(place, RoutePlace)})
+        if routes:
+            return f"{', '.join(routes)} {breaks}: mend that first, or leave it out (exclude); then run this again."
     return (
         "Give it more time in the plan (crawl_time, attack_time), name fewer modules, or see whether the application"
         " stands the scan; then run this again."

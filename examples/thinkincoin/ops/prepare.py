@@ -58,6 +58,7 @@ if __name__ == "__main__":
                 build=archive,
                 settings=settings,
                 server=server,
+                with_tls=("staging",),
             )
         )
     except (OpsError, OSError) as error:
