@@ -32,7 +32,7 @@ CREATE TABLE login (id bigint PRIMARY KEY, username varchar(60) NOT NULL REFEREN
     at timestamptz NOT NULL);
 INSERT INTO person SELECT n, 'person.' || n || '@example.org', 'learner-' || n,
     (ARRAY['Anna','Peter','Maria','Olu','Chen','Ines','Ravi','Kofi'])[n % 8 + 1] || ' ' || initcap(translate(
-        to_hex(n * 7919), '0123456789', 'ghijklmnop')), '+49 30 ' || 1000000 + n, date '1950-01-01' + n % 20000,
+        to_hex(n::bigint * 7919), '0123456789', 'ghijklmnop')), '+49 30 ' || 1000000 + n, date '1950-01-01' + n % 20000,
     '10.0.0.0'::inet + n % 16000000, 'pbkdf2_sha256$600000$' || md5(n::text) || '$' || md5((-n)::text),
     'Lives in street ' || n || ' of the town, reads about money, writes to friends. ' || repeat('Likes tea. ', n % 9),
     jsonb_build_object('email', 'person.' || n || '@example.org', 'city', 'Town ' || n % 5000, 'theme', 'dark',

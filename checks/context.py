@@ -103,15 +103,22 @@ class Context:
         cwd: Path | None = None,
         check: bool = True,
         echo: bool = True,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Completed:
         """See RunContext. The child's output goes to a file that the recorder follows."""
+
+        def look() -> None:
+            self.check()
+            if meanwhile is not None:
+                meanwhile()
+
         with self._spool(argv, echo) as spool:
             descriptor = spool.open_for_child()
             try:
                 child = self._start(argv, variables, cwd, stdout=descriptor, stderr=descriptor)
             finally:
                 os.close(descriptor)
-            return self._finish(child, argv, timeout, check)
+            return self._finish(child, argv, timeout, check, look)
 
     def capture(
         self,

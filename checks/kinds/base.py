@@ -7,7 +7,7 @@ states, tokens, leases, Celery or HTTP: it runs commands through its context and
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,8 +131,11 @@ class RunContext(Protocol):
         cwd: Path | None = None,
         check: bool = True,
         echo: bool = True,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Completed:
         """Run a command, its output in the live log. With ``check`` an exit other than 0 raises CheckError.
+
+        ``meanwhile`` is called several times a second while it runs, to tell how far it is.
 
         The child's environment holds only PATH, HOME, LANG, GONOGO_*, what the plan's environment names, and
         ``variables``. Lists only: nothing is ever pasted into a shell string.

@@ -3,16 +3,13 @@
 import secrets
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
-
-from pydantic import Field, StringConstraints
+from typing import Any, ClassVar
 
 from checks.enums import StepCategory
 from checks.errors import CheckError
-from checks.kinds.base import Completed, Kind, KindParams, Outcome, RunContext, Step, StepHandle, register
-from checks.plan import Command, Duration, Plan
+from checks.kinds.base import Completed, Kind, Outcome, RunContext, Step, StepHandle, register
+from checks.plan import Command, Plan
 from checks.tools import (
     attribution,
     cloning,
@@ -31,76 +28,9 @@ from checks.tools import (
 from checks.tools.attribution import Account
 from checks.tools.background import patiently
 from checks.tools.masked_copy import Limits
+from checks.tools.migration_params import MigrationParams
 from checks.tools.postgres import Address, connected, version_name
 from checks.tools.rehearsal import Change, State
-
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-class MigrationParams(KindParams):
-    command: Command = Field(description="What migrates: it finds the clone in the environment's database variable.")
-    tools: str = Field(
-        default="",
-        max_length=60,
-        description="Environment whose variables the command gets besides, such as the folder of its tools.",
-    )
-    clone: cloning.Method = Field(
-        default="auto", description="auto: file by file where nobody is connected, else by dump and restore."
-    )
-    clone_on: str = Field(
-        default="",
-        max_length=60,
-        description="Environment on whose database server the rehearsal is made; empty for the same server. What goes"
-        " to one that is not production is masked before.",
-    )
-    proof_timeout: Duration = Field(
-        default=timedelta(minutes=10),
-        description="How long one look of the proof may take on the original, where the clone is masked.",
-    )
-    visitors_wait: Duration = Field(
-        default=timedelta(milliseconds=500),
-        description="How long a copy of files may keep new sessions of the original waiting; 0s for never.",
-    )
-    reversible_check: Command | None = Field(
-        default=None, description="Prints each migration that cannot be reversed, one a line; nothing when all can."
-    )
-    reverse: Command | None = Field(
-        default=None, description="Takes back on the clone what the migrate command applied; GONOGO_APPLIED lists it."
-    )
-    sql: Command | None = Field(
-        default=None, description="Prints the SQL of the migration for squawk; Django's own is found without it."
-    )
-    longest_stall: Duration = Field(
-        default=timedelta(seconds=10), description="How long a user may have to wait for a table."
-    )
-    longest: Duration = Field(default=timedelta(minutes=30), description="How long all migrations together may take.")
-    rewrite_rows: int = Field(default=1_000_000, ge=0, description="A table with more rows may not be rewritten.")
-    refuse_irreversible: bool = Field(
-        default=True, description="Fail when a migration cannot be reversed and the plan does not waive it."
-    )
-    irreversible: dict[str, Reason] = Field(
-        default={},
-        description="What need not be reversible, with the reason: migration, table, table.column or object -> reason.",
-    )
-    compare_data: bool = Field(default=True, description="Prove that what no migration touched is the same afterwards.")
-    scale_to: str = Field(
-        default="",
-        max_length=60,
-        description="Environment whose table sizes the times are scaled to; empty for the one that is cloned.",
-    )
-    sample_every: Duration = Field(default=timedelta(milliseconds=10), description="How often locks are looked at.")
-    lock_timeout: Duration = Field(
-        default=timedelta(seconds=30), description="How long cloning waits for a table that somebody holds locked."
-    )
-
-    def limits(self) -> limits.Limits:
-        return limits.Limits(
-            self.longest_stall.total_seconds(),
-            self.longest.total_seconds(),
-            self.rewrite_rows,
-            self.refuse_irreversible,
-            self.irreversible,
-        )
 
 
 @register
@@ -159,6 +89,7 @@ class _Rehearsal:
         self.seed = secrets.randbits(62)
         self.result: dict[str, Any] = {}
         self.trace = tracing.Trace()
+        self.unlinted = ""
 
     def run(self) -> Outcome:
         with ExitStack() as stack:
@@ -188,7 +119,7 @@ class _Rehearsal:
             back = self._go_back(clone.address, before, change, known, done)
         report = migration_report.Report(
             clone, before, after, change, account, watched, self.trace, back, mishap, factors, largest,
-            production.environment, self.params.compare_data, self.params.reverse is not None,
+            production.environment, self.params.compare_data, self.params.reverse is not None, self.unlinted,
         )  # fmt: skip
         return self._judge(report, known)
 
@@ -285,13 +216,25 @@ class _Rehearsal:
         variables |= {plan.environment(place).database: url for place in places}
         return variables | command.variables
 
-    def _run_traced(self, address: Address, command: Command, file: Path) -> Completed:
+    def _run_traced(self, address: Address, command: Command, file: Path, step: StepHandle, word: str) -> Completed:
+        """``word``: what is done with each migration, as the page says it."""
+        following = tracing.Following(file)
+
+        def tell() -> None:
+            stage = following.look()
+            if stage is not None:
+                if stage.migration:
+                    step.doing(f"{word} {stage.migration}")
+                if stage.planned:
+                    step.progress(stage.done, stage.planned, "migrations")
+
         variables = self._variables(address, command)
         return self.context.command(
             command.arguments,
             timeout=command.timeout.total_seconds(),
             variables=variables | tracing.variables(file, variables),
             check=False,
+            meanwhile=tell,
         )
 
     def _migrate(self, address: Address, before: State) -> watching.Watched:
@@ -303,7 +246,7 @@ class _Rehearsal:
                 address,
                 before,
                 self.params.sample_every.total_seconds(),
-                lambda: self._run_traced(address, self.params.command, file),
+                lambda: self._run_traced(address, self.params.command, file, step, "Applying"),
             )
             self.trace = tracing.read(file)
             step.figure("seconds", round(watched.done.seconds, 1))
@@ -345,7 +288,8 @@ class _Rehearsal:
             self.result["not_linted"] = {each.name: each.sql_failure for each in self.trace.forwards if not each.sql}
             if found is None:
                 self.result["hypotheses"] = None
-                self.context.warn("squawk is not installed on this worker: nobody looked at the SQL itself.")
+                self.unlinted = hypotheses.missing(len(scripts))
+                self.context.warn(self.unlinted)
                 step.skip("squawk is not installed on this worker")
                 return
             self.result["hypotheses"] = hypotheses.judge(found, account, before, change, self.trace)
@@ -391,7 +335,7 @@ class _Rehearsal:
             command = command.model_copy(update={"variables": {**command.variables, "GONOGO_APPLIED": str(applied)}})
             step.doing("Going back")
             file = self.context.scratch / "trace-back.jsonl"
-            gone = self._run_traced(address, command, file)
+            gone = self._run_traced(address, command, file, step, "Taking back")
             now = self._observe(address, step, before)
             back = way_back.result(gone, tracing.read(file), before, now, change, known or [])
             for problem in limits.of_way_back(back, self.params.limits()):

@@ -42,6 +42,12 @@ def find_squawk() -> str | None:
     return str(beside) if beside.is_file() else shutil.which("squawk")
 
 
+def missing(scripts: int) -> str:
+    """What is told where nobody looked at the SQL of so many migrations."""
+    of = f"the SQL of {scripts:,} migration(s)" if scripts else "the SQL itself"
+    return f"squawk is not installed on this worker, so nobody looked at {of}."
+
+
 def ask(context: RunContext, scripts: Mapping[str, str], server_version: str) -> list[dict[str, Any]] | None:
     """Each warning: migration, rule, message, help, sql. ``scripts``: migration -> SQL. None when squawk is missing.
 
@@ -60,15 +66,16 @@ def ask(context: RunContext, scripts: Mapping[str, str], server_version: str) ->
         path.write_text(text + "\n", encoding="utf-8")
         files[str(path)] = migration
     # squawk ends with 1 when it warns; anything else is a failure of its own.
-    wrap = ["/bin/sh", "-c", '"$@" || test $? -eq 1', "sh"]
+    wrap = ["/bin/sh", "-c", '"$@" || { code=$?; test $code -eq 1 || exit $code; }', "squawk"]
     command = [program, "--reporter", "json", "--pg-version", server_version, *files]
-    done = context.capture([*wrap, *command], timeout=120, cwd=folder)
+    remedy = "Its silence would say nothing, so nothing is judged. Look at the log; update squawk."
     try:
+        done = context.capture([*wrap, *command], timeout=120, cwd=folder)
         found = json.loads(done.output or "[]")
+    except CheckError as error:
+        raise CheckError(f"squawk broke: {error.message.replace('/bin/sh', 'it')}", remedy=remedy) from error
     except ValueError as error:
-        raise CheckError(
-            f"squawk printed what is no JSON: {error}.", remedy="Look at the log; update squawk."
-        ) from None
+        raise CheckError(f"squawk printed what is no JSON: {error}.", remedy=remedy) from None
     return [_warning(each, files[each["file"]], scripts) for each in found]
 
 

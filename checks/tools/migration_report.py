@@ -33,7 +33,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Report:
-    """Everything known after a rehearsal."""
+    """Everything known after a rehearsal. ``unlinted``: why no linter looked at the SQL, '' where one did."""
 
     clone: Clone
     before: State
@@ -49,6 +49,7 @@ class Report:
     scaled_to: str
     compared: bool
     reverse_named: bool
+    unlinted: str = ""
 
     @property
     def seconds(self) -> float:
@@ -142,7 +143,7 @@ class Report:
 
     def _troubles(self) -> list[str]:
         """What could not be seen, in sentences; silence here means that everything was."""
-        told = list(self.trace.troubles)
+        told = [*self.trace.troubles, *([self.unlinted] if self.unlinted else [])]
         if self.change.migrations and not self.trace.forwards:
             told.append(
                 "The wrapper was not loaded by the command's Python, so locks and times are told by the times at which"
@@ -204,9 +205,10 @@ class Report:
             return (
                 f"The command ran for {duration(self.watched.done.seconds)} and changed nothing: no migration was left."
             )
+        unlinted = f" {self.unlinted}" if self.unlinted else ""
         return (
             f"{len(self.change.migrations)} migration(s) in {duration(self.seconds)}, longest stall"
-            f" {duration(self.longest_stall)}, {len(self.change.rewrites)} table(s) rewritten."
+            f" {duration(self.longest_stall)}, {len(self.change.rewrites)} table(s) rewritten.{unlinted}"
         )
 
     def broke_off(self) -> list[str]:

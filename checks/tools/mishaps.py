@@ -29,7 +29,7 @@ _BY_TEXT = (
     (SERVER, r"server closed the connection unexpectedly|terminating connection due to|the database system is "),
     (DATA, r"violates (check|unique|not-null|foreign key|exclusion) constraint|is violated by some row"
            r"|contains null values|could not create unique index"),
-    (RIGHT, r"permission denied for|must be owner of"),
+    (RIGHT, r"permission denied (for|to)|must be (owner of|superuser|able to SET ROLE)"),
 )  # fmt: skip
 _WORDS = {
     DISK_FULL: "The disk of the clone's server was full",

@@ -8,6 +8,7 @@ the trace is empty and says so; the migration runs as it would have anyway.
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,43 @@ class Trace:
     def under_way(self) -> Migration | None:
         """The migration that began and never ended."""
         return next((each for each in reversed(self.migrations) if each.ended is None), None)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How far the command is: the migration under way or ended last, how many ended, of how many (0: not known)."""
+
+    migration: str
+    done: int
+    planned: int
+
+
+class Following:
+    """Reads what the wrapper writes while it writes."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._read, self._rest = file, 0, b""
+        self._migration, self._done, self._planned = "", 0, 0
+
+    def look(self) -> Stage | None:
+        """None as long as no migration was planned or begun."""
+        with suppress(FileNotFoundError), self._file.open("rb") as lines:
+            lines.seek(self._read)
+            *whole, self._rest = (self._rest + lines.read()).split(b"\n")
+            self._read = lines.tell()
+            for line in whole:
+                with suppress(ValueError, KeyError):
+                    self._take(json.loads(line))
+        known = self._planned or self._migration
+        return Stage(self._migration, self._done, self._planned) if known else None
+
+    def _take(self, told: Mapping[str, Any]) -> None:
+        if told["event"] == "planned":
+            self._planned += told["migrations"]
+        elif told["event"] == "migration":
+            self._migration = told["migration"]
+        elif told["event"] == "ended":
+            self._done += 1
 
 
 def variables(file: Path, others: Mapping[str, str]) -> dict[str, str]:

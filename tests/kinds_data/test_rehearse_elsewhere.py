@@ -1,9 +1,7 @@
 """A rehearsal on staging's server sees production's people masked, or is not made: never anybody in clear."""
 
 import json
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,6 @@ from checks.errors import PlanError
 from checks.models import Run
 from checks.plan import from_document, parse, section_digests, to_document
 from checks.tools.postgres import Address
-from config.services.ports import free_port
-from config.services.postgres import throwaway
 from tests.factories import MINIMAL_PLAN
 from tests.kinds_data.support import Shop, administration, databases, log_of
 from tests.privacy.support import INVENTORY, declare, people, staging_of, told_in, without
@@ -45,23 +41,6 @@ with psycopg.connect(os.environ["DATABASE_URL"]) as database:
 IN_CLEAR = ("example.org", "berg", "hamburg", "1234", "192.0.2.", "pbkdf2")
 
 
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Address]:
-    """A second server; an ordinary role and a database of staging on it."""
-    server = throwaway(tmp_path / "second-server", free_port())
-    server.initialise()
-    process = server.start(subprocess.DEVNULL)
-    try:
-        server.wait(process)
-        with psycopg.connect(server.url(), autocommit=True) as connection:
-            connection.execute("CREATE ROLE rehearsing LOGIN CREATEDB PASSWORD 'only-here'")
-            connection.execute("CREATE DATABASE rehearsal OWNER rehearsing")
-        yield Address.parse(server.url("rehearsal", user="rehearsing", password="only-here"))
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def moved_to(shop: Shop, staging: Address, inventory: list[dict[str, Any]] | None = None) -> None:
     environments = {
         "staging": {"tier": "staging", "variables": {"DATABASE_URL": staging.url()}},
@@ -85,19 +64,19 @@ def names_at(server: Address) -> set[str]:
 
 
 def test_on_stagings_server_nobody_of_production_is_in_clear(
-    transactional_db: None, storage_folder: Path, tmp_path: Path, elsewhere: Address
+    transactional_db: None, storage_folder: Path, tmp_path: Path, second_server: Address
 ) -> None:
     with people(tmp_path) as shop:
-        moved_to(shop, elsewhere)
+        moved_to(shop, second_server)
         shop.sql("SELECT lo_from_bytea(0, 'of somebody')")
-        there, here = names_at(elsewhere), databases()
+        there, here = names_at(second_server), databases()
         run, seen = rehearsed(shop, clone_on="staging")
         assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))
-        assert str(seen["port"]) == elsewhere.parts["port"]
+        assert str(seen["port"]) == second_server.parts["port"]
         assert (len(seen["people"]), seen["sessions"], seen["objects"]) == (40, [], [0])
         assert [word for word in IN_CLEAR if word in str(seen["people"]).lower()] == []
         assert sum("@masked.invalid" in row for row in seen["people"]) == 40
-        assert (names_at(elsewhere), databases()) == (there, here)
+        assert (names_at(second_server), databases()) == (there, here)
         assert run.result["schema"] == [{"object": "column public.person.nick", "change": "added"}]
         masked = run.result["clone"]["masked"]
         assert (masked["environment"], masked["large_objects"]) == ("staging", 1)
@@ -126,24 +105,24 @@ def test_also_where_staging_has_the_same_server_and_the_same_role(
 
 
 def test_what_may_not_leave_stays_and_nothing_is_rehearsed(
-    transactional_db: None, storage_folder: Path, tmp_path: Path, elsewhere: Address
+    transactional_db: None, storage_folder: Path, tmp_path: Path, second_server: Address
 ) -> None:
     with people(tmp_path) as shop:
-        there, here = names_at(elsewhere), databases()
-        moved_to(shop, elsewhere, without("person.phone"))
+        there, here = names_at(second_server), databases()
+        moved_to(shop, second_server, without("person.phone"))
         unclassified, seen = rehearsed(shop, clone_on="staging")
         assert (unclassified.state, seen) == (RunState.ERRORED, {}), log_of(unclassified)
         assert "person.phone looks like personal data" in unclassified.error
         assert unclassified.error.startswith("Production's data may not be cloned to staging: ")
         assert "privacy.inventory" in unclassified.remedy
         # A plan that was published before this was asked.
-        moved_to(shop, elsewhere, [])
+        moved_to(shop, second_server, [])
         bare, seen = rehearsed(shop, clone_on="staging")
         assert (bare.state, seen) == (RunState.ERRORED, {})
         assert "the plan has no privacy.inventory" in bare.error
         shop.sql("UPDATE course SET title = 'ask person7@example.org' WHERE id = 1")
         harmless = {"category": "not_personal", "why": "titles", "columns": ["course.title"]}
-        moved_to(shop, elsewhere, [*INVENTORY, harmless])
+        moved_to(shop, second_server, [*INVENTORY, harmless])
         leaking, seen = rehearsed(shop, clone_on="staging")
         assert (leaking.state, seen) == (RunState.ERRORED, {}), log_of(leaking)
         assert "stand in clear in course.title of the masked clone" in leaking.error
@@ -154,20 +133,20 @@ def test_what_may_not_leave_stays_and_nothing_is_rehearsed(
         foreign, seen = rehearsed(shop, clone_on="staging")
         assert (foreign.state, seen) == (RunState.ERRORED, {})
         assert "far is a foreign table" in foreign.error
-        assert (names_at(elsewhere), databases()) == (there, here)
+        assert (names_at(second_server), databases()) == (there, here)
 
 
 def test_a_server_of_production_s_own_gets_the_data_as_they_are(
-    transactional_db: None, storage_folder: Path, tmp_path: Path, elsewhere: Address
+    transactional_db: None, storage_folder: Path, tmp_path: Path, second_server: Address
 ) -> None:
-    environments = {"standby": {"tier": "production", "variables": {"DATABASE_URL": elsewhere.url()}}}
+    environments = {"standby": {"tier": "production", "variables": {"DATABASE_URL": second_server.url()}}}
     with people(tmp_path) as shop:
         production = {"tier": "production", "variables": {"DATABASE_URL": shop.address.url()}}
         staging = {"tier": "staging", "variables": {"DATABASE_URL": staging_of(shop).url()}}
         declare(shop, [], environments={**environments, "production": production, "staging": staging})
         run, seen = rehearsed(shop, clone_on="standby")
         assert run.state == RunState.PASSED, (run.error, log_of(run))
-        assert str(seen["port"]) == elsewhere.parts["port"]
+        assert str(seen["port"]) == second_server.parts["port"]
         assert "example.org" in str(seen["people"])
         assert (seen["closed"], seen["public"]) == ([True], [0])
 

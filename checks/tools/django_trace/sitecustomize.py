@@ -2,8 +2,8 @@
 
 A migration rehearsal puts this folder in front of PYTHONPATH and names a file in GONOGO_TRACE_FILE; one JSON object a
 line goes there. Nothing is imported here but the standard library, nothing of the application is changed but
-``MigrationExecutor.apply_migration`` and ``unapply_migration``, which are called as before. Whatever goes wrong in
-here is told in the file and never reaches the migration.
+``MigrationExecutor.migrate``, ``apply_migration`` and ``unapply_migration``, which are called as before. Whatever goes
+wrong in here is told in the file and never reaches the migration.
 
 Stays readable for every Python that a Django of today runs on (3.8 and later), and needs Django 2.0 or later.
 """
@@ -295,14 +295,27 @@ def watched(original: Callable[..., Any], forwards: bool) -> Callable[..., Any]:
     return method
 
 
+def planned(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Tell how many migrations are to come, where the caller knows."""
+
+    def migrate(self: Any, targets: Any, plan: Any = None, *arguments: Any, **named: Any) -> Any:
+        if plan:
+            tell("planned", migrations=len(plan))
+        return original(self, targets, plan, *arguments, **named)
+
+    migrate.__name__, migrate.__doc__ = original.__name__, original.__doc__
+    return migrate
+
+
 def patch(module: Any) -> None:
-    """Put both methods of Django's executor under watch."""
+    """Put three methods of Django's executor under watch."""
     try:
         import django
 
         executor = module.MigrationExecutor
         executor.apply_migration = watched(executor.apply_migration, True)
         executor.unapply_migration = watched(executor.unapply_migration, False)
+        executor.migrate = planned(executor.migrate)
         tell("loaded", django=django.get_version(), python=sys.version.split()[0])
     except Exception as error:  # noqa: BLE001 - told, and never the application's
         tell("refused", text=f"{type(error).__name__}: {error}")

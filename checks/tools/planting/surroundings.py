@@ -1,6 +1,6 @@
 """The surroundings of a check that is run inside of another run: the same, but for what was planted."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -99,9 +99,12 @@ class Surroundings:
         cwd: Path | None = None,
         check: bool = True,
         echo: bool = True,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Completed:
         told = {**self.variables(), **(variables or {})}
-        return self._outer.command(argv, timeout=timeout, variables=told, cwd=cwd, check=check, echo=echo)
+        return self._outer.command(
+            argv, timeout=timeout, variables=told, cwd=cwd, check=check, echo=echo, meanwhile=meanwhile
+        )
 
     def capture(
         self,
