@@ -37,6 +37,8 @@ export class LogFind {
   }
 
   restart() {
+    clearTimeout(this.timer);
+    this.timer = 0;
     this.ranges = [];
     this.at = -1;
     this.collect(this.view.querySelector(".line"));
@@ -82,6 +84,7 @@ export class LogFind {
   }
 
   walk(step) {
+    if (this.timer) this.restart(); // What was typed last is not searched yet; doing it later would lose the place.
     if (!this.ranges.length) return;
     if (this.at === -1) this.at = this.nearest(step);
     else this.at = (this.at + step + this.ranges.length) % this.ranges.length;

@@ -33,6 +33,8 @@ class ScriptedStream:
         self.refuses_lines = False
         self.url = ""
         self._watchers: dict[web.StreamResponse, asyncio.Event] = {}
+        # While a watcher joins, nothing is printed or told: what it is replayed and what it is told would overlap.
+        self._joining = asyncio.Lock()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -51,7 +53,7 @@ class ScriptedStream:
 
     def write(self, *texts: str) -> None:
         """The run prints lines; nobody is told yet."""
-        self.texts.extend(texts)
+        self._run(self._write(texts))
 
     def send(self, first: int, last: int) -> None:
         """Tell every watcher the lines from ``first`` to ``last``."""
@@ -92,7 +94,7 @@ class ScriptedStream:
         app.router.add_get("/lines", self._lines)
         app.router.add_get("/part/{name}", self._part)
         app.router.add_get("/{name}", self._page)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         self._loop.run_until_complete(runner.setup())
         site = web.TCPSite(runner, "127.0.0.1", 0)
         self._loop.run_until_complete(site.start())
@@ -128,24 +130,30 @@ class ScriptedStream:
         place = request.headers.get("Last-Event-ID") or request.query.get("after", "0:0")
         self.asked.append(place)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
-        await response.prepare(request)
-        await response.write(b"retry: 100\n: connected\n\n")
-        after = int(place.split(":")[1]) if int(place.split(":")[0]) == self.attempt else 0
-        if self.replays and after < len(self.texts):
-            await response.write(self.frame(after + 1, len(self.texts)))
-        cut = self._watchers[response] = asyncio.Event()
+        async with self._joining:
+            await response.prepare(request)
+            await response.write(b"retry: 100\n: connected\n\n")
+            after = int(place.split(":")[1]) if int(place.split(":")[0]) == self.attempt else 0
+            if self.replays and after < len(self.texts):
+                await response.write(self.frame(after + 1, len(self.texts)))
+            cut = self._watchers[response] = asyncio.Event()
         try:
             await cut.wait()
         finally:
-            self._watchers.pop(response, None)
+            self._watchers.pop(response, None)  # also where the page has closed it, which cancels this
         return response
 
+    async def _write(self, texts: tuple[str, ...]) -> None:
+        async with self._joining:
+            self.texts.extend(texts)
+
     async def _broadcast(self, payload: bytes) -> None:
-        for watcher in tuple(self._watchers):
-            try:
-                await watcher.write(payload)
-            except ConnectionError:  # the page has closed it
-                self._watchers.pop(watcher).set()
+        async with self._joining:
+            for watcher in tuple(self._watchers):
+                try:
+                    await watcher.write(payload)
+                except ConnectionError:  # the page has closed it
+                    self._watchers.pop(watcher).set()
 
     async def _drop(self) -> None:
         for cut in self._watchers.values():

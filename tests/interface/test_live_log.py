@@ -15,6 +15,7 @@ from tests.interface.browser import Complaints
 from tests.interface.conftest import OpenPage
 from tests.interface.scripted_stream import ScriptedStream
 from tests.interface.test_live_parts import HIDE
+from tests.platform.runner import eventually
 
 pytestmark = pytest.mark.browser
 
@@ -221,6 +222,25 @@ def test_words_are_found_counted_and_walked_through(server: ScriptedStream, open
     expect(matches).to_have_text("2 of 4")
 
 
+def test_a_step_taken_before_the_search_has_settled_is_kept(
+    server: ScriptedStream, open_log: Callable[..., Page]
+) -> None:
+    """The search waits for the end of the typing; who is quicker walks through what was found, and stays there."""
+    server.write("start", "Slow query", "fine", "another SLOW one, slow indeed")
+    page = open_log()
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
+    page.keyboard.press("/")
+    page.keyboard.type("slow")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    matches = page.locator("[data-log-matches]")
+    expect(matches).to_have_text("2 of 3")
+    page.clock.fast_forward(1000)
+    page.keyboard.press("Shift+Enter")
+    expect(matches).to_have_text("1 of 3")
+
+
 def test_a_link_to_lines_marks_them_and_does_not_follow(server: ScriptedStream, open_log: Callable[..., Page]) -> None:
     server.write(*lines(300))
     page = open_log("#L40-L42")
@@ -315,9 +335,9 @@ def test_a_log_that_nobody_sees_gives_its_connection_back_and_goes_on_where_it_w
     page.clock.install()
     page.evaluate(HIDE, False)
     page.clock.fast_forward(11_000)
+    eventually(lambda: server.watchers == 0)
     server.write(*lines(2, since=4))
     server.send(4, 5)
-    assert server.watchers == 0
     page.evaluate(HIDE, True)
     wait_for_line(page, 5)
     assert numbers(page) == [1, 2, 3, 4, 5]

@@ -26,8 +26,8 @@ def copied(folder: Path) -> None:
 
 def step_after_copying() -> str:
     """The RUN that follows `COPY . .`, as one shell line."""
-    dockerfile = (BASE_DIR / "Dockerfile").read_text()
-    found = re.search(r"^COPY \. \.\n(?:#.*\n)*RUN ((?:.*\\\n)*.*)", dockerfile, re.MULTILINE)
+    text = (BASE_DIR / "Dockerfile").read_text()
+    found = re.search(r"^COPY \. \.\n(?:#.*\n)*RUN ((?:.*\\\n)*.*)", text, re.MULTILINE)
     assert found
     return found[1].replace("\\\n", " ")
 
