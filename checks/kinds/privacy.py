@@ -95,11 +95,11 @@ def _elsewhere(context: RunContext, copy: masked_copy.MaskedCopy) -> None:
 def _outcome(copy: masked_copy.MaskedCopy) -> Outcome:
     figures = copy.figures
     if copy.told:
-        return Outcome(False, copy.why_not(), figures=figures, result=copy.result)
+        return Outcome(False, copy.why_not(), figures=figures, result=copy.result, artifacts=copy.files())
     said = f"{figures['personal']:,} of {figures['columns']:,} columns hold personal data, all classified."
     if copy.result["rehearsed"]:
         said += (
             f" A clone was masked in {duration(figures['masking_seconds'])}; none of {figures['compared']:,} masked"
             " values is left in it."
         )
-    return Outcome(True, said, figures=figures, result=copy.result)
+    return Outcome(True, said, figures=figures, result=copy.result, artifacts=copy.files())

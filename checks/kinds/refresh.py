@@ -112,7 +112,8 @@ class _Refresh:
 
     def _refused(self) -> Outcome:
         said = f"{self.copy.why_not()} {self.place} is untouched."
-        return Outcome(False, said[:500], figures=self.copy.figures, result=self.copy.result)
+        copy = self.copy
+        return Outcome(False, said[:500], figures=copy.figures, result=copy.result, artifacts=copy.files())
 
     def _outcome(self, walked: delivery.Walk) -> Outcome:
         copy = self.copy
@@ -127,4 +128,4 @@ class _Refresh:
             said = f"{walked.problem} {self.place} has the masked data, and stopped at {walked.stopped_at}."
         else:
             said = f"{walked.problem} {self.place} still has its old data."
-        return Outcome(walked.passed, said[:500], figures=copy.figures, result=copy.result)
+        return Outcome(walked.passed, said[:500], figures=copy.figures, result=copy.result, artifacts=copy.files())

@@ -4,6 +4,7 @@ Until it is masked, the clone is as personal as the original. So it never stands
 own server, under the original's role, and nobody else may connect to it.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from datetime import timedelta
 from typing import Any, Final
 
 from checks.enums import StepCategory
-from checks.kinds.base import RunContext, Step, StepHandle
+from checks.kinds.base import Artifact, RunContext, Step, StepHandle
 from checks.tools import classifying, cloning, dumping, facts, leaks, masked_clone, sampling, scratch
 from checks.tools.background import patiently
 from checks.tools.inventory import PrivacySection
 from checks.tools.postgres import Address, connected
+from releases import spreadsheet
 
 MAX_SHOWN: Final = 500
 LOOK: Final = (
@@ -30,6 +32,9 @@ MAKE: Final = (
 CARRY: Final = Step("carry", "Carry the masked data over", StepCategory.DATABASE)
 #: Large objects are not masked, so they stay; nor may a copy go on following, or feeding, anybody.
 _LEFT_OUT: Final = ("--no-large-objects", "--no-publications", "--no-subscriptions", "--no-security-labels")
+
+#: Of the inventory as a file.
+COLUMNS: Final = ("column", "state", "category", "basis", "retention", "mask", "why", "reasons", "shape")
 
 
 @dataclass(frozen=True)
@@ -188,6 +193,16 @@ class MaskedCopy:
         sentences = classifying.leak_sentences(proof, what)
         self.tell(sentences)
         return sentences
+
+    def files(self) -> list[Artifact]:
+        """The inventory for a spreadsheet, and everything as JSON; neither holds a value of anybody."""
+        columns = [{**row, "state": "not classified"} for row in self.result["unclassified"]]
+        columns += [{**row, "state": "classified"} for row in self.result["classified"]]
+        whole = json.dumps({**self.result, "figures": self.figures}, indent=1, default=str).encode()
+        return [
+            self.context.store("inventory.csv", b"".join(spreadsheet.lines(COLUMNS, columns))),
+            self.context.store("privacy.json", whole),
+        ]
 
     def tell(self, sentences: list[str]) -> None:
         self.told += sentences

@@ -1,14 +1,25 @@
 """The kind `privacy`: what is not classified blocks, and a masked clone holds nothing of what was masked."""
 
+import csv
+import io
+import json
 from pathlib import Path
 
 import pytest
+from django.core.files.storage import default_storage
 from django.template.loader import render_to_string
 
+from checks.models import Run
 from tests.kinds_data.support import administration, databases, log_of
 from tests.privacy.support import INVENTORY, declare, entry, people, told_in, without
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def kept(run: Run, name: str) -> str:
+    (found,) = [each for each in run.result["artifacts"] if each["name"] == name]
+    with default_storage.open(found["key"]) as file:
+        return str(file.read().decode())
 
 
 def test_a_column_that_looks_personal_and_is_not_classified_blocks(
@@ -26,6 +37,16 @@ def test_a_column_that_looks_personal_and_is_not_classified_blocks(
         page = render_to_string("checks/kinds/privacy.html", {"run": run})
         assert "person.phone" in page
         assert "privacy.inventory" in page
+        rows = {row["column"]: row for row in csv.DictReader(io.StringIO(kept(run, "inventory.csv")))}
+        assert (rows["person.phone"]["state"], rows["person.phone"]["mask"]) == ("not classified", "")
+        assert "telephone" in rows["person.phone"]["reasons"]
+        email = {name: rows["person.email"][name] for name in ("state", "category", "basis", "retention", "mask")}
+        assert list(email.values()) == ["classified", "contact", "contract", "1 year", "email"]
+        whole = json.loads(kept(run, "privacy.json"))
+        assert whole["problems"] == run.result["problems"]
+        assert whole["figures"] == run.result["figures"]
+        assert "example.org" not in kept(run, "privacy.json") + kept(run, "inventory.csv")
+        assert "inventory.csv" in page
 
 
 def test_a_whole_inventory_is_rehearsed_and_proven(

@@ -57,6 +57,7 @@ def test_staging_gets_the_data_and_no_value_of_anybody(
         assert not [name for name in databases() if name.startswith("gonogo_")]
         told = told_in(run.result, log_of(run)) + render_to_string("checks/kinds/refresh.html", {"run": run})
         assert "person7" not in told
+        assert [each["name"] for each in run.result["artifacts"]] == ["inventory.csv", "privacy.json"]
         assert "has the masked data" in told
         assert "Large objects stayed behind" in told
         _pseudonyms_are_keyed(shop, staging, aside)
