@@ -59,7 +59,9 @@ def form_field(name: str, field: FieldInfo, initial: Any) -> forms.Field | None:
     if plain is None:
         return None
     if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("upload"):
-        return forms.FileField(**{**words, "initial": None})
+        # The parameter is a name in storage; here a person chooses the file itself, and the name is made.
+        told = words["help_text"].replace("The name in storage of a", "A", 1)
+        return forms.FileField(**{**words, "initial": None, "help_text": told})
     if get_origin(plain) is Literal:
         return forms.ChoiceField(choices=[(value, str(value)) for value in get_args(plain)], **words)
     if plain is bool:

@@ -197,7 +197,8 @@ def release_panel(request: HttpRequest, release_id: str) -> HttpResponse:
         # While the release is prepared, the board offers it beside the verdict.
         "may_start": release.state not in _BOARD_OFFERS and may_start(request, release),
     }
-    return render(request, "checks/run/panel.html", context)
+    is_part = "HX-Request" in request.headers
+    return render(request, "checks/run/panel.html" if is_part else "checks/run/panel_page.html", context)
 
 
 @login_required

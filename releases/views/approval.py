@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -46,6 +47,7 @@ def vote(request: HttpRequest, release_id: UUID) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             approval.cast_vote(release=release, voter=person(request), **form.cleaned_data)
+            messages.success(request, "Your vote is signed and kept in the ledger.")
             return redirect("releases:release", release.pk)
         except DomainError as error:
             refuse(form, error)

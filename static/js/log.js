@@ -156,10 +156,12 @@ class Log {
 
   begin(attempt) {
     this.draw();
-    const note = document.createElement("div");
-    note.className = "break";
-    note.textContent = `Attempt ${attempt} begins. The lines of attempt ${this.attempt} are kept; reload the page to choose between them.`;
-    this.view.replaceChildren(note);
+    if (this.attempt > 0) {
+      const note = document.createElement("div");
+      note.className = "break";
+      note.textContent = `Attempt ${attempt} begins. The lines of attempt ${this.attempt} are kept; reload the page to choose between them.`;
+      this.view.replaceChildren(note);
+    } // A run that was queued when the page was opened has had no attempt before this one.
     this.attempt = attempt;
     this.last = 0;
   }

@@ -19,7 +19,9 @@ from tests.platform.runner import eventually
 
 pytestmark = pytest.mark.browser
 
-VALUES = 'lines_html=html attempt=1 last=last first=1 stream_url=stream_url most=most lines_url="/lines" sealed=sealed'
+VALUES = (
+    'lines_html=html attempt=attempt last=last first=1 stream_url=stream_url most=most lines_url="/lines" sealed=sealed'
+)
 PAGE = (
     '{% extends "base.html" %}{% block title %}Run{% endblock %}'
     '{% block main %}<p id="head" hx-get="/part/head" hx-trigger="live" data-live-refresh="state">as it was</p>'
@@ -37,7 +39,9 @@ def server() -> Iterator[ScriptedStream]:
 def open_log(server: ScriptedStream, open_page: OpenPage) -> Callable[..., Page]:
     """Open a page that already shows the lines written so far, and wait until it listens."""
 
-    def open_one(hash_: str = "", *, live: bool = True, most: int | None = None, **options: Any) -> Page:
+    def open_one(
+        hash_: str = "", *, live: bool = True, most: int | None = None, attempt: int = 1, **options: Any
+    ) -> Page:
         request = RequestFactory().get("/log")
         request.user = AnonymousUser()
         last = len(server.texts)
@@ -48,6 +52,7 @@ def open_log(server: ScriptedStream, open_page: OpenPage) -> Callable[..., Page]
             "stream_url": "/stream" if live else "",
             "sealed": None if live else last,
             "most": most,
+            "attempt": attempt,
         }
         server.pages["log"] = Template(PAGE).render(Context(context))
         page = open_page(f"{server.url}/log{hash_}", **options)
@@ -171,6 +176,16 @@ def test_another_attempt_begins_from_its_first_line(server: ScriptedStream, open
     expect(page.locator("#L2 .t")).to_have_text("again 2")
     assert numbers(page) == [1, 2]
     expect(page.locator(".log .break")).to_contain_text("Attempt 2 begins. The lines of attempt 1 are kept")
+
+
+def test_the_first_attempt_of_a_run_that_was_queued_begins_without_a_word(
+    server: ScriptedStream, open_log: Callable[..., Page]
+) -> None:
+    page = open_log(attempt=0)
+    server.write("first")
+    server.send(1, 1)
+    expect(page.locator("#L1 .t")).to_have_text("first")
+    expect(page.locator(".log .break")).to_have_count(0)
 
 
 def test_scrolling_up_ends_following_and_scrolling_down_begins_it(

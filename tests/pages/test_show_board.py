@@ -5,13 +5,16 @@ from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import escape
 
 from releases.domain import deploy as deploys
+from releases.domain import release as releases
 from releases.domain.gate import evaluate
 from releases.enums import ReleaseState
 from releases.errors import GateClosed
 from releases.models import Release
-from tests.factories import Team, answer, go_green, make_application, make_approved, make_release, make_team
+from releases.views.showing import standing
+from tests.factories import Team, answer, go_green, make_application, make_approved, make_release, make_team, schedule
 from tests.pages.test_open_pages import CHECKS, browser
 
 pytestmark = pytest.mark.django_db
@@ -135,3 +138,64 @@ def test_the_list_takes_as_many_queries_for_three_releases_as_for_one(team_and_r
     with CaptureQueriesContext(connection) as three:
         client.get(address)
     assert len(three) == len(one)
+
+
+def test_its_runs_are_a_part_of_it_and_without_scripts_a_page(team_and_release: tuple[Team, Release]) -> None:
+    team, release = team_and_release
+    client, address = browser(team.engineer), reverse("checks:release_panel", args=[release.pk])
+    assert f'hx-get="{address}"' in page(client, release)
+    assert "<html" not in client.get(address, headers={"HX-Request": "true"}).content.decode()
+    assert "<html" in client.get(address).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [(ReleaseState.LIVE, "went live in production"), (ReleaseState.WATCHING, "is watched before it is called live"),
+     (ReleaseState.ROLLED_BACK, "The previous build runs again"), (ReleaseState.CANCELLED, "never goes live")],
+)  # fmt: skip
+def test_once_the_gate_is_not_asked_any_more_it_says_where_a_release_stands(
+    team_and_release: tuple[Team, Release], state: ReleaseState, words: str
+) -> None:
+    _, release = team_and_release
+    release.state = state
+    assert words in standing(release)
+
+
+def test_a_cancelled_release_has_a_board_without_a_gate(team_and_release: tuple[Team, Release]) -> None:
+    team, release = team_and_release
+    releases.cancel(release=release, actor=team.manager, reason="Another build takes its place.")
+    text = page(browser(team.viewer), release)
+    assert "It was cancelled and never goes live" in text
+    assert 'id="blockers"' not in text
+
+
+def test_what_blocks_beyond_nine_is_folded_and_none_of_it_is_left_out(
+    team_and_release: tuple[Team, Release],
+) -> None:
+    team, release = team_and_release
+    blockers = evaluate(release).blockers
+    assert len(blockers) > 9
+    text = page(browser(team.viewer), release)
+    assert f"and {len(blockers) - 7} more" in text
+    assert all(escape(blocker.title) in text for blocker in blockers)
+
+
+def test_votes_are_asked_for_once_the_window_is_known(team_and_release: tuple[Team, Release]) -> None:
+    team, release = team_and_release
+    address = reverse("releases:open_poll", args=[release.pk])
+    assert "Once the window is scheduled" in page(browser(team.manager), release)
+    schedule(release, team.manager)
+    text = page(browser(team.manager), release)
+    assert f'action="{address}"' in text
+    assert "Once the window is scheduled" not in text
+
+
+def test_only_who_may_start_a_run_is_offered_one(team_and_release: tuple[Team, Release]) -> None:
+    team, release = team_and_release
+    menu = reverse("checks:start_menu", args=[release.pk])
+    launch = reverse("checks:launch", args=[release.pk, "checks.backup"])
+    assert launch in browser(team.engineer).get(menu).content.decode()
+    text = browser(team.viewer).get(menu).content.decode()
+    assert launch not in text
+    assert "You can look, not start." in text
+    assert "disabled" in browser(team.viewer).get(launch).content.decode()
