@@ -51,6 +51,7 @@ def python_part(name: str, arguments: list[str], variables: Mapping[str, str]) -
 def web_arguments(host: str, port: int) -> list[str]:
     return [
         "-m", "gunicorn", "config.asgi:application",
+        "--config", "python:config.web",
         "--worker-class", "uvicorn_worker.UvicornWorker",
         "--bind", f"{host}:{port}",
         "--workers", str(env.integer("WEB_CONCURRENCY", 2, least=1)),

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 
+import psutil
 import psycopg
 import pytest
 from redis import Redis, RedisError
@@ -120,12 +121,17 @@ def test_a_killed_postgresql_comes_back(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize("name", ["worker", "relay", "web"])
-def test_a_killed_part_is_started_again(runner: Runner, name: str) -> None:
+def test_a_killed_part_is_started_again_and_nobody_is_left_of_it(runner: Runner, name: str) -> None:
+    """What is left would go on with the killed one's work: the web server's processes hold its port."""
     before = runner.part(name)
+    below = psutil.Process(before["pid"]).children(recursive=True)
     os.kill(before["pid"], signal.SIGKILL)
     after = eventually(lambda: (part := runner.part(name))["pid"] not in {None, before["pid"]} and part)
-    assert after["restarts"] == before["restarts"] + 1
+    eventually(lambda: not any(process.is_running() for process in below))
     eventually(lambda: runner.get("/healthz/ready") == 200)
+    if below:
+        eventually(lambda: len(psutil.Process(runner.part(name)["pid"]).children()) >= 1)
+    assert after["restarts"] == before["restarts"] + 1
 
 
 def test_the_scheduler_reaches_the_worker(runner: Runner) -> None:
