@@ -2,11 +2,11 @@
 
     python -m benchmarks.load
 
-Overhead: visitors who never think ask a server that answers at once, and in the same run, in turns, they are recorded
-or not; the ratio of each turn to its neighbour, whose median has an interval. Once for the record alone, in short turns
-of one process of Locust; once for the whole program, which follows the record, keeps it and draws it for a browser that
-has the page open, in turns long enough for all of that to follow. Beside it the record's own processor time, which other
-work disturbs less.
+Overhead: visitors who never think ask a server that answers at once, and in the same run, in turns, our record is kept
+or what Locust keeps by itself; the ratio of each turn to its neighbour, whose median has an interval. Once for the record
+alone, in short turns of one process of Locust; once for the whole program, which follows the record, keeps it and draws
+it for a browser that has the page open, in turns long enough for all of that to follow. Beside it the record's own
+processor time, which other work disturbs less.
 Lag: from the end of a second to its figures in the page that Chromium shows.
 Knee: a pool of four, 40 ms each, and users who think 40 ms: eight users. Comparison: with a server that is as
 fast, and with one that was 15 % faster.
@@ -63,8 +63,8 @@ async def main():
     await server.serve_forever()
 asyncio.run(main())
 """
-#: Visitors who never think, in one process; they are recorded in one turn and not in the next, and which of the two
-#: comes first takes turns too. Writes [requests, seconds, processor seconds] recorded, then not, of each round.
+#: Visitors who never think, in one process; one turn with our record, the next with what Locust keeps by itself, and
+#: which of the two comes first takes turns too. Writes [requests, seconds, processor seconds] of ours, then of Locust's.
 TAKING_TURNS = """
 import json, time
 import gevent
@@ -73,6 +73,7 @@ LENGTH, LEFT_OUT, ROUNDS, FOUND = %(length)r, %(left_out)r, %(rounds)r, %(found)
 class Visitor(FastHttpUser):
     insecure = False
     wait_time = constant(0)
+    asked = 0
     @task
     def ask(self):
         with self.client.get("/", name="/", catch_response=True) as answer:
@@ -80,31 +81,34 @@ class Visitor(FastHttpUser):
                 answer.failure("no")
             else:
                 answer.success()
+        Visitor.asked += 1
 @events.init.add_listener
 def begin(environment, **_):
     gevent.spawn(turns, environment)
 def turns(environment):
     record = next(one for one in events.request._handlers if one.__qualname__ == "Record.request")
     parts = record.__func__.__globals__
-    followed, writer = Visitor.context, parts["WRITER"]
-    def switch(on):
-        (events.request.add_listener if on else events.request.remove_listener)(record)
-        Visitor.context = followed if on else followed.__wrapped__
-        parts["WRITER"] = writer if on else None
+    followed, writer, stats = Visitor.context, parts["WRITER"], environment.stats
+    def rounded(request_type, name, response_time, response_length, exception=None, **_):
+        stats.log_request(request_type, name, response_time, response_length)
+    def switch(ours):
+        events.request.remove_listener(rounded if ours else record)
+        events.request.add_listener(record if ours else rounded)
+        Visitor.context = followed if ours else followed.__wrapped__
+        parts["WRITER"] = writer if ours else None
     gevent.sleep(4)
     switch(False)
     found = []
     for number in range(ROUNDS):
         seen = {}
-        for on in (True, False) if number %% 2 else (False, True):
-            if on:
+        for ours in (True, False) if number %% 2 else (False, True):
+            if ours:
                 switch(True)
             gevent.sleep(LEFT_OUT)
-            before, began, spent = environment.stats.total.num_requests, time.monotonic(), time.process_time()
+            before, began, spent = Visitor.asked, time.monotonic(), time.process_time()
             gevent.sleep(LENGTH)
-            seen[on] = (environment.stats.total.num_requests - before, time.monotonic() - began,
-                        time.process_time() - spent)
-            if on:
+            seen[ours] = (Visitor.asked - before, time.monotonic() - began, time.process_time() - spent)
+            if ours:
                 switch(False)
         found.append([*seen[True], *seen[False]])
     switch(True)
@@ -112,7 +116,7 @@ def turns(environment):
         json.dump(found, file)
     environment.runner.quit()
 """
-#: The record's own part of a request: microseconds of knowing that it began and ended, and milliseconds to tell a second.
+#: The record's own part of a request: microseconds of its beginning and end, and milliseconds to tell a second.
 LISTENER = """
 import json, random, sys, time, timeit
 sys.path.insert(0, sys.argv[1])
@@ -226,7 +230,7 @@ def overhead(url: str) -> None:
         )  # fmt: skip
         rounds = lost(folder / "found.json", "the record alone")
         alone = statistics.median(off / seconds for *_, off, seconds, _ in rounds)
-        show("requests without the record", alone, "req/s", f"{USERS} visitors, one process")
+        show("requests by Locust alone", alone, "req/s", f"{USERS} visitors, one process")
         costs = [(spent_on / on) / (spent_off / off) for on, _, spent_on, off, _, spent_off in rounds]
         beside = "limit 3; of the same rounds, and disturbed less by other work"
         show("processor time added by the record", 100 * (statistics.median(costs) - 1), "%", beside)
@@ -241,7 +245,7 @@ def listener(python: str, config: Path, request: float) -> None:
         env={**os.environ, "GONOGO_LOAD_CONFIG": str(config)}, check=True, capture_output=True, text=True,
     )  # fmt: skip
     micros, millis = (float(word) for word in done.stdout.split())
-    show("processor time of a request without it", request * 1e6, "us", "")
+    show("processor time of a request by Locust alone", request * 1e6, "us", "")
     show("processor time of its record", micros, "us", f"limit 3 % of that, it is {micros / request / 1e4:.2f} %")
     show("processor time to tell a second", millis, "ms", "limit 10, 1 % of the second")
 

@@ -167,6 +167,10 @@ def make_release(rate: str, seconds: str, target: str, rival: str) -> UUID:
     environments.adopt_build(
         environment=places["staging"], version="1", build_digest=release.build_digest, actor=None, reason="A benchmark."
     )
+    # What answers at the rival's address is the release before, for whom it compares with.
+    environments.adopt_build(
+        environment=places["production"], version="0", build_digest="0" * 64, actor=None, reason="A benchmark."
+    )
     return release.pk
 
 

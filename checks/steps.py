@@ -50,6 +50,16 @@ class StepRecord:
         self.changes["figures"] = self.figures
         self._ledger.touched()
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Progress, words and figures that belong together are written, and rung, as one."""
+        self._ledger.holds = True
+        try:
+            yield
+        finally:
+            self._ledger.holds = False
+        self._ledger.flush()
+
     def skip(self, reason: str) -> None:
         self.state, self.reason = StepState.SKIPPED, reason
 
@@ -81,6 +91,8 @@ class StepLedger:
         self._current: StepRecord | None = None
         self._written_at = 0.0
         self._touched = False
+        #: Nothing is written until what belongs together has been told.
+        self.holds = False
 
     def announce(self) -> None:
         """Write all steps as waiting."""
@@ -144,7 +156,7 @@ class StepLedger:
     def flush(self) -> None:
         """Write what changed, if the last write is long enough ago; called while a command runs as well."""
         record = self._current
-        if self._touched and record is not None and time.monotonic() - self._written_at >= WRITE_SECONDS:
+        if self._touched and not self.holds and record is not None and time.monotonic() - self._written_at >= WRITE_SECONDS:
             self._write(record, {}, at_once=False)
 
     def _write(self, record: StepRecord, changes: dict[str, Any], *, at_once: bool) -> None:

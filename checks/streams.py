@@ -70,7 +70,9 @@ def lines_frame(lines: Lines) -> Frame:
 
 
 def state_frame(message: dict[str, Any]) -> Frame:
-    return Frame(event(json.dumps(message, separators=(",", ":")), name="state"))
+    """``progress`` where nothing but the progress of a step changed, as it may do every second; else ``state``."""
+    name = "progress" if "progress" in message and "step_state" not in message else "state"
+    return Frame(event(json.dumps(message, separators=(",", ":")), name=name))
 
 
 def attempt_frame(where: Position) -> Frame:

@@ -9,6 +9,7 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpRe
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 from django.utils.html import format_html_join
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -87,22 +88,26 @@ def _attempt(request: HttpRequest, run: Run) -> int:
 
 
 def _run_context(run: Run, attempt: int) -> dict[str, Any]:
-    usual = queries.usual_seconds([run]).get((run.section, run.environment_id))
+    """What costs a query or a drawing is made when the page, or the part of it that is asked for, shows it."""
     kind = get_kind(run.kind)
-    steps = presenting.shown_steps(run, attempt)
+
+    def shown() -> presenting.ShownRun:
+        return presenting.shown(run, usual=queries.usual_seconds([run]).get((run.section, run.environment_id)))
+
+    steps = SimpleLazyObject(lambda: presenting.shown_steps(run, attempt))
     return {
         "run": run,
-        "shown": presenting.shown(run, usual=usual),
+        "shown": SimpleLazyObject(shown),
         "kind": kind,
         "kind_template": kind.template(),
         "steps": steps,
-        "pictures": kind.pictures(run.result, [step["figures"] for step in steps]),
+        "pictures": SimpleLazyObject(lambda: kind.pictures(run.result, [step["figures"] for step in steps])),
         "attempt": attempt,
         "attempts": range(1, run.attempt + 1),
         "params": pretty(run.params) if run.params else "",
-        "evidence": queries.evidence_of(run),
+        "evidence": SimpleLazyObject(lambda: queries.evidence_of(run)),
         "artifacts": run.result.get("artifacts", []),
-        "earlier": presenting.shown_all(queries.earlier_runs(run)),
+        "earlier": SimpleLazyObject(lambda: presenting.shown_all(queries.earlier_runs(run))),
     }
 
 

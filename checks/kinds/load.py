@@ -76,13 +76,14 @@ class Load(Kind):
         params: LoadParams = context.params
         _refuse_without_consent(context, params)
         found = Findings(*_job(context, params))
+        rival = _rival(context, params)
         with context.step("ask") as step:
             step.doing("making Locust ready")
             toolbox.installed(context, "load")
             _ask_once(context, found.job)
         _carry_out(context, params, found)
         if params.compare and not any(step.aborted for step in found.carried.steps):
-            _compare(context, params, found)
+            _compare(context, params, found, rival)
         with context.step("judge") as step:
             outcome, passed = _judged(context.plan, params, found)
             if passed is None:
@@ -174,11 +175,16 @@ def _carry_out(context: RunContext, params: LoadParams, found: Findings) -> None
         found.database = watch.end()
 
 
-def _compare(context: RunContext, params: LoadParams, found: Findings) -> None:
+def _rival(context: RunContext, params: LoadParams) -> rivals.Rival | None:
+    """Asked before any load is made, so that nobody waits for a comparison that cannot be made."""
+    name = params.compare.environment if params.compare else None
+    return rivals.rival_in(context, name) if name else None
+
+
+def _compare(context: RunContext, params: LoadParams, found: Findings, rival: rivals.Rival | None) -> None:
     compare = params.compare
     assert compare is not None
     short = rivals.Plan(compare.load, compare.runs, compare.each.total_seconds(), compare.settle.total_seconds())
-    rival = context.plan.environments[compare.environment].url if compare.environment else ""
     same = compare.model_dump(mode="json")
     earlier = None if rival else rivals.earlier_run(context.run, plan=same, scenario=found.scenario)
     with context.step("compare") as step:

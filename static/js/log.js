@@ -119,7 +119,7 @@ class Log {
       this.indicate("live");
     });
     this.source.addEventListener("lines", (event) => this.receive(event));
-    this.source.addEventListener("state", () => ring("state"));
+    for (const name of ["state", "progress"]) this.source.addEventListener(name, () => ring(name));
     this.source.addEventListener("sealed", (event) => this.seal(event));
     this.source.addEventListener("error", () => {
       this.lost ||= Date.now();

@@ -25,6 +25,7 @@ VALUES = (
 PAGE = (
     '{% extends "base.html" %}{% block title %}Run{% endblock %}'
     '{% block main %}<p id="head" hx-get="/part/head" hx-trigger="live" data-live-refresh="state">as it was</p>'
+    '<p id="bar" hx-get="/part/bar" hx-trigger="live" data-live-refresh="state progress">as it was</p>'
     f'{{% include "components/log.html" with {VALUES} only %}}{{% endblock %}}'
 )
 
@@ -331,6 +332,17 @@ def test_parts_that_show_the_state_of_the_run_are_fetched_when_it_changes(
     expect(page.locator("#head")).to_have_text("fetched 1")
     server.seal()
     expect(page.locator("#head")).to_have_text("fetched 2")
+
+
+def test_parts_that_show_the_state_alone_are_left_in_peace_while_a_step_goes_on(
+    server: ScriptedStream, open_log: Callable[..., Page]
+) -> None:
+    server.pages["part-head"] = server.pages["part-bar"] = "fetched COUNT"
+    page = open_log()
+    server.ring("progress", '{"state": "running"}')
+    expect(page.locator("#bar")).to_have_text("fetched 1")
+    page.wait_for_timeout(500)
+    expect(page.locator("#head")).to_have_text("as it was")
 
 
 def test_the_state_is_asked_for_again_after_a_lost_connection(

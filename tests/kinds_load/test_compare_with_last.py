@@ -35,6 +35,28 @@ def installed(version: str, application: Any, requester: User | None = None) -> 
     return release
 
 
+def with_last(server: LocalServer, last: LocalServer, **params: Any) -> Any:
+    """An application whose last release runs in the environment last, beside staging."""
+    places = {
+        "staging": {"tier": "staging", "url": server.url},
+        "last": {"tier": "staging", "url": last.url},
+        "production": {"tier": "production", "url": last.url},
+    }
+    compare = {**SHORT, "environment": "last", **params.pop("compare", {})}
+    return make_application(plan={
+        "environments": places,
+        "checks": {"load": check("load", params={**LOAD, **params, "compare": compare})},
+        "load": {"consent": {"staging": CONSENT, "last": CONSENT}},
+    })  # fmt: skip
+
+
+def runs_in_last(application: Any, version: str, build_digest: str) -> None:
+    environments.adopt_build(
+        environment=Environment.objects.get(application=application, name="last"), version=version,
+        build_digest=build_digest, actor=None, reason="It was never taken away.",
+    )  # fmt: skip
+
+
 def words(run: Run) -> dict[str, str]:
     return {one["endpoint"]: one["word"] for one in run.result["comparison"]["found"]}
 
@@ -45,22 +67,13 @@ def test_an_equal_release_is_not_called_worse_and_one_slowed_by_a_third_is(
     with serving() as last:
         for each in (server, last):
             each.replies |= {"/same": Reply(delay=AS_FAST), "/changed": Reply(delay=AS_FAST)}
-        places = {
-            "staging": {"tier": "staging", "url": server.url},
-            "last": {"tier": "staging", "url": last.url},
-            "production": {"tier": "production", "url": last.url},
-        }
-        application = make_application(plan={
-            "environments": places,
-            "checks": {
-                "load": check("load", params={**LOAD, "compare": {**SHORT, "environment": "last"}}),
-            },
-            "load": {"consent": {"staging": CONSENT, "last": CONSENT}},
-        })  # fmt: skip
+        application = with_last(server, last)
+        runs_in_last(application, "0.9", "9" * 64)
         auditor = make_team(application).auditor
         equal = run_section(application, "checks.load", release=installed("1", application))
     assert equal.state == "passed", log_text(equal) + equal.error
     assert equal.result["comparison"]["interleaved"]
+    assert equal.result["comparison"]["against"] == "0.9 in last"
     assert words(equal) == {"/same": "not worse", "/changed": "not worse"}
 
     server.replies["/changed"] = Reply(delay=SLOWER)
@@ -72,3 +85,19 @@ def test_an_equal_release_is_not_called_worse_and_one_slowed_by_a_third_is(
     assert words(slower) == {"/same": "not worse", "/changed": "worse"}
     told = page(slower, auditor)
     assert f"run #{equal.number} of another build" in told
+
+
+def test_a_release_is_not_compared_with_itself_nor_with_what_nobody_knows(
+    server: LocalServer, storage_folder: Path
+) -> None:
+    server.replies |= {"/same": Reply(), "/changed": Reply()}
+    with serving(server.replies) as last:
+        application = with_last(server, last)
+        release = installed("1", application)
+        unknown = run_section(application, "checks.load", release=release)
+        runs_in_last(application, "1", release.build_digest)
+        same = run_section(application, "checks.load", release=release)
+        assert len(last.seen) == 0
+    assert (unknown.state, same.state) == ("errored", "errored"), log_text(unknown) + log_text(same)
+    assert "Nobody can say which build runs in last" in unknown.error
+    assert "last runs the same build" in same.error

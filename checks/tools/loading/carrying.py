@@ -125,9 +125,10 @@ class Carrying:
         measured.late, driver.late = measured.late + driver.late, 0
         row = row_of(second)
         rows.append(row)
-        handle.progress(min(over + 1, self.job.hold), self.job.hold, "seconds")
-        handle.doing(f"{row[1]:.0f} users, {row[2]:.0f} answers/s, p95 {row[5]:.0f} ms, {row[3]:.0f} failed")
-        handle.figure("seconds", thinned(rows, 300))
+        with handle.at_once():
+            handle.progress(min(over + 1, self.job.hold), self.job.hold, "seconds")
+            handle.doing(f"{row[1]:.0f} users, {row[2]:.0f} answers/s, p95 {row[5]:.0f} ms, {row[3]:.0f} failed")
+            handle.figure("seconds", thinned(rows, 300))
         self._watch(second, measured)
         self.each_second()
 

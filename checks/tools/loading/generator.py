@@ -230,6 +230,13 @@ class Writer:
 WRITER: Writer | None = None
 
 
+def drop_rounded_figures() -> None:
+    """Locust's own statistics cost more than this record, and nobody reads them: no table is printed."""
+    for listener in list(events.request._handlers):
+        if listener.__module__ == "locust.runners":
+            events.request.remove_listener(listener)
+
+
 def report_each_second(runner: Any) -> None:
     """Each process says at each full second what it saw; a worker says it to the master."""
     worker = getattr(runner, "client_id", "1")
@@ -272,6 +279,7 @@ def begin(environment: Any, runner: Any, **_: Any) -> None:
     else:
         if not isinstance(runner, WorkerRunner):
             WRITER = Writer()
+        drop_rounded_figures()
         events.request.add_listener(RECORD.arrived if CONFIG["mode"] == "open" else RECORD.request)
         for user in environment.user_classes:
             follow_requests(user)

@@ -11,6 +11,7 @@ from checks.tools.loading.comparing import Compared, compare, fewest_runs
 from checks.tools.loading.driving import Job, driving
 from checks.tools.loading.judging import judge_step
 from checks.tools.loading.record import Measured
+from releases.models import Environment
 
 Medians = dict[str, list[float]]
 
@@ -50,14 +51,47 @@ class Comparison:
         }  # fmt: skip
 
 
-def carry_out(context: RunContext, step: Any, job: Job, plan: Plan, *, rival: str, earlier: Run | None) -> Comparison:
-    """``rival``: the address where the last release runs, or ''; ``earlier``: its newest run that can be compared."""
+@dataclass(frozen=True)
+class Rival:
+    """Where the last release runs beside this one, and which build that is."""
+
+    environment: str
+    url: str
+    version: str
+    build_digest: str
+
+    @property
+    def told(self) -> str:
+        return f"{self.version or self.build_digest[:12]} in {self.environment}"
+
+
+def rival_in(context: RunContext, environment: str) -> Rival:
+    """CheckError where nobody can say what runs there, or the same build does: what is compared with itself is equal."""
+    place = Environment.objects.get(application=context.run.application, name=environment)
+    if not place.current_build_digest:
+        raise CheckError(
+            f"Nobody can say which build runs in {environment}, so there is nothing to compare with.",
+            remedy="Deploy the last release there, or say on the page of the application what runs there.",
+        )
+    if place.current_build_digest == context.run.build_digest:
+        raise CheckError(
+            f"{environment} runs the same build, which would be compared with itself.",
+            remedy="Put the last release there, or leave the environment out of compare.",
+        )
+    url = context.plan.environments[environment].url
+    return Rival(environment, url, place.current_version, place.current_build_digest)
+
+
+def carry_out(
+    context: RunContext, step: Any, job: Job, plan: Plan, *, rival: Rival | None, earlier: Run | None
+) -> Comparison:
+    """``earlier``: the last release's newest run that can be compared, where it does not run anywhere."""
     # So little load is made by this machine alone: generators of others leave after each run.
     short = replace(job, steps=(plan.load,), hold=plan.each, workers=None)
     mine: Medians = {}
     theirs: Medians = {}
     for number in range(plan.runs):
-        pairs = [(short, mine), (replace(short, url=rival), theirs)] if rival else [(short, mine)]
+        pairs = [(short, mine), (replace(short, url=rival.url), theirs)] if rival else [(short, mine)]
         # Whoever goes first meets a warmer or colder machine, so they take turns.
         for one, medians in pairs if number % 2 == 0 else reversed(pairs):
             step.doing(f"short run {number + 1} of {plan.runs} on {one.url}")
@@ -65,7 +99,12 @@ def carry_out(context: RunContext, step: Any, job: Job, plan: Plan, *, rival: st
                 medians.setdefault(endpoint, []).append(figure)
         step.progress(number + 1, plan.runs, "runs")
     if rival:
-        return _compared(mine, theirs, rival, interleaved=True)
+        if rival_in(context, rival.environment) != rival:
+            raise CheckError(
+                f"Another build was put into {rival.environment} meanwhile, so nothing was compared.",
+                remedy="Run it again when nobody deploys there.",
+            )
+        return _compared(mine, theirs, rival.told, interleaved=True)
     if earlier is None:
         return Comparison(mine, {}, [])
     before = earlier.result["comparison"]["now"]

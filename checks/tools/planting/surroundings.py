@@ -1,7 +1,7 @@
 """The surroundings of a check that is run inside of another run: the same, but for what was planted."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +29,8 @@ class _Step:
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None: ...
     def doing(self, text: str) -> None: ...
     def figure(self, name: str, value: Any) -> None: ...
+    def at_once(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def skip(self, reason: str) -> None:
         self._note(f"skipped: {reason}")
