@@ -7,6 +7,13 @@ from django import forms
 from releases.forms.release import MomentField
 
 MAX_ATTACHMENT_BYTES = 50 * 1024**2
+#: What an attested item asks for, where the answer is that it holds.
+_NEEDED_WHERE_IT_HOLDS = {
+    "attachment": "this or a link, where it holds",
+    "link": "this or a file, where it holds",
+    "link_note": "with a link",
+    "valid_until": "where it holds",
+}
 
 
 class SignOffForm(forms.Form):
@@ -47,6 +54,8 @@ class SignOffForm(forms.Form):
         if attested:
             self.fields["statement"].label = "What you attest"
             self.fields["valid_until"].help_text = "At most a year from now. It must reach past the window's end."
+            for name, needed in _NEEDED_WHERE_IT_HOLDS.items():
+                setattr(self.fields[name], "needed", needed)  # noqa: B010 - shown instead of "optional"
 
     def clean_attachment(self) -> object:
         attachment = self.cleaned_data.get("attachment")

@@ -27,6 +27,12 @@ FLAWS = {
     "accounts-told-apart-by-reset", "accounts-told-apart-by-time-of-reset", "accounts-told-apart-by-sign-up",
 }  # fmt: skip
 
+#: Sound sites that look a little like a flaw, beside the plainly sound one.
+VARIANTS = (
+    "", "strict", "two-weeks", "limit-by-words", "limit-by-delay", "forged-is-redirected", "fetch-metadata",
+    "idle-sessions-end",
+)  # fmt: skip
+
 
 class Site:
     """State of the site. ``variant``: a safe twin that looks a little like a flaw."""

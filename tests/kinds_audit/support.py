@@ -22,7 +22,7 @@ class Desk:
         self.environment = SimpleNamespace(url=url)
         self.scratch = folder
         self.build_file: Path | None = None
-        self.run = SimpleNamespace(application=SimpleNamespace(plan_folder=str(folder)))
+        self.run = SimpleNamespace(application=SimpleNamespace(slug="shop", plan_folder=str(folder)))
         self.secrets = {"user": USER, "password": PASSWORD, **(secrets or {})}
         self.notes: list[str] = []
 

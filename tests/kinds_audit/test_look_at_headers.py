@@ -187,31 +187,31 @@ def serving_with_tls(folder: Path, headers: dict[str, str]) -> Iterator[tuple[st
         thread.join(5)
 
 
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({}, set()),
-        ({"Strict-Transport-Security": "max-age=15552000; includeSubDomains"}, set()),
-        ({"Strict-Transport-Security": "max-age=3600"}, {"hsts-implemented-max-age-less-than-six-months"}),
-        ({"Strict-Transport-Security": "includeSubDomains"}, {"hsts-header-invalid"}),
-        (
-            {"Strict-Transport-Security": "max-age=0", COOKIE: "sessionid=1; HttpOnly; SameSite=Lax"},
-            {"hsts-implemented-max-age-less-than-six-months", "cookies-session-without-secure-flag"},
-        ),
-        (
-            {COOKIE: "sessionid=1; HttpOnly; SameSite=Lax"},
-            {"cookies-session-without-secure-flag-but-protected-by-hsts"},
-        ),
-        (
-            {POLICY_NAME: "default-src 'self' http://cdn.example; frame-ancestors 'none'"},
-            {"csp-implemented-with-insecure-scheme"},
-        ),
-        (
-            {POLICY_NAME: "default-src 'self'; img-src http://cdn.example; frame-ancestors 'none'"},
-            {"csp-implemented-with-insecure-scheme-in-passive-content-only"},
-        ),
-    ],
-)
+TLS_PAIRS: list[tuple[dict[str, str], set[str]]] = [
+    ({}, set()),
+    ({"Strict-Transport-Security": "max-age=15552000; includeSubDomains"}, set()),
+    ({"Strict-Transport-Security": "max-age=3600"}, {"hsts-implemented-max-age-less-than-six-months"}),
+    ({"Strict-Transport-Security": "includeSubDomains"}, {"hsts-header-invalid"}),
+    (
+        {"Strict-Transport-Security": "max-age=0", COOKIE: "sessionid=1; HttpOnly; SameSite=Lax"},
+        {"hsts-implemented-max-age-less-than-six-months", "cookies-session-without-secure-flag"},
+    ),
+    (
+        {COOKIE: "sessionid=1; HttpOnly; SameSite=Lax"},
+        {"cookies-session-without-secure-flag-but-protected-by-hsts"},
+    ),
+    (
+        {POLICY_NAME: "default-src 'self' http://cdn.example; frame-ancestors 'none'"},
+        {"csp-implemented-with-insecure-scheme"},
+    ),
+    (
+        {POLICY_NAME: "default-src 'self'; img-src http://cdn.example; frame-ancestors 'none'"},
+        {"csp-implemented-with-insecure-scheme-in-passive-content-only"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), TLS_PAIRS)
 def test_with_tls_all_is_judged(changes: dict[str, str], expected: set[str], tmp_path: Path) -> None:
     with serving_with_tls(tmp_path, {**SOUND, **changes}) as (url, authority):
         _, report = look(url, tmp_path, authority=authority)

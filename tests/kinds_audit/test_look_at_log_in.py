@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from checks.tools.auditing import sessions
 from checks.tools.auditing.authentication import AuthenticationLook, AuthenticationSection
 from checks.tools.auditing.said import RoutePlace, Severity, ToolReport, ToolStatus
-from tests.kinds_audit.site import FLAWS, IDLE_SECONDS, serving
+from tests.kinds_audit.site import FLAWS, IDLE_SECONDS, VARIANTS, serving
 from tests.kinds_audit.support import looked, rules
 
 LOGIN = {
@@ -48,11 +48,7 @@ def test_a_planted_flaw_is_found_and_nothing_else(flaw: str, tmp_path: Path) -> 
     assert all(found.cwe and found.owasp and found.asvs and found.remedy for found in report.found)
 
 
-@pytest.mark.parametrize(
-    "variant",
-    ["", "strict", "two-weeks", "limit-by-words", "limit-by-delay", "forged-is-redirected", "fetch-metadata",
-     "idle-sessions-end"],
-)  # fmt: skip
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_a_safe_twin_is_clean(variant: str, tmp_path: Path) -> None:
     with serving(variant=variant) as site:
         report = look(site.url, tmp_path, **(IDLE if variant == "idle-sessions-end" else {}))

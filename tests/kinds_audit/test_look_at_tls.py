@@ -15,7 +15,7 @@ from checks.tools.auditing.said import Severity, SystemPlace, ToolReport, ToolSt
 from checks.tools.auditing.tls import TlsLook, TlsSection
 from tests.kinds_audit.site import serving
 from tests.kinds_audit.support import looked, rules
-from tests.kinds_audit.tls_site import FLAWS, serving_tls
+from tests.kinds_audit.tls_site import FLAWS, VARIANTS, serving_tls
 
 #: What sslyze 6.3.1 wrote of the sound server, without the suites that it refused and the certificates themselves.
 REPORT = json.loads((Path(__file__).parent / "reports" / "sslyze.json").read_text())
@@ -69,6 +69,14 @@ def test_a_server_that_is_gone_or_speaks_no_tls_is_no_pass(tmp_path: Path) -> No
     assert "could not make a connection" in report.why
     report = look(site.url.replace("http://", "https://"), tmp_path)
     assert "could not make a connection" in report.why
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("variant", VARIANTS[1:])
+def test_a_safe_twin_is_clean(variant: str, tmp_path: Path) -> None:
+    with serving_tls(tmp_path, variant=variant) as site:
+        report = look(site.url, tmp_path, site.authority)
+    assert (report.status, report.found, report.why) == (ToolStatus.OK, (), "")
 
 
 @pytest.mark.campaign

@@ -21,6 +21,9 @@ FLAWS = {
     "other-name", "self-signed", "unknown-authority", "weak-key", "weak-signature",
 }  # fmt: skip
 
+#: Sound servers that look a little like a flawed one, beside the plainly sound one.
+VARIANTS = ("", "30-days-left", "rsa-2048", "tls-1.3-only")
+
 
 @dataclass(frozen=True)
 class TlsSite:
@@ -31,9 +34,10 @@ class TlsSite:
 
 
 @contextmanager
-def serving_tls(folder: Path, *flaws: str) -> Iterator[TlsSite]:
+def serving_tls(folder: Path, *flaws: str, variant: str = "") -> Iterator[TlsSite]:
     assert FLAWS.issuperset(flaws), flaws
-    authority, chain = _certificates(folder, set(flaws))
+    assert variant in VARIANTS
+    authority, chain = _certificates(folder, {*flaws, variant})
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if {"weak-key", "weak-signature", "old-protocols", "weak-ciphers"}.intersection(flaws):
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
@@ -44,6 +48,8 @@ def serving_tls(folder: Path, *flaws: str) -> Iterator[TlsSite]:
     context.minimum_version = ssl.TLSVersion.TLSv1 if "old-protocols" in flaws else ssl.TLSVersion.TLSv1_2
     if "without-tls-1.3" in flaws:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
+    if variant == "tls-1.3-only":
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(chain)
     with _served(context) as port:
         yield TlsSite(f"https://localhost:{port}", authority)
@@ -96,7 +102,7 @@ def _certificates(folder: Path, flaws: set[str]) -> tuple[Path, Path]:
     authority_key = ec.generate_private_key(ec.SECP256R1())
     signing: Any = key if "self-signed" in flaws else authority_key
     name = "elsewhere.example" if "other-name" in flaws else "localhost"
-    days = 10 if "expires-soon" in flaws else 200
+    days = 10 if "expires-soon" in flaws else 30 if "30-days-left" in flaws else 200
     until = now - dt.timedelta(days=1) if "expired" in flaws else now + dt.timedelta(days=days)
     subject = _named(name)
     issuer = subject if "self-signed" in flaws else _named("Authority of the tests")
@@ -131,7 +137,7 @@ def _sign_by_sha1(chain: Path) -> None:
 def _key(flaws: set[str]) -> Any:
     if "weak-key" in flaws:
         return rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - a planted flaw
-    if {"without-forward-secrecy", "weak-ciphers"} & flaws:
+    if {"without-forward-secrecy", "weak-ciphers", "rsa-2048"} & flaws:
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return ec.generate_private_key(ec.SECP256R1())
 

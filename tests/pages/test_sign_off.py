@@ -48,6 +48,8 @@ def test_an_attested_item_says_what_it_needs_and_keeps_what_was_typed(release: R
     page = browser(team.engineer).get(address).content.decode()
     assert "This is an attestation." in page
     assert "What you attest" in page
+    assert "(this or a link, where it holds)" in page
+    assert "(optional)" not in page
     answer = sign(release, team)
     page = answer.content.decode()
     assert answer.status_code == 422
