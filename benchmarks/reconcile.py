@@ -7,7 +7,8 @@ the copy of the other; in a third table the target's narrow rows lie in no order
 The floor is one unbucketed hash of all rows, on both sides at once. reladiff comes from PyPI into an environment of its
 own. Everything is asked in turns, ROUNDS times; times and shares are medians, a share being that of two neighbours.
 Then every fifth row of the narrow table is changed, and the comparison is done in a process of its own, whose peak
-memory is told.
+memory is told. Last, all of ThinkInCoin's database, grown to EXAMPLE_ROWS rows of progress, is compared with its clone,
+beside the floor of that one table.
 """
 
 import json
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ROUNDS = 5
+EXAMPLE_ROWS = 1_000_000
 #: Beside the floor as many sessions on each side as it has, so that a busy machine favours neither; beside reladiff,
 #: which opens several, as many as the kind has where a plan says nothing.
 SESSIONS, USUAL_SESSIONS = 1, 2
@@ -68,6 +70,7 @@ def main(rows: int) -> None:
         for table in TABLES:
             _figures(table, rows, urls, peer)
         _memory(rows, urls)
+        _example(server, folder)
 
 
 def _databases(server: Any, rows: int) -> tuple[str, str]:
@@ -184,6 +187,47 @@ def _memory(rows: int, urls: tuple[str, str]) -> None:
         f"  {changed:,} differences in {rows:,} rows: {found['seconds']:.2f} s, all counted, {found['told']} told;"
         f" the process at most {found['memory']:.0f} MiB (limit 100; {idle['memory']:.0f} before it begins)"
     )
+
+
+def _example(server: Any, folder: Path) -> None:
+    """A real schema: every table, the schema itself and the sequences."""
+    import psycopg
+
+    from benchmarks.migration import Learners
+    from checks.tools.postgres import Address
+    from checks.tools.reconciling import Options, compare
+
+    shop = Learners(server, folder)
+    shop.fill(EXAMPLE_ROWS)
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE learners_clone TEMPLATE learners STRATEGY FILE_COPY OWNER gonogo")
+    urls = (shop.url(), shop.url("learners_clone"))
+    floors, ours = [], []
+    for _ in range(ROUNDS):
+        floors.append(_timed(lambda: _whole_rows("courses_progress", urls)))
+        began = time.monotonic()
+        found = compare(Address.parse(urls[0]), Address.parse(urls[1]), Options(workers=SESSIONS))
+        ours.append(time.monotonic() - began)
+        if not found.agrees:
+            raise SystemExit("A clone of ThinkInCoin's database does not agree with it.")
+    share = statistics.median(own / floor for own, floor in zip(ours, floors, strict=True))
+    print(f"  ThinkInCoin, {found.rows:,} rows in {found.compared} tables, with schema and sequences: {_told(ours)}")
+    print(f"  ThinkInCoin, floor of courses_progress alone: {_told(floors)}; ours {share:.2f} of it")
+
+
+def _whole_rows(table: str, urls: tuple[str, str]) -> None:
+    """Reading and hashing each row of a table once, both sides at once."""
+    import psycopg
+
+    query = f"SELECT count(*), sum(hashbyteaextended(record_send(t), 42)) FROM {table} AS t"
+
+    def ask(url: str) -> Any:
+        with psycopg.connect(url) as connection:
+            connection.execute("SET max_parallel_workers_per_gather = 0; SET jit = off")
+            return connection.execute(query).fetchone()  # type: ignore[call-overload]
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(ask, urls))
 
 
 def _child(arguments: Sequence[str]) -> dict[str, Any]:
