@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HELPERS = {"__init__", "__main__", "stack"}
+HELPERS = {"__init__", "__main__", "server", "stack"}
 
 
 def main() -> int:

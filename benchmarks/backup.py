@@ -3,26 +3,27 @@ much memory.
 
     python -m benchmarks.backup [megabytes]
 
-A durable PostgreSQL of its own holds one table of that many megabytes (400): half of each row is text that
-compresses, half is hashes that do not. Each run is executed by a worker process of its own, whose peak memory is
-compared with that of a worker that backed up an empty database. pg_dump writes to a file on the same disk.
+A durable PostgreSQL of its own holds two databases of that many megabytes (400): one with a single table, half of whose
+rows is text that compresses and half hashes that do not, and one with tables of four kinds. pg_dump to a file on the
+same disk, the backup, and the backup without its counting take turns, so that all find the same caches and the same
+load; the first round is not counted. Each run is executed by a worker process of its own, whose peak memory is compared
+with that of a worker that backed up an empty database. A backup's time is that from the run's first look at storage and
+database until everything is read back and on the disk.
 """
 
 import json
 import os
-import shutil
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROUNDS = 3
+from benchmarks.server import server_of_its_own
+
+ROUNDS = 5
+DRILLS = 3
 MIGRATE = """
 import os, psycopg
 with psycopg.connect(os.environ["DATABASE_URL"]) as database:
@@ -31,39 +32,78 @@ with psycopg.connect(os.environ["DATABASE_URL"]) as database:
 BULK = """
     CREATE TABLE bulk (id bigint PRIMARY KEY, words text NOT NULL, noise text NOT NULL);
     INSERT INTO bulk SELECT n, repeat('The release goes live on evidence. ', 4), md5(n::text) || md5((-n)::text)
-        || md5((n * 3)::text) || md5((n * 7)::text) FROM generate_series(1, {rows}) n;
+        || md5((n * 3)::text) || md5((n * 7)::text) FROM generate_series(1, {bytes} / 290) n;
     VACUUM ANALYZE bulk
 """
+SEVERAL = """
+    CREATE TABLE person (id integer PRIMARY KEY, email varchar(200) NOT NULL, name varchar(120), password text NOT NULL,
+        nick text, language varchar(32) NOT NULL, active boolean NOT NULL, joined timestamptz NOT NULL, about text);
+    INSERT INTO person SELECT n, 'person' || n || '@example.org', CASE WHEN n % 5 > 0 THEN 'Name ' || n END,
+        md5(n::text) || md5((-n)::text), NULL, 'en', true, now() - n * interval '1 s', repeat('About them. ', n % 20)
+        FROM generate_series(1, {bytes} / 4 / 280) n;
+    CREATE TABLE progress (id bigint PRIMARY KEY, person_id integer NOT NULL, lesson_id integer NOT NULL,
+        score numeric(6, 2), started_at timestamptz NOT NULL, completed_at timestamptz, is_done boolean NOT NULL);
+    INSERT INTO progress SELECT n, n % 10000, n % 77, (n % 1000) / 7.0, now() - n * interval '1 s',
+        CASE WHEN n % 3 = 0 THEN now() END, n % 2 = 0 FROM generate_series(1, {bytes} / 4 / 72) n;
+    CREATE TABLE log (id bigint PRIMARY KEY, object_id bigint NOT NULL, kind varchar(30) NOT NULL, data jsonb NOT NULL,
+        at timestamptz NOT NULL);
+    INSERT INTO log SELECT n, n / 3, 'changed', jsonb_build_object('field', n, 'was', md5(n::text)), now()
+        FROM generate_series(1, {bytes} / 4 / 165) n;
+    CREATE TABLE text (id bigint PRIMARY KEY, body text NOT NULL);
+    INSERT INTO text SELECT n, repeat('The release goes live on evidence. ', 4) || md5(n::text) || md5((-n)::text)
+        || md5((n * 3)::text) || md5((n * 7)::text) FROM generate_series(1, {bytes} / 4 / 290) n;
+    VACUUM ANALYZE
+"""
+DATABASES = {"one": ("one table", BULK), "several": ("tables of four kinds", SEVERAL)}
 
 
 def main(megabytes: int) -> None:
-    print(f"backup of {megabytes} MB, median of {ROUNDS}")
+    print(f"backup of {megabytes} MB, medians of {ROUNDS} rounds in turns; load {os.getloadavg()[0]:.1f}")
     with server_of_its_own() as (server, folder):
-        small = _application(server, folder, "small", 0)
-        large = _application(server, folder, "large", megabytes)
-        empty = _execute(small, "backup")
-        idle = empty["memory"]
-        dumps = [_pg_dump(server, folder) for _ in range(ROUNDS)]
-        runs = [_execute(large, "backup") for _ in range(ROUNDS)]
-        _backup_figures(runs, dumps, idle, folder)
-        print(f"  of it whatever the size: {empty['result']['seconds']:.2f} s (backup of an empty database)")
-        restores = [_pg_restore(server, folder) for _ in range(ROUNDS)]
-        drills = [_execute(large, "drill") for _ in range(ROUNDS)]
-        _drill_figures(drills, restores, idle)
-        rehearsal = _execute(large, "migration")["result"]
+        empty = _execute(_application(server, folder, "small", BULK, 0), "backup")
+        for slug, (what, schema) in DATABASES.items():
+            _application(server, folder, slug, schema, megabytes)
+            _backup_figures(what, _rounds(server, folder, slug), empty["memory"], folder)
+        fixed, whole = empty["result"]["seconds"], empty["whole"]
+        print(f"  of it whatever the size: {fixed:.2f} s (backup of an empty database; its whole run: {whole:.2f} s)")
+        restores, drills = [], []
+        for _ in range(DRILLS):
+            restores.append(_pg_restore(server, folder, "one"))
+            drills.append(_execute("one", "drill"))
+        _drill_figures(drills, restores, empty["memory"])
+        rehearsal = _execute("one", "migration")["result"]
         print(f"  clone by {rehearsal['clone']['method']}: {rehearsal['clone']['seconds']:.2f} s")
 
 
-def _backup_figures(runs: list[dict[str, Any]], dumps: list[tuple[float, int]], idle: float, folder: Path) -> None:
-    floor = statistics.median(seconds for seconds, _ in dumps)
-    took = statistics.median(run["result"]["seconds"] for run in runs)
-    stored, dumped = runs[-1]["result"]["stored_bytes"], dumps[-1][1]
-    packed = _zstd_size(folder / "peer.dump")
-    memory = max(run["memory"] for run in runs) - idle
-    print(f"  pg_dump -Fc -Z none to a file: {floor:.2f} s, {dumped / 1e6:.0f} MB")
-    print(f"  backup, counted, encrypted, read back: {took:.2f} s ({took / floor:.2f} of pg_dump; limit 1.2)")
-    print(f"  stored: {stored / 1e6:.1f} MB ({stored / dumped:.2f} of the dump; zstd -1 alone: {packed / dumped:.2f})")
-    print(f"  memory of the worker above one that backs up nothing: {memory:.0f} MiB (limit 80)")
+def _rounds(server: Any, folder: Path, slug: str) -> list[dict[str, Any]]:
+    """Each round: seconds of pg_dump, of the backup and of the backup without counting, and the backup's run."""
+    found = []
+    for number in range(ROUNDS + 1):
+        dump = _pg_dump(server, folder, slug)
+        # Now one of the two comes first, now the other.
+        order = ("backup", "stream") if number % 2 else ("stream", "backup")
+        runs = {name: _execute(slug, "backup", counting=name == "backup") for name in order}
+        seconds = {name: run["result"]["seconds"] for name, run in runs.items()}
+        found.append({"pg_dump": dump, **seconds, "run": runs["backup"]})
+    return found[1:]
+
+
+def _backup_figures(what: str, rounds: list[dict[str, Any]], idle: float, folder: Path) -> None:
+    def median(name: str) -> float:
+        return statistics.median(one[name] for one in rounds)
+
+    def share(name: str) -> float:
+        return statistics.median(one[name] / one["pg_dump"] for one in rounds)
+
+    dump = folder / "peer.dump"
+    stored, dumped = rounds[-1]["run"]["result"]["stored_bytes"], dump.stat().st_size
+    memory = max(one["run"]["memory"] for one in rounds) - idle
+    print(f"  {what}")
+    print(f"    pg_dump -Fc -Z none to a file: {median('pg_dump'):.2f} s, {dumped / 1e6:.0f} MB")
+    print(f"    backup, encrypted, read back: {median('stream'):.2f} s ({share('stream'):.2f} of pg_dump)")
+    print(f"    the same, counted and hashed: {median('backup'):.2f} s ({share('backup'):.2f} of pg_dump; limit 1.2)")
+    print(f"    stored: {stored / 1e6:.1f} MB ({stored / dumped:.3f} of the dump; zstd -1: {_zstd_share(dump):.3f})")
+    print(f"    memory of the worker above one that backs up nothing: {memory:.0f} MiB (limit 80)")
 
 
 def _drill_figures(drills: list[dict[str, Any]], restores: list[float], idle: float) -> None:
@@ -71,42 +111,14 @@ def _drill_figures(drills: list[dict[str, Any]], restores: list[float], idle: fl
               for name in drills[0]["result"]["phases"]}  # fmt: skip
     floor = statistics.median(restores)
     memory = max(run["memory"] for run in drills) - idle
-    print(f"  pg_restore of the plain dump: {floor:.2f} s")
+    print(f"  pg_restore of the plain dump of one table: {floor:.2f} s")
     print("  drill by phase: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in phases.items()))
     print(f"  restore of the drill: {phases['restore'] / floor:.2f} of pg_restore")
     print(f"  comparing: {phases['compare'] / phases['restore']:.2f} of its restore (peer: 0.21)")
     print(f"  memory of the worker above one that backs up nothing: {memory:.0f} MiB (limit 80)")
 
 
-@contextmanager
-def server_of_its_own() -> Iterator[tuple[Any, Path]]:
-    from config.services.ports import free_port
-    from config.services.postgres import Postgres
-
-    folder = Path(tempfile.mkdtemp(prefix="gonogo-bench-"))
-    folder.chmod(0o711)
-    server = Postgres(folder / "postgres", free_port(), "benchmark", {})
-    server.initialise()
-    process = server.start(subprocess.DEVNULL)
-    try:
-        server.wait(process)
-        server.ensure_role_and_database("gonogo", "benchmark")
-        os.environ |= {
-            "GONOGO_HOME": str(folder / "home"),
-            "DATABASE_URL": server.url("gonogo", user="gonogo", password="benchmark"),
-            "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
-            "STATIC_MANIFEST": "false",
-            "LOG_LEVEL": "ERROR",
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-        }
-        yield server, folder
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _application(server: Any, folder: Path, slug: str, megabytes: int) -> str:
+def _application(server: Any, folder: Path, slug: str, schema: str, megabytes: int) -> str:
     """An application whose production is a database of that size; returns its slug."""
     import django
     import psycopg
@@ -115,7 +127,7 @@ def _application(server: Any, folder: Path, slug: str, megabytes: int) -> str:
         connection.execute(f"CREATE DATABASE {slug} OWNER gonogo")
     url = server.url(slug, user="gonogo", password="benchmark")
     with psycopg.connect(url, autocommit=True) as connection:
-        for statement in BULK.format(rows=megabytes * 1_000_000 // 290).split(";"):
+        for statement in schema.format(bytes=megabytes * 1_000_000).split(";"):
             connection.execute(statement)  # type: ignore[call-overload]
     django.setup()
     from django.core.management import call_command
@@ -147,15 +159,15 @@ def _plan(slug: str, url: str) -> dict[str, Any]:
     }
 
 
-def _execute(slug: str, check: str) -> dict[str, Any]:
+def _execute(slug: str, check: str, *, counting: bool = True) -> dict[str, Any]:
     """One run in a process of its own: its result, and the peak memory of that process in MiB."""
-    command = [sys.executable, "-m", "benchmarks.backup", "--worker", slug, check]
+    command = [sys.executable, "-m", "benchmarks.backup", "--worker", slug, check, "counted" if counting else "stream"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def _worker(slug: str, check: str) -> None:
+def _worker(slug: str, check: str, counting: str) -> None:
     import django
 
     django.setup()
@@ -163,9 +175,12 @@ def _worker(slug: str, check: str) -> None:
 
     from checks import engine, services
     from checks.kinds.base import get_kind
+    from checks.tools import digest, manifest
     from releases.domain import release as releases
     from releases.models import Application, User
 
+    if counting == "stream":
+        digest.digest_tables = lambda *_, **__: {}
     application = Application.objects.get(slug=slug)
     release = None
     if get_kind(check).needs_release:
@@ -181,30 +196,38 @@ def _worker(slug: str, check: str) -> None:
         )  # fmt: skip
         releases.start_rehearsal(release=release, actor=person)
     run = services.start_run(application=application, section=f"checks.{check}", release=release, actor=None)
+    began = time.monotonic()
     engine.execute(run.pk)
+    whole = time.monotonic() - began
     run = engine.load(run.pk)
     if run.state != "passed":
         raise SystemExit(f"The {check} ended as {run.state}: {run.summary} {run.error}")
+    if counting == "stream":
+        manifest.remove(run.result["manifest"])  # nobody could drill it
     status = Path("/proc/self/status").read_text()
     peak = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
-    print(json.dumps({"result": run.result, "memory": peak}))
+    print(json.dumps({"result": run.result, "memory": peak, "whole": whole}))
 
 
-def _pg_dump(server: Any, folder: Path) -> tuple[float, int]:
+def _pg_dump(server: Any, folder: Path, slug: str) -> float:
+    """Seconds of a dump into a new file."""
     from config.services.postgres import binaries
 
     target = folder / "peer.dump"
-    url = server.url("large", user="gonogo", password="benchmark")
+    target.unlink(missing_ok=True)
+    url = server.url(slug, user="gonogo", password="benchmark")
     began = time.monotonic()
     subprocess.run([str(binaries() / "pg_dump"), "-Fc", "-Z", "none", "-f", str(target), url], check=True)
-    return time.monotonic() - began, target.stat().st_size
+    return time.monotonic() - began
 
 
-def _pg_restore(server: Any, folder: Path) -> float:
+def _pg_restore(server: Any, folder: Path, slug: str) -> float:
+    """Seconds of a restore of a fresh plain dump of that database."""
     import psycopg
 
     from config.services.postgres import binaries
 
+    _pg_dump(server, folder, slug)
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute("CREATE DATABASE peer OWNER gonogo TEMPLATE template0")
         url = server.url("peer", user="gonogo", password="benchmark")
@@ -216,15 +239,17 @@ def _pg_restore(server: Any, folder: Path) -> float:
     return took
 
 
-def _zstd_size(path: Path) -> int:
+def _zstd_share(path: Path) -> float:
+    """What zstd -1 makes of a file, as a share of it."""
     import zstandard
 
     with path.open("rb") as source, Path(os.devnull).open("wb") as sink:
-        return zstandard.ZstdCompressor(level=1).copy_stream(source, sink)[1]
+        read, written = zstandard.ZstdCompressor(level=1).copy_stream(source, sink)
+    return written / read
 
 
 if __name__ == "__main__":
     if "--worker" in sys.argv:
-        _worker(*sys.argv[2:4])
+        _worker(*sys.argv[2:5])
     else:
         main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)

@@ -62,7 +62,7 @@ DIFFERENT = "UPDATE narrow SET points = points + 1 WHERE id % 5 = 0"
 
 
 def main(rows: int) -> None:
-    from benchmarks.backup import server_of_its_own
+    from benchmarks.server import server_of_its_own
 
     with server_of_its_own() as (server, folder):
         urls = _databases(server, rows)

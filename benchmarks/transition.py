@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.backup import server_of_its_own
+from benchmarks.server import server_of_its_own
 
 ROUNDS = 3
 TABLE = """

@@ -1,6 +1,7 @@
 """Pages of backups: those of one environment, and one of them with its manifest."""
 
 from collections import Counter
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -129,8 +130,11 @@ def _kept(place: Environment, checks: list[tuple[str, CheckSection]]) -> dict[st
 
 
 def _figures(place: Environment) -> dict[str, Any]:
-    rows = list(StoredBackup.objects.filter(environment=place, missing_at=None).order_by("-snapshot_at")[:500])
-    return {"calendar": drawing.calendar(rows), "curve": drawing.size_curve(rows)}
+    rows = StoredBackup.objects.filter(environment=place).order_by("-snapshot_at")
+    # A day more, since the calendar's days are those of the viewer's zone. Hourly ones would be 2,000 in twelve weeks.
+    first = drawing.first_day(timezone.localdate()) - timedelta(days=1)
+    shown = rows.filter(snapshot_at__date__gte=first).only(*drawing.FIELDS)
+    return {"calendar": drawing.calendar(shown), "curve": drawing.size_curve(rows.filter(missing_at=None)[:500])}
 
 
 @login_required

@@ -18,6 +18,10 @@ STEP: Final = 27
 LEFT: Final = 34
 TOP: Final = 20
 MEGABYTE: Final = 1_000_000
+#: What the calendar reads of a backup.
+FIELDS: Final = (
+    "snapshot_at", "stored_bytes", "fault", "drilled_at", "verified_at", "removed_at", "missing_at",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,18 @@ class Calendar:
     weekdays: list[tuple[int, str]] = field(default_factory=list)
 
 
+def first_day(today: date) -> date:
+    """The day in the calendar's upper left corner."""
+    return today - timedelta(days=today.weekday(), weeks=WEEKS - 1)
+
+
 def calendar(backups: Iterable[StoredBackup], today: date | None = None) -> Calendar:
-    """``backups``: those that stand and those that were removed; days are those of the viewer's zone."""
+    """``backups``: all since ``first_day``, also those that are not there any more; days are of the viewer's zone."""
     today = today or timezone.localdate()
     by_day: dict[date, list[StoredBackup]] = defaultdict(list)
     for row in backups:
         by_day[timezone.localtime(row.snapshot_at).date()].append(row)
-    first = today - timedelta(days=today.weekday(), weeks=WEEKS - 1)
+    first = first_day(today)
     days, months = [], []
     for offset in range((today - first).days + 1):
         day = first + timedelta(days=offset)
@@ -56,16 +65,18 @@ def calendar(backups: Iterable[StoredBackup], today: date | None = None) -> Cale
         x, y = LEFT + week * STEP, TOP + weekday * STEP
         if day.day <= 7 and weekday == 0:
             months.append((x, f"{day:%b}"))
-        days.append(_day(x, y, day, by_day.get(day, [])))
+        days.append(_day(x, y, f"{day:%a %d %b %Y}, {_ago((today - day).days)}", by_day.get(day, [])))
     weekdays = [(TOP + number * STEP + CELL // 2, name) for number, name in ((0, "Mon"), (2, "Wed"), (4, "Fri"))]
     return Calendar(LEFT + WEEKS * STEP, TOP + 7 * STEP, days, months, weekdays)
 
 
-def _day(x: int, y: int, day: date, rows: list[StoredBackup]) -> Day:
+def _day(x: int, y: int, name: str, rows: list[StoredBackup]) -> Day:
     there = [row for row in rows if row.is_there]
-    name = f"{day:%a %d %b %Y}"
+    missing = [row for row in rows if row.missing_at is not None]
     if not rows:
         return Day(x, y, "idle", "", f"{name}: no backup")
+    if missing:
+        return Day(x, y, "nogo", "!", f"{name}: {_many(len(missing))} missing from storage, {len(there)} there")
     if not there:
         return Day(x, y, "idle", "–", f"{name}: {_many(len(rows))}, removed since")
     stored = size(sum(row.stored_bytes for row in there))
@@ -76,6 +87,10 @@ def _day(x: int, y: int, day: date, rows: list[StoredBackup]) -> Day:
     if all(row.verified_at for row in there):
         return Day(x, y, "live", str(len(there)), f"{name}: {_many(len(there))}, {stored}, verified")
     return Day(x, y, "hold", "?", f"{name}: {_many(len(there))}, {stored}, not verified")
+
+
+def _ago(days: int) -> str:
+    return {0: "today", 1: "yesterday"}.get(days, f"{days} days ago")
 
 
 def _many(number: int) -> str:

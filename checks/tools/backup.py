@@ -29,14 +29,7 @@ from checks.tools import catalogue, configuration, dumping, facts, manifest, sto
 from checks.tools.background import Background
 from checks.tools.crypto import KeyRing, seal
 from checks.tools.manifest import Part, Progress
-from checks.tools.postgres import (
-    Address,
-    Connection,
-    connect,
-    explain,
-    one,
-    version_name,
-)
+from checks.tools.postgres import Address, Connection, connect, explain, one
 from checks.tools.restoring import RestoreReport, authenticate, restore
 from releases.models import Environment
 
@@ -163,17 +156,19 @@ def _database_part(
 ) -> Part:
     """Dump the database; in the very same snapshot count and hash what is dumped."""
     with _snapshot(address, options) as (connection, name):
-        described = facts.database_facts(connection)
-        _refuse_newer(context, described["server"]["version"])
         expected = facts.expected_dump_size(connection)
         before = facts.sequence_positions(connection)
-        document |= described | {"snapshot_at": _snapshot_moment(connection)}
+        document["snapshot_at"] = _snapshot_moment(connection)
 
         def seen(done: int) -> None:
             if progress is not None:
                 progress(done, max(done, expected), "bytes")
 
-        with Background(connection, lambda: facts.content(connection, document["seed"])) as counting:
+        def described() -> dict[str, Any]:
+            # All of it is seen in the snapshot, so the dump need not wait for any of it.
+            return facts.content(connection, document["seed"], chained=True) | facts.database_facts(connection)
+
+        with Background(connection, described) as counting:
             dump = dumping.dump(context, address, snapshot=name, lock_timeout=options.lock_timeout, progress=seen)
             part = _store(document, "database", dump, options, ring, written)
             document |= counting.result(context)
@@ -186,15 +181,6 @@ def _database_part(
 
 def _snapshot_moment(connection: Connection) -> str:
     return str(one(connection, "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"))
-
-
-def _refuse_newer(context: RunContext, server: int) -> None:
-    tool = dumping.program_major(context, "pg_dump")
-    if server // 10000 > tool:
-        raise CheckError(
-            f"The server is version {version_name(server)}, newer than this worker's pg_dump {tool}.",
-            remedy="Install client programs of the server's version on the worker and set POSTGRES_BIN.",
-        )
 
 
 def _configuration_part(
@@ -239,7 +225,7 @@ def _media_part(
 def _store(
     document: Mapping[str, Any],
     name: str,
-    source: Generator[bytes],
+    source: Generator[dumping.Piece],
     options: BackupOptions,
     ring: KeyRing,
     written: list[str],
@@ -262,7 +248,7 @@ class _Count:
     def __init__(self) -> None:
         self.size = 0
 
-    def of(self, source: Iterable[bytes]) -> Generator[bytes]:
+    def of(self, source: Iterable[dumping.Piece]) -> Generator[dumping.Piece]:
         for piece in source:
             self.size += len(piece)
             yield piece
@@ -273,7 +259,8 @@ def _publishable(context: RunContext, part: Part, written: list[str]) -> Part:
     key = part.key.removesuffix(".partial")
     written.append(key)
     storage.move(part.key, key)
-    found = storage.read_back(key, lambda _: context.check())
+    with storage.settled(key):
+        found = storage.read_back(key, lambda _: context.check())
     if (found.size, found.sha256) != (part.size, part.sha256):
         raise CheckError(
             f"The storage gives back {key} otherwise than it was written:"
@@ -289,9 +276,12 @@ def _publish(
     context.check()
     text = manifest.sealed_text(document, ring)
     key = document["stem"] + manifest.SUFFIX
-    written.append(key)
-    stored = storage.write(key, [text])
-    if storage.read_back(key) != stored:
+    written += [f"{key}.partial", key]
+    stored = storage.write(f"{key}.partial", [text])
+    storage.move(f"{key}.partial", key)
+    with storage.settled(key):
+        found = storage.read_back(key)
+    if (found.size, found.sha256) != (stored.size, stored.sha256):
         raise CheckError(f"The storage gives back {key} otherwise than it was written.", remedy="Run it again.")
     loaded = manifest.load(key, ring)
     context.note(f"Published {key}")

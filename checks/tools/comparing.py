@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from checks.tools import digest, facts, schema
+from checks.tools import digest, facts, manifest, schema
 from checks.tools.digest import SequenceState
 from checks.tools.postgres import Connection
 
@@ -24,7 +24,7 @@ class Comparison:
 
 def compare(connection: Connection, document: Mapping[str, Any], *, note: Any = None) -> Comparison:
     """Rows, checksums, large objects, sequences and schema. Takes its numbers from the connected database."""
-    found = facts.content(connection, document["seed"], note=note)
+    found = facts.content(connection, document["seed"], chained=manifest.chained(document), note=note)
     rows, told = _tables(document["tables"], found["tables"])
     told += _large_objects(document["large_objects"], found["large_objects"])
     told += _sequences(connection, document)

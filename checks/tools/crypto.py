@@ -141,16 +141,36 @@ def seal(source: Iterable[bytes], *, ring: KeyRing, label: str, chunk_size: int 
     header = Header(key_id, ring.check(key_id), os.urandom(_SALT), os.urandom(_PREFIX), label, chunk_size)
     cipher = header.key(ring)
     yield header.encode() + header.tag(ring)
-    held, number = bytearray(), 0
+    number = 0
+    # The newest chunk is held back, because only the end of the source tells whether it is the last one.
+    newest: bytes | memoryview = b""
+    for chunk in _chunks(source, chunk_size):
+        if number:
+            yield cipher.encrypt(header.nonce(number - 1, last=False), newest, None)
+        newest = chunk
+        number += 1
+    yield cipher.encrypt(header.nonce(max(number - 1, 0), last=True), newest, None)
+
+
+def _chunks(source: Iterable[bytes], size: int) -> Iterator[bytes | memoryview]:
+    """The source in chunks of ``size`` bytes, the last one shorter; copied only where a chunk spans pieces."""
+    held = b""
     for piece in source:
-        held += piece
-        # The newest chunk is held back, because only the end of the source tells whether it is the last one.
-        while len(held) > chunk_size:
-            with memoryview(held) as view:
-                yield cipher.encrypt(header.nonce(number, last=False), bytes(view[:chunk_size]), None)
-            del held[:chunk_size]
-            number += 1
-    yield cipher.encrypt(header.nonce(number, last=True), bytes(held), None)
+        view = memoryview(piece)
+        at = 0
+        if held:
+            at = size - len(held)
+            held += view[:at]
+            if len(held) < size:
+                continue
+            yield held
+            held = b""
+        while at + size <= len(view):
+            yield view[at : at + size]
+            at += size
+        held = bytes(view[at:])
+    if held:
+        yield held
 
 
 def unseal(source: Source, *, ring: KeyRing, label: str | None = None) -> Iterator[bytes]:

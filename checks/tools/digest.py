@@ -1,8 +1,7 @@
 """What a database holds, in numbers that can be compared: rows, checksums, sequences.
 
 A table's checksum is the sum of a 64-bit hash of each row, so the order of rows does not matter and one changed bit
-does. Rows are hashed in PostgreSQL's binary form; columns of types that are not built in go through text, because the
-binary form holds type numbers that differ between databases.
+does.
 """
 
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import LiteralString, cast
 
 from psycopg import sql
 
+from checks.tools import row_hash
 from checks.tools.postgres import Connection
 
 _TABLES: LiteralString = """
@@ -21,20 +21,6 @@ _TABLES: LiteralString = """
       AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
                       AND d.objid = c.oid AND d.deptype = 'e')
     ORDER BY 2, 3
-"""
-
-# record_send would write the number of a type that is not built in; reg* types are numbers of other objects; a few
-# built-in types have no binary form.
-_COLUMNS: LiteralString = """
-    SELECT a.attname,
-           t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typname LIKE 'reg%%'
-           OR t.typname LIKE '\\_reg%%' OR t.typsend = 0 OR t.typtype IN ('c', 'd', 'e', 'p')
-           OR COALESCE(e.typsend = 0, false) AS as_text
-    FROM pg_catalog.pg_attribute a
-    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-    LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typelem <> 0
-    WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
-    ORDER BY a.attname
 """
 
 _SEQUENCES: LiteralString = """
@@ -79,22 +65,27 @@ def tables(connection: Connection) -> list[Table]:
     return [Table(*row) for row in connection.execute(_TABLES).fetchall()]
 
 
-def digest_table(connection: Connection, table: Table, seed: int) -> TableDigest:
-    """Count and checksum of one table, in whatever snapshot the connection has."""
-    columns = [
-        sql.SQL("t.{}::text" if as_text else "t.{}").format(sql.Identifier(name))
-        for name, as_text in connection.execute(_COLUMNS, [table.oid]).fetchall()
-    ]
-    # The outer ROW of one column keeps "no column" and "one null column" apart.
-    query = sql.SQL(
-        "SELECT count(*), COALESCE(sum(hashbyteaextended(record_send(ROW({})), {})), 0)::text FROM ONLY {} AS t"
-    ).format(sql.SQL(", ").join(columns), sql.Literal(seed), sql.Identifier(table.schema, table.name))
+def digest_table(connection: Connection, table: Table, seed: int, *, chained: bool = False) -> TableDigest:
+    """Count and checksum of one table, in whatever snapshot the connection has. ``chained``: see ``row_hash``."""
+    columns = row_hash.columns(connection, table.oid)
+    if chained:
+        encoding = connection.info.parameter_status("server_encoding") or ""
+        value = row_hash.chained(columns, seed, encoding=encoding)
+    else:
+        value = row_hash.recorded(columns, seed)
+    query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0)::text FROM ONLY {} AS t").format(
+        value, sql.Identifier(table.schema, table.name)
+    )
     rows, checksum = cast("tuple[int, str]", connection.execute(query).fetchone())
     return TableDigest(rows, checksum)
 
 
 def digest_tables(
-    connection: Connection, seed: int, progress: Callable[[str, int, int], None] | None = None
+    connection: Connection,
+    seed: int,
+    progress: Callable[[str, int, int], None] | None = None,
+    *,
+    chained: bool = False,
 ) -> dict[str, TableDigest]:
     """'schema.table' -> digest, for all tables. ``progress``: label, tables done, tables in all; before each one."""
     found = tables(connection)
@@ -102,7 +93,7 @@ def digest_tables(
     for index, table in enumerate(found):
         if progress is not None:
             progress(table.label, index, len(found))
-        digests[table.label] = digest_table(connection, table, seed)
+        digests[table.label] = digest_table(connection, table, seed, chained=chained)
     return digests
 
 

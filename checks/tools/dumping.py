@@ -2,11 +2,14 @@
 
 import fcntl
 import re
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import IO
 
@@ -18,8 +21,13 @@ from checks.tools.postgres import Address, binary
 from checks.tools.storage import READ
 
 _TAIL = 20_000
-#: So many pieces may wait to be compressed, each of at most READ bytes.
-AHEAD = 3
+#: Bytes before compression of one frame: some windows of the fast levels, so that frames cost no more than a stream.
+FRAME = 2 * 1024 * 1024
+#: So many threads compress, and so many frames may be under way.
+COMPRESSING = 2
+AHEAD = 4
+_FILL_SECONDS = 0.002
+Piece = bytes | memoryview
 
 
 class RefusedError(CheckError):
@@ -50,8 +58,7 @@ _COMPLAINTS = (
 
 def complaint(program: str, code: int, text: str, address: Address) -> CheckError:
     """What a program wrote to stderr, and its exit status -> CheckError with cause and mend."""
-    lines = [line for line in text.splitlines() if "error" in line.lower() or "fatal" in line.lower()]
-    said = (lines or text.splitlines() or [""])[-1].strip()[:500]
+    said = _last_complaint(text)
     told = {"server": address.server, "role": address.role, "database": address.database, "program": program}
     for pattern, message, remedy in _COMPLAINTS:
         if re.search(pattern, text, re.IGNORECASE):
@@ -59,6 +66,16 @@ def complaint(program: str, code: int, text: str, address: Address) -> CheckErro
     if code < 0:
         return CheckError(f"{program} was ended by signal {-code}.", remedy="Start the run again.")
     return RefusedError(f"{program} ended with exit status {code}: {said or 'it said nothing'}")
+
+
+def _last_complaint(text: str) -> str:
+    """The last line that tells of an error, with the detail that the next line gives; else the last line."""
+    lines = [line.strip() for line in text.splitlines()]
+    for number in range(len(lines) - 1, -1, -1):
+        if re.search(r"error|fatal", lines[number], re.IGNORECASE):
+            detail = [line for line in lines[number + 1 : number + 2] if " detail: " in line]
+            return " ".join([lines[number], *detail])[:500]
+    return lines[-1][:500] if lines else ""
 
 
 class _Told:
@@ -92,8 +109,11 @@ def dump(
     lock_timeout: timedelta,
     arguments: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
-) -> Generator[bytes]:
-    """The pieces of an uncompressed custom-format dump. Ends normally only when pg_dump's exit status was 0."""
+) -> Generator[Piece]:
+    """The pieces of an uncompressed custom-format dump. Ends normally only when pg_dump's exit status was 0.
+
+    A piece holds until ``AHEAD`` more were asked for: its memory is used again.
+    """
     dbname, variables = address.for_command()
     told = _Told(context, "pg_dump")
     command = [
@@ -107,7 +127,9 @@ def dump(
     with context.pipe(told.argv(command), stdout=True, variables={**variables, "LC_ALL": "C"}, shown=command) as pipe:
         assert pipe.stdout is not None
         _widen(pipe.stdout)
-        while piece := pipe.stdout.read(READ):
+        for buffer in cycle([bytearray(FRAME) for _ in range(AHEAD + 1)]):
+            if not (piece := _filled(buffer, pipe.stdout)):
+                break
             context.check()
             done += len(piece)
             if progress is not None:
@@ -120,7 +142,7 @@ def dump(
         raise complaint("pg_dump", code, text, address)
 
 
-def load(context: RunContext, address: Address, pieces: Iterable[bytes], *, arguments: Sequence[str] = ()) -> None:
+def load(context: RunContext, address: Address, pieces: Iterable[Piece], *, arguments: Sequence[str] = ()) -> None:
     """Restore a custom-format dump from a stream. Returns only when pg_restore's exit status was 0."""
     dbname, variables = address.for_command()
     told = _Told(context, "pg_restore")
@@ -157,6 +179,21 @@ def _widen(stream: IO[bytes]) -> None:
         fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, READ)
 
 
+def _filled(buffer: bytearray, stream: IO[bytes]) -> memoryview:
+    """The next bytes of a pipe, as many as the buffer takes; fewer only at its end.
+
+    pg_dump writes four kilobytes at a time, and to be woken for each costs it, the server and us more than the bytes
+    do. So when little was there, the pipe is given a moment to fill.
+    """
+    view = memoryview(buffer)
+    at = 0
+    while at < len(buffer) and (count := stream.readinto1(view[at:])):  # type: ignore[attr-defined]
+        at += count
+        if count < READ // 2:
+            time.sleep(_FILL_SECONDS)
+    return view[:at]
+
+
 def _close(stream: object) -> None:
     try:
         stream.close()  # type: ignore[attr-defined]
@@ -164,42 +201,61 @@ def _close(stream: object) -> None:
         return
 
 
-def compressed(pieces: Iterable[bytes], *, level: int) -> Iterator[bytes]:
-    """A zstd stream with its own checksum.
+def compressed(pieces: Iterable[Piece], *, level: int) -> Iterator[bytes]:
+    """A zstd stream of frames, each with its own checksum; one after the other they are one stream to any zstd.
 
-    A thread compresses, in order, while the caller's thread gets the next piece and deals with the one before: reading,
-    compressing and sealing take turns otherwise, and pg_dump waits for all three.
+    Threads compress, while the caller's thread gets the next piece and deals with the one before: reading, compressing
+    and sealing take turns otherwise, and pg_dump waits for all three. A whole frame at once also takes less time than a
+    stream, which zstd has to copy first.
     """
-    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
+    own = threading.local()
+
+    def frame(plain: Piece) -> bytes:
+        if not hasattr(own, "compressor"):
+            own.compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
+        packed: bytes = own.compressor.compress(plain)
+        return packed
+
     under_way: deque[Future[bytes]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="zstd") as thread:
-        for piece in pieces:
-            under_way.append(thread.submit(compressor.compress, piece))
-            if len(under_way) > AHEAD and (packed := under_way.popleft().result()):
-                yield packed
+    with ThreadPoolExecutor(COMPRESSING, thread_name_prefix="zstd") as threads:
+        for plain in _joined(pieces, FRAME):
+            under_way.append(threads.submit(frame, plain))
+            if len(under_way) >= AHEAD:
+                yield under_way.popleft().result()
         while under_way:
-            if packed := under_way.popleft().result():
-                yield packed
-        yield compressor.flush()
+            yield under_way.popleft().result()
+
+
+def _joined(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:
+    """The pieces, joined to at least ``size`` bytes each but for the last; an empty one where there is none."""
+    held: list[Piece] = []
+    length = 0
+    empty = True
+    for piece in pieces:
+        held.append(piece)
+        length += len(piece)
+        if length >= size:
+            yield held[0] if len(held) == 1 else b"".join(held)
+            held, length, empty = [], 0, False
+    if held or empty:
+        yield b"".join(held)
 
 
 def decompressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The inverse of ``compressed``. CheckError when the stream is damaged or ends early."""
-    decompressor = zstandard.ZstdDecompressor().decompressobj()
+    """The inverse of ``compressed``, a frame at most at once. CheckError when it is damaged or ends within a frame."""
+    decompressor: zstandard.ZstdDecompressionObj | None = None
+    ended = False
     try:
         for piece in pieces:
-            if plain := decompressor.decompress(piece):
-                yield plain
+            rest = piece
+            while rest:
+                decompressor = decompressor or zstandard.ZstdDecompressor().decompressobj()
+                if plain := decompressor.decompress(rest):
+                    yield plain
+                ended = decompressor.eof
+                rest = decompressor.unused_data if ended else b""
+                decompressor = None if ended else decompressor
     except zstandard.ZstdError as error:
         raise RefusedError(f"The compressed stream is damaged: {error}") from error
-    if not decompressor.eof:
+    if not ended:
         raise RefusedError("The compressed stream ends before its end.")
-
-
-def program_major(context: RunContext, name: str) -> int:
-    """The major version of a PostgreSQL program of this worker."""
-    done = context.capture([binary(name), "--version"], timeout=30)
-    found = re.search(r"\(PostgreSQL\) (\d+)", done.output)
-    if not found:
-        raise CheckError(f"{name} --version says {done.output.strip()!r}, which names no PostgreSQL version.")
-    return int(found.group(1))

@@ -78,9 +78,12 @@ def require(connection: Connection, document: Mapping[str, Any]) -> None:
         )
 
 
-def content(connection: Connection, seed: int, *, note: Any = None) -> dict[str, Any]:
-    """Rows and checksums of all tables and large objects, and the schema, in the connection's snapshot."""
-    digests = digest.digest_tables(connection, seed, note)
+def content(connection: Connection, seed: int, *, chained: bool, note: Any = None) -> dict[str, Any]:
+    """Rows and checksums of all tables and large objects, and the schema, in the connection's snapshot.
+
+    ``chained``: how rows are hashed, see ``row_hash``.
+    """
+    digests = digest.digest_tables(connection, seed, note, chained=chained)
     large = digest.digest_large_objects(connection, seed)
     objects = schema.schema_objects(connection)
     return {

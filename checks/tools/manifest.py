@@ -18,7 +18,9 @@ class UnusableBackupError(CheckError):
     """The backup itself is at fault: a drill of it says no, whatever else works."""
 
 
-FORMAT = 1
+#: 2: rows are hashed column after column (``row_hash.chained``), and the compressed stream is one of many frames.
+FORMAT = 2
+_READ_FORMATS = (1, FORMAT)
 MAX_BYTES = 64 * 1024 * 1024
 SUFFIX = ".manifest.json"
 _NAME = re.compile(r"(?P<time>\d{8}T\d{6}Z)-(?P<run>[0-9a-f]{32})-(?P<attempt>\d+)\.(?P<rest>.+)")
@@ -76,11 +78,11 @@ def load(key: str, ring: KeyRing | None = None) -> dict[str, Any]:
         document = json.loads(data)
         known, signature = document["key"], document["signature"]
         key_id, check = known["id"], bytes.fromhex(known["check"])
-        valid = document["format"] == FORMAT
+        valid = document["format"] in _READ_FORMATS
     except (ValueError, KeyError, TypeError):
         raise UnusableBackupError(f"The manifest {key} is damaged: it cannot be read.", remedy=_OLDER) from None
     if not valid:
-        told = f"The manifest {key} is of format {document['format']}, and this program reads {FORMAT}."
+        told = f"The manifest {key} is of format {document['format']}, and this program reads up to {FORMAT}."
         raise UnusableBackupError(told)
     ring = ring or KeyRing.from_settings()
     if key_id not in ring.keys:
@@ -109,6 +111,11 @@ def load(key: str, ring: KeyRing | None = None) -> dict[str, Any]:
 #: An object that misses at most this many bytes is cut at its end; one that has no more is only a beginning.
 _ENDS = 1024
 _OLDER = "Do not use this backup. Use an older one, and find out who writes to the storage."
+
+
+def chained(document: Mapping[str, Any]) -> bool:
+    """Whether the checksums in a manifest were taken column after column; see ``row_hash``."""
+    return int(document["format"]) > 1
 
 
 def parts(document: Mapping[str, Any]) -> dict[str, Part]:

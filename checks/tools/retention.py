@@ -135,11 +135,19 @@ def protected(environment: Environment) -> dict[str, str]:
     for run in needed:
         if key := run.result.get("restore_point"):
             found[key] = f"the rollback of run #{run.number} needs it"
-    reading = Run.objects.filter(environment=environment, kind="drill", state__in=ACTIVE_STATES)
-    for params in reading.values_list("params", flat=True):
-        if params.get("backup"):
-            found[params["backup"]] = "a drill works with it"
+    reading = Run.objects.filter(environment=environment, kind__in=("drill", "disaster"), state__in=ACTIVE_STATES)
+    for params, started_at in reading.values_list("params", "started_at"):
+        if key := params.get("backup") or _newest_at(environment, started_at):
+            found[key] = "a drill works with it"
     return found
+
+
+def _newest_at(environment: Environment, moment: datetime | None) -> str:
+    """The key of the newest backup that was there when a drill chose, "" where none was; None: it did not begin yet."""
+    there = StoredBackup.objects.filter(environment=environment, removed_at=None, missing_at=None)
+    if moment is not None:
+        there = there.filter(finished_at__lte=moment)
+    return there.order_by("-manifest_key").values_list("manifest_key", flat=True).first() or ""
 
 
 def as_json(choice: Choice) -> dict[str, Any]:

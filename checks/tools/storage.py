@@ -4,6 +4,7 @@ import errno
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -43,7 +44,7 @@ class PullStream(io.RawIOBase):
     """
 
     def __init__(self, source: Iterable[bytes]) -> None:
-        self._source = iter(source)
+        self.pieces = self._passing(source)
         self._rest: bytes | memoryview = b""
         self._hash = sha256()
         self.size = 0
@@ -52,20 +53,26 @@ class PullStream(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def _passing(self, source: Iterable[bytes]) -> Iterator[bytes]:
+        try:
+            for piece in source:
+                self._hash.update(piece)
+                self.size += len(piece)
+                yield piece
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.failure = error
+            raise
+
     def readinto(self, buffer: Any) -> int:
         while not self._rest:
-            try:
-                self._rest = memoryview(next(self._source))
-            except StopIteration:
+            piece = next(self.pieces, None)
+            if piece is None:
                 return 0
-            except BaseException as error:
-                self.failure = error
-                raise
+            self._rest = memoryview(piece)
         count = min(len(buffer), len(self._rest))
-        piece = self._rest[:count]
-        buffer[:count] = piece
-        self._hash.update(piece)
-        self.size += count
+        buffer[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
 
@@ -77,10 +84,13 @@ class PullStream(io.RawIOBase):
 class _Upload(File):  # type: ignore[type-arg]
     """A file of unknown length for ``Storage.save``: read once, from front to back."""
 
+    def __init__(self, stream: PullStream, name: str) -> None:
+        super().__init__(io.BufferedReader(stream, READ), name=name)
+        self._stream = stream
+
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        assert self.file is not None
-        while piece := self.file.read(chunk_size or READ):
-            yield piece
+        """The pieces as they come, without a copy of them; for back ends that take pieces of any size."""
+        return self._stream.pieces
 
     def multiple_chunks(self, chunk_size: int | None = None) -> bool:
         return True
@@ -96,7 +106,7 @@ def write(key: str, source: Iterable[bytes]) -> Stored:
     """
     stream = PullStream(source)
     try:
-        saved = default_storage.save(key, _Upload(io.BufferedReader(stream, READ), name=key))
+        saved = default_storage.save(key, _Upload(stream, key))
     except BaseException as error:
         remove(key)
         if stream.failure is not None and stream.failure is not error:
@@ -173,7 +183,7 @@ def _move(source: str, target: str) -> None:
         raise CheckError(f"Storage already holds {target}.", remedy="Nothing was replaced. Start the run again.")
     if _is_folder():
         Path(storage.path(target)).parent.mkdir(parents=True, exist_ok=True)
-        _rename(storage.path(source), storage.path(target))
+        Path(storage.path(source)).rename(storage.path(target))
         return
     if s3.is_store(storage):
         s3.copied(storage, source, target)
@@ -189,16 +199,31 @@ def _is_folder() -> bool:
     )
 
 
-def _rename(source: str, target: str) -> None:
-    """Rename so that it outlives a power cut: the bytes first, then the name."""
-    with Path(source).open("rb") as handle:
-        os.fsync(handle.fileno())
-    Path(source).rename(target)
-    folder = os.open(Path(target).parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+@contextmanager
+def settled(key: str) -> Iterator[None]:
+    """At the end of the block an object outlives a power cut, its bytes and its name; a folder's disk writes meanwhile.
+
+    Other back ends answer when they have it. CheckError when the disk refuses.
+    """
+    if not _is_folder():
+        yield
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="settle") as thread:
+        settling = thread.submit(_settle, Path(default_storage.path(key)))
+        yield
+        try:
+            settling.result()
+        except OSError as error:
+            raise storage_error(f"{key} could not be written", error) from error
+
+
+def _settle(path: Path) -> None:
+    for place in (path, path.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def exists(key: str) -> bool:

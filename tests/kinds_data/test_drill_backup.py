@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from django.utils import timezone
 from psycopg import sql
 
@@ -16,7 +17,7 @@ from checks import reaper
 from checks.engine import execute
 from checks.enums import RunState
 from checks.models import Run
-from checks.tools import backup, manifest
+from checks.tools import backup, dumping, facts, manifest
 from checks.tools.crypto import KeyRing
 from tests.engine.workers import execute_elsewhere, kill_tree, until
 from tests.kinds_data.support import Shop, administration, databases, in_a_thread, log_of, shop
@@ -53,6 +54,38 @@ def test_a_whole_backup_comes_back_equal_and_the_scratch_is_dropped(backed_up: S
     assert run.result["recovery"]["within_rto"]
     assert set(run.result["phases"]) == {"authenticate", "create", "restore", "analyze", "compare", "write"}
     assert scratch() == set()
+
+
+def test_a_backup_of_the_format_before_still_comes_back_equal(
+    plain_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checksums of whole records, and one frame of zstd: what format 1 held."""
+    content = facts.content
+
+    def recorded(*arguments: Any, chained: bool) -> dict[str, Any]:
+        return content(*arguments, chained=False)
+
+    def one_frame(pieces: Iterable[Any], *, level: int) -> Iterator[bytes]:
+        compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
+        yield from (compressor.compress(piece) for piece in pieces)
+        yield compressor.flush()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(manifest, "FORMAT", 1)
+        patched.setattr(facts, "content", recorded)
+        patched.setattr(dumping, "compressed", one_frame)
+        assert plain_shop.run("backup").state == RunState.PASSED
+    run = plain_shop.run("drill")
+    assert run.state == RunState.PASSED, (run.error, run.summary, run.result["differences"])
+    assert plain_shop.run("backup").state == RunState.PASSED
+    assert backup.newest(plain_shop.application.slug, "production").manifest["format"] == 2
+
+
+def test_values_that_a_dump_writes_in_one_form_only_are_no_difference(plain_shop: Shop) -> None:
+    plain_shop.sql("UPDATE customer SET weight = 'Infinity'::float8 - 'Infinity'::float8 WHERE id < 9")
+    assert plain_shop.run("backup").state == RunState.PASSED
+    run = plain_shop.run("drill")
+    assert run.state == RunState.PASSED, (run.error, run.summary, run.result["differences"])
 
 
 def test_a_flipped_bit_says_no_before_a_database_is_touched(backed_up: Shop, storage_folder: Path) -> None:

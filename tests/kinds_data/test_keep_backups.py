@@ -147,6 +147,20 @@ def test_the_backup_of_the_deploy_that_runs_there_stays(three_backups: Shop) -> 
     assert oldest.manifest_key in keys(three_backups)
 
 
+@pytest.mark.parametrize("kind", ["drill", "disaster"])
+@pytest.mark.parametrize("named", [True, False], ids=["named", "newest"])
+def test_what_a_drill_works_with_stays(three_backups: Shop, kind: str, *, named: bool) -> None:
+    oldest, *newer = StoredBackup.objects.order_by("snapshot_at")
+    drill = three_backups.queued(kind, **({"backup": oldest.manifest_key} if named else {}))
+    rows, now = Run.objects.filter(pk=drill.pk), timezone.now()
+    rows.update(state=RunState.RUNNING, attempt=1, token=2**40, owner=uuid.uuid4(), lease_until=now, started_at=now)
+    for row in newer:  # they came after it had chosen
+        StoredBackup.objects.filter(pk=row.pk).update(finished_at=now + timedelta(minutes=1))
+    run = three_backups.run("retention", **ONE)
+    assert run.result["removed"] == 1
+    assert oldest.manifest_key in keys(three_backups)
+
+
 def test_a_damaged_one_is_found_and_counts_no_more(three_backups: Shop, storage_folder: Path) -> None:
     newest = StoredBackup.objects.order_by("-snapshot_at").first()
     assert newest is not None

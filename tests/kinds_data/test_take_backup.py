@@ -287,19 +287,65 @@ def test_what_was_stored_wrongly_is_never_published(
     assert objects(storage_folder) == []
 
 
-def test_a_server_newer_than_pg_dump_is_refused(plain_shop: Shop, settings: Any, tmp_path: Path) -> None:
-    """A pg_dump that says it is version 9: a script in its place, since no older one is at hand."""
+def test_whatever_a_backup_is_made_of_is_on_the_disk_when_it_counts(
+    plain_shop: Shop, storage_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        on_disk.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    assert plain_shop.run("backup").state == RunState.PASSED
+    stored = {path.name for path in objects(storage_folder)}
+    assert len(stored) == 2
+    assert stored | {"production"} <= set(on_disk)
+
+
+def test_a_manifest_is_never_seen_before_it_is_whole(
+    plain_shop: Shop, storage_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    write = backup.storage.write
+
+    def written(key: str, source: Iterable[bytes]) -> Any:
+        stored = write(key, source)
+        seen.append(published(plain_shop))
+        return stored
+
+    monkeypatch.setattr(backup.storage, "write", written)
+    assert plain_shop.run("backup").state == RunState.PASSED
+    assert seen == [[], []]
+    assert len(published(plain_shop)) == 1
+
+
+def test_a_server_newer_than_pg_dump_is_refused(
+    plain_shop: Shop, storage_folder: Path, settings: Any, tmp_path: Path
+) -> None:
+    """A script in pg_dump's place that says what pg_dump 17 says to this server, since none is at hand."""
     folder = tmp_path / "old"
     folder.mkdir()
     for program in Path(settings.POSTGRES_BIN).iterdir():
         (folder / program.name).symlink_to(program)
     (folder / "pg_dump").unlink()
-    (folder / "pg_dump").write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.1'\n")
+    (folder / "pg_dump").write_text(OLD_PG_DUMP)
     (folder / "pg_dump").chmod(0o755)
     settings.POSTGRES_BIN = folder
     run = plain_shop.run("backup")
     assert run.state == RunState.ERRORED
-    assert "newer than this worker's pg_dump 9" in run.error
+    assert "is newer than the pg_dump of this worker" in run.error
+    assert "server version: 18.6; pg_dump version: 17.10" in run.error
+    assert "POSTGRES_BIN" in run.remedy
+    assert objects(storage_folder) == []
+
+
+OLD_PG_DUMP = """#!/bin/sh
+echo 'pg_dump: error: aborting because of server version mismatch' >&2
+echo 'pg_dump: detail: server version: 18.6; pg_dump version: 17.10' >&2
+exit 1
+"""
 
 
 def test_a_plan_with_wrong_parameters_is_refused() -> None:

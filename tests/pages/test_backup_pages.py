@@ -1,6 +1,7 @@
 """The pages of backups and schedules: what they show, and what each button does."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -63,6 +64,20 @@ def test_without_a_backup_it_says_so(application: Application) -> None:
     page = browser(member(application, Role.VIEWER)).get(backups(application)).content.decode()
     assert "No backups yet" in page
     assert "Nothing is scheduled here." in page
+
+
+def test_the_calendar_shows_twelve_weeks_with_size_and_age_however_many_there_are(application: Application) -> None:
+    """Hourly ones that retention thinned out are more than the list's first pages hold."""
+    for hours in range(600):
+        stored(application, timedelta(hours=hours + 1), removed_at=timezone.now() if hours % 24 else None)
+    stored(application, timedelta(days=60), stored_bytes=7_000_000)
+    stored(application, timedelta(days=50), missing_at=timezone.now())
+    page = browser(member(application, Role.VIEWER)).get(backups(application)).content.decode()
+    days = dict(re.findall(r"<title>[A-Z][a-z]{2} \d\d [A-Z][a-z]{2} \d{4}, (.*?): (.*?)</title>", page))
+    assert days["60 days ago"] == "1 backup, 7.0 MB, verified"
+    assert days["50 days ago"] == "1 backup missing from storage, 0 there"
+    assert days["40 days ago"] == "no backup"
+    assert days["today"]
 
 
 def test_the_list_takes_as_many_queries_for_thirty_as_for_three(
