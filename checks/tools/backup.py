@@ -122,12 +122,25 @@ def _list(context: RunContext, environment: str, taken: TakenBackup) -> None:
 
 
 def _clear_abandoned(context: RunContext, application: str, environment: str) -> None:
-    """Remove objects that a killed attempt left without a manifest."""
+    """Remove objects that a killed attempt left without a manifest, and what it had begun to send to an S3 store."""
     for key, run_hex, attempt in manifest.unpublished(application, environment):
-        row = Run.objects.filter(pk=run_hex).values_list("state", "attempt").first()
-        if row is not None and (row[0] != RunState.RUNNING or attempt < row[1]):
+        if _is_over(run_hex, attempt):
             storage.remove(key)
             context.note(f"Removed {key}, which an attempt that was killed left behind.")
+    try:
+        for key, upload, run_hex, attempt in manifest.begun(application, environment):
+            if _is_over(run_hex, attempt):
+                storage.give_up(key, upload)
+                context.note(f"Took back the begun upload of {key}, which an attempt that was killed left behind.")
+    except CheckError as error:
+        # Not every key of a store may list them; that is no reason to have no backup.
+        context.warn(f"{error.message} What a killed attempt may have left there stays.")
+
+
+def _is_over(run_hex: str, attempt: int) -> bool:
+    """Whether an attempt is known here and writes no more."""
+    row = Run.objects.filter(pk=run_hex).values_list("state", "attempt").first()
+    return row is not None and (row[0] != RunState.RUNNING or attempt < row[1])
 
 
 @contextmanager

@@ -152,6 +152,16 @@ def unpublished(application: str, environment: str) -> list[tuple[str, str, int]
     return found
 
 
+def begun(application: str, environment: str) -> list[tuple[str, str, str, int]]:
+    """Uploads that were begun and not finished: (key, upload id, run as 32 hex digits, attempt)."""
+    where = folder(application, environment)
+    return [
+        (f"{where}/{name}", upload, match["run"], int(match["attempt"]))
+        for name, upload in storage.begun_uploads(where)
+        if (match := _NAME.match(name))
+    ]
+
+
 def remove(key: str) -> None:
     """Take a published backup out of storage, its manifest first: without it the other objects are nothing.
 

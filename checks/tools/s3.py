@@ -53,6 +53,28 @@ def copied(storage: Any, source: str, target: str) -> None:
     place.copy({"Bucket": there.bucket_name, "Key": there.key}, Config=storage.transfer_config)
 
 
+def begun(storage: Any, folder: str) -> list[tuple[str, str]]:
+    """(name directly in the folder, upload id) of uploads in parts that were begun and neither finished nor given up.
+
+    Nothing lists them as objects, and the store keeps their parts, and asks money for them, for ever.
+    """
+    prefix = storage._normalize_name(folder) + "/"
+    pages = storage.connection.meta.client.get_paginator("list_multipart_uploads")
+    found = []
+    for page in pages.paginate(Bucket=storage.bucket.name, Prefix=prefix):
+        for upload in page.get("Uploads", []):
+            name = upload["Key"].removeprefix(prefix)
+            if "/" not in name:
+                found.append((name, upload["UploadId"]))
+    return found
+
+
+def give_up(storage: Any, key: str, upload: str) -> None:
+    """Let the store forget the parts of an upload."""
+    client = storage.connection.meta.client
+    client.abort_multipart_upload(Bucket=storage.bucket.name, Key=storage._normalize_name(key), UploadId=upload)
+
+
 class Body:
     """A readable stream over one version of an object."""
 

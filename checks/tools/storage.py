@@ -263,6 +263,28 @@ def names(folder: str) -> list[str]:
         raise storage_error(f"{folder} could not be listed", error) from error
 
 
+def begun_uploads(folder: str) -> list[tuple[str, str]]:
+    """(name, upload id) of uploads directly in a folder that were begun and not finished; only S3 stores have such."""
+    if not s3.is_store(default_storage):
+        return []
+    try:
+        return s3.begun(default_storage, folder)
+    except Exception as error:
+        if _of_back_end(error):
+            raise storage_error(f"begun uploads in {folder} could not be listed", error) from error
+        raise
+
+
+def give_up(key: str, upload: str) -> None:
+    """Take back an upload that was begun; CheckError when the store refuses."""
+    try:
+        s3.give_up(default_storage, key, upload)
+    except Exception as error:
+        if _of_back_end(error):
+            raise storage_error(f"the begun upload of {key} could not be taken back", error) from error
+        raise
+
+
 def storage_error(what: str, error: Exception) -> CheckError:
     """An exception of a back end -> a sentence with its cause and mend."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

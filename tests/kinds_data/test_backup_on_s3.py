@@ -12,7 +12,7 @@ from django.core.files.storage import default_storage
 from checks.enums import RunState
 from checks.errors import CheckError
 from checks.models import StoredBackup
-from checks.tools import storage
+from checks.tools import manifest, storage
 from tests.kinds_data.s3_server import (
     Weather,
     at_most,
@@ -109,6 +109,40 @@ def test_a_backup_lives_in_it_and_one_that_is_refused_leaves_nothing(plain_shop:
     assert "STORAGE_URL" in refused.remedy
     assert store.names() == before
     assert StoredBackup.objects.count() == 1
+
+
+def begin_upload(store: Store, shop: Shop, run: str, attempt: int = 1) -> str:
+    """What a worker that gets a KILL while it sends leaves: parts of an object that nothing lists."""
+    folder = f"gonogo/{manifest.folder(shop.application.slug, 'production')}"
+    key = f"{folder}/20260101T000000Z-{run}-{attempt}.database.partial"
+    begun = store.client.create_multipart_upload(Bucket=store.bucket, Key=key)
+    place = {"Bucket": store.bucket, "Key": key, "UploadId": begun["UploadId"]}
+    store.client.upload_part(**place, PartNumber=1, Body=ONE_PIECE)
+    return key
+
+
+def test_what_a_killed_attempt_had_begun_to_send_is_taken_back_by_the_next_backup(
+    plain_shop: Shop, store: Store
+) -> None:
+    over, unknown = plain_shop.run("backup").pk.hex, "ab" * 16
+    begin_upload(store, plain_shop, over)
+    begin_upload(store, plain_shop, unknown)  # perhaps another installation's, at work right now
+    assert len(store.begun_uploads()) == 2
+    run = plain_shop.run("backup")
+    assert run.state == RunState.PASSED, (run.error, log_of(run))
+    assert "Took back the begun upload" in log_of(run)
+    (left,) = store.begun_uploads()
+    assert unknown in left["Key"]
+    store.client.abort_multipart_upload(Bucket=store.bucket, Key=left["Key"], UploadId=left["UploadId"])
+
+
+def test_a_store_that_does_not_list_begun_uploads_takes_a_backup_all_the_same(plain_shop: Shop, store: Store) -> None:
+    store.weather.rules.append(
+        (lambda environ: environ["REQUEST_METHOD"] == "GET" and "uploads" in environ["QUERY_STRING"], refuse)
+    )
+    run = plain_shop.run("backup")
+    assert run.state == RunState.PASSED, (run.error, log_of(run))
+    assert "What a killed attempt may have left there stays." in log_of(run)
 
 
 def test_a_part_that_is_lost_is_sent_again_and_one_lost_for_good_leaves_nothing_begun(store: Store) -> None:
