@@ -111,7 +111,7 @@ def cast_vote(
 
 _TWICE = (
     "There is a vote of you or of this station over the same evidence already. "
-    "Nothing was recorded; to change your mind, withdraw your vote and vote again."
+    "Nothing was recorded. To change your mind, withdraw your vote and vote again."
 )
 
 
@@ -128,7 +128,7 @@ def why_not(*, release: Release, voter: User, gate: Gate) -> str:
             _check_not_twice(release, station, voter, gate)
             return ""
         except DomainError as error:
-            refusals.append(error.message.replace(" Nothing was recorded.", "").replace(" Nothing was recorded;", ";"))
+            refusals.append(error.message.replace(" Nothing was recorded.", ""))
     return refusals[0]
 
 
@@ -164,7 +164,7 @@ def _check_not_twice(release: Release, station: str, voter: User, gate: Gate) ->
     if mine is not None:
         raise DomainError(
             f"You have voted {Choice(mine.choice).label.lower()} over this evidence already. "
-            "Nothing was recorded; to change your mind, withdraw your vote and vote again."
+            "Nothing was recorded. To change your mind, withdraw your vote and vote again."
         )
     other = cast.filter(station=station).select_related("voter").first()
     if other is not None:

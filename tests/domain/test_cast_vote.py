@@ -94,6 +94,14 @@ def test_it_refuses_a_second_vote_of_one_person(polled: Release, team: Team) -> 
         vote(polled, voter, "engineering")
 
 
+def test_whoever_voted_reads_in_whole_sentences_how_to_change_it(polled: Release, team: Team) -> None:
+    voter = team.approvers["security"]
+    vote(polled, voter, "security")
+    assert approval.why_not(release=polled, voter=voter, gate=gate.evaluate(polled)) == (
+        "You have voted go over this evidence already. To change your mind, withdraw your vote and vote again."
+    )
+
+
 def test_it_refuses_a_second_vote_of_one_station(polled: Release, team: Team) -> None:
     vote(polled, team.approvers["security"], "security")
     colleague = member(polled.application, Role.APPROVER, "security")
