@@ -1,6 +1,7 @@
 """The API: one description, each app's own router."""
 
 from django.http import HttpRequest, HttpResponse
+from django.http.request import RawPostDataException
 from ninja import NinjaAPI
 from ninja.security import django_auth
 
@@ -27,3 +28,10 @@ def refused(request: HttpRequest, error: DomainError) -> HttpResponse:
     """What the domain refuses: 403 for the wrong role, 409 for a change meanwhile, 422 for the rest."""
     status = 403 if isinstance(error, NotAllowed) else 409 if isinstance(error, StateChanged) else 422
     return api.create_response(request, {"detail": error.message, "field": error.field}, status=status)
+
+
+@api.exception_handler(RawPostDataException)
+def not_json(request: HttpRequest, error: RawPostDataException) -> HttpResponse:
+    """A form was sent, and the check of its token has read it."""
+    detail = "Send the body as JSON, and the token in the header X-CSRFToken. Nothing was changed."
+    return api.create_response(request, {"detail": detail, "field": ""}, status=415)

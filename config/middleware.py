@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
+from django.utils.decorators import sync_and_async_middleware
 from ulid import ULID
 
 from checks.advisory_views import osv_query
@@ -84,6 +87,25 @@ class OsvMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         return self.answer(request) if request.path == self.path else self.get_response(request)
+
+
+@sync_and_async_middleware
+def refuse_null_bytes(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """No address has a null byte in it, and PostgreSQL takes none; forms refuse them field by field."""
+
+    def refuse(request: HttpRequest) -> None:
+        if "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest("a null byte in the address")
+
+    def answer(request: HttpRequest) -> Any:
+        refuse(request)
+        return get_response(request)
+
+    async def answer_async(request: HttpRequest) -> Any:
+        refuse(request)
+        return await get_response(request)
+
+    return answer_async if iscoroutinefunction(get_response) else answer
 
 
 class TimeZoneMiddleware:
