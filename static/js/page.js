@@ -55,7 +55,7 @@ window.addEventListener("resize", () => document.querySelectorAll(".scroll").for
 // A table that scrolls sideways can be scrolled by the keyboard, and says what it is.
 function reach(region) {
   if (region.scrollWidth <= region.clientWidth || region.hasAttribute("tabindex")) return;
-  const heading = region.closest("section, div.card, figure")?.querySelector("h2, h3");
+  const heading = region.querySelector("caption") ?? region.closest("section, div.card, figure")?.querySelector("h2, h3");
   region.tabIndex = 0;
   region.setAttribute("role", "region");
   region.setAttribute("aria-label", `${heading?.textContent.trim() ?? "Table"}, scrolls sideways`);

@@ -66,7 +66,7 @@ class Rival:
 
 
 def rival_in(context: RunContext, environment: str) -> Rival:
-    """CheckError where nobody can say what runs there, or the same build does: what is compared with itself is equal."""
+    """CheckError where nobody can say what runs there, or the same build does: that would always be equal."""
     place = Environment.objects.get(application=context.run.application, name=environment)
     if not place.current_build_digest:
         raise CheckError(
