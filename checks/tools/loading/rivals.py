@@ -62,7 +62,8 @@ class Rival:
 
     @property
     def told(self) -> str:
-        return f"{self.version or self.build_digest[:12]} in {self.environment}"
+        build = f"version {self.version}" if self.version else f"build {self.build_digest[:12]}"
+        return f"{build} in {self.environment}"
 
 
 def rival_in(context: RunContext, environment: str) -> Rival:
