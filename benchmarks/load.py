@@ -3,10 +3,10 @@
     python -m benchmarks.load
 
 Overhead: visitors who never think ask a server that answers at once, and in the same run, in turns, our record is kept
-or what Locust keeps by itself; the ratio of each turn to its neighbour, whose median has an interval. Once for the record
-alone, in short turns of one process of Locust; once for the whole program, which follows the record, keeps it and draws
-it for a browser that has the page open, in turns long enough for all of that to follow. Beside it the record's own
-processor time, which other work disturbs less.
+or what Locust keeps by itself; the ratio of each turn to its neighbour, whose median has an interval. Once for the
+record alone, in short turns of one process of Locust; once for the whole program, which follows the record, keeps it
+and draws it for a browser that has the page open, in turns long enough for all of that to follow. Beside it the
+record's own processor time, which other work disturbs less.
 Lag: from the end of a second to its figures in the page that Chromium shows.
 Knee: a pool of four, 40 ms each, and users who think 40 ms: eight users. Comparison: with a server that is as
 fast, and with one that was 15 % faster.
@@ -64,7 +64,7 @@ async def main():
 asyncio.run(main())
 """
 #: Visitors who never think, in one process; one turn with our record, the next with what Locust keeps by itself, and
-#: which of the two comes first takes turns too. Writes [requests, seconds, processor seconds] of ours, then of Locust's.
+#: which of the two comes first takes turns too. Writes [requests, seconds, processor seconds] of ours, then of theirs.
 TAKING_TURNS = """
 import json, time
 import gevent

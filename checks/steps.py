@@ -156,7 +156,8 @@ class StepLedger:
     def flush(self) -> None:
         """Write what changed, if the last write is long enough ago; called while a command runs as well."""
         record = self._current
-        if self._touched and not self.holds and record is not None and time.monotonic() - self._written_at >= WRITE_SECONDS:
+        waited = time.monotonic() - self._written_at >= WRITE_SECONDS
+        if self._touched and not self.holds and record is not None and waited:
             self._write(record, {}, at_once=False)
 
     def _write(self, record: StepRecord, changes: dict[str, Any], *, at_once: bool) -> None:

@@ -139,7 +139,9 @@ def _ended(run: Run) -> Any:
 
 
 def _find_flaky(run: Run, now: Mapping[Key, Case], found: Comparison) -> None:
-    seen: dict[Key, list[tuple[int, str]]] = {}
+    """Those that disagree with now, each with what all runs of this build said of it, newest first."""
+    told: dict[Key, list[tuple[int, str]]] = {key: [(run.number, case.state)] for key, case in now.items()}
+    disagree: set[Key] = set()
     for earlier in _ended(run).filter(build_digest=run.build_digest)[:MAX_RUNS]:
         kept = _kept(earlier)
         if kept is None:
@@ -147,9 +149,12 @@ def _find_flaky(run: Run, now: Mapping[Key, Case], found: Comparison) -> None:
         found.runs_of_this_build += 1
         for key, case in now.items():
             other = kept.get(key)
-            if other is not None and {_verdict(case), _verdict(other)} == {"passed", "failed"}:
-                seen.setdefault(key, [(run.number, case.state)]).append((earlier.number, other.state))
-    found.flaky = sorted(seen.items())
+            if other is None:
+                continue
+            told[key].append((earlier.number, other.state))
+            if {_verdict(case), _verdict(other)} == {"passed", "failed"}:
+                disagree.add(key)
+    found.flaky = [(key, told[key]) for key in sorted(disagree)]
 
 
 def _verdict(case: Case) -> str:

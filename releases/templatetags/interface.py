@@ -85,6 +85,15 @@ def seams(value: str) -> SafeString:
 
 
 @register.filter
+def as_change(ratio: float | None) -> str:
+    """Write a ratio as what was added or taken away: 1.66 gives ``+66 %``, 0.98 gives ``−2 %``."""
+    if ratio is None:
+        return write.DASH
+    change = round((ratio - 1) * 100)
+    return f"{'+' if change > 0 else '−' if change < 0 else ''}{abs(change)} %"
+
+
+@register.filter
 def plain(value: float | None) -> str:
     """Write a number for an attribute, in no language: 0.58."""
     return "" if value is None else f"{value:g}"

@@ -1,4 +1,4 @@
-"""The pages of what was compared with the last release, made for real: a server that got slower, a suite with its history.
+"""The pages of comparisons with the last release, made for real: a server that got slower, a suite with its history.
 
 Set PICTURES to a folder to get a picture of each.
 """
@@ -15,14 +15,14 @@ from pytest_django.live_server_helper import LiveServer
 
 from checks.models import Run
 from releases.models import User
-from tests.engine.support import check, log_text, run_section
-from tests.factories import make_application, make_team
+from tests.engine.support import log_text, run_section
+from tests.factories import make_team
 from tests.interface.browser import Complaints, show_each_look
 from tests.interface.conftest import OpenPage
 from tests.interface.test_pages import faults, log_in, picture
 from tests.kinds_deploy.local_server import LocalServer, Reply, serving
 from tests.kinds_deploy.test_compare_suites import COVERAGE, Suite
-from tests.kinds_load.test_compare_with_last import CONSENT, LOAD, SHORT, installed
+from tests.kinds_load.test_compare_with_last import installed, runs_in_last, with_last
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.campaign, pytest.mark.django_db(transaction=True)]
 
@@ -37,19 +37,9 @@ def replies(delays: dict[str, float]) -> dict[str, Reply]:
 
 def slower_release(server: LocalServer, last: LocalServer) -> Made:
     """Short runs that take turns, on this release and on the last; one of three addresses became slower."""
-    params = {
-        **LOAD, "requests": [{"path": path} for path in BEFORE], "hold": "8s", "steps": [2, 4],
-        "compare": {**SHORT, "load": 6, "environment": "last"},
-    }  # fmt: skip
-    places = {
-        "staging": {"tier": "staging", "url": server.url},
-        "last": {"tier": "staging", "url": last.url},
-        "production": {"tier": "production", "url": last.url},
-    }
-    application = make_application(plan={
-        "environments": places, "checks": {"load": check("load", params=params)},
-        "load": {"consent": {"staging": CONSENT, "last": CONSENT}},
-    })  # fmt: skip
+    requests = [{"path": path} for path in BEFORE]
+    application = with_last(server, last, requests=requests, hold="8s", steps=[2, 4], compare={"load": 6})
+    runs_in_last(application, "1", "1" * 64)
     run = run_section(application, "checks.load", release=installed("2", application))
     assert run.state == "failed", log_text(run) + run.error
     return run, make_team(application).manager

@@ -110,8 +110,18 @@ def test_a_test_that_changed_its_mind_about_one_build_is_flaky(storage_folder: P
         {"run": run.number, "state": "passed"},
         {"run": first.number, "state": "failed"},
     ]
+    third = suite.run(release, buy=0.1, sell=0.1)
+    (again,) = third.result["compared"]["flaky"]
+    assert [seen["state"] for seen in again["runs"]] == ["passed", "passed", "failed"], (
+        "all runs of the build are shown"
+    )
+    suite.run(release, buy="skipped", sell=0.1)
+    assert "Skipped" in page(suite.run(release, buy=0.1, sell=0.1))
     assert run.result["figures"]["flaky"] == 1
     assert "of the same build" in page(run)
+    assert "<dt>Run</dt><dd>2</dd>" in page(run)
+    skipping = suite.run(suite.release(), buy="skipped", sell=0.1)
+    assert "<dt>Run</dt><dd>1</dd>" in page(skipping), "what was skipped was not run"
     # The same tests failing for another build have changed because the build did.
     assert suite.run(suite.release(), buy="failed", sell=0.1).result["compared"]["flaky"] == []
 

@@ -43,6 +43,12 @@ def test_only_what_both_sides_asked_is_compared() -> None:
     assert [(one.endpoint, one.word) for one in found] == [("/", "not worse")]
 
 
+def test_what_became_slower_is_named_first() -> None:
+    before = {"/a": [10.0, 10.1, 10.2, 10.3], "/b": [10.0, 10.1, 10.2, 10.3], "/c": [10.0, 10.1, 10.2, 10.3]}
+    now = before | {"/b": [20.0, 20.1, 20.2, 20.3], "/c": [30.0, 30.1, 30.2, 30.3]}
+    assert [one.endpoint for one in compare(now, before)] == ["/c", "/b", "/a"]
+
+
 def simulated(slower: float, seed: int, *, runs: int = 6, endpoints: int = 3) -> list[str]:
     """Words for runs whose medians differ by 2 % from run to run, as on one quiet machine."""
     generator = random.Random(seed)

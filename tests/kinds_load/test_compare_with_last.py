@@ -73,7 +73,7 @@ def test_an_equal_release_is_not_called_worse_and_one_slowed_by_a_third_is(
         equal = run_section(application, "checks.load", release=installed("1", application))
     assert equal.state == "passed", log_text(equal) + equal.error
     assert equal.result["comparison"]["interleaved"]
-    assert equal.result["comparison"]["against"] == "0.9 in last"
+    assert equal.result["comparison"]["against"] == "version 0.9 in last"
     assert words(equal) == {"/same": "not worse", "/changed": "not worse"}
 
     server.replies["/changed"] = Reply(delay=SLOWER)

@@ -20,6 +20,7 @@ RATIO: Final = 1.05
 FEWEST_RUNS: Final = 4
 
 Word = Literal["worse", "not worse", "inconclusive"]
+_WORST_FIRST: Final[tuple[Word, ...]] = ("worse", "inconclusive", "not worse")
 
 
 @cache
@@ -96,13 +97,15 @@ def fewest_runs(endpoints: int) -> int:
 
 
 def compare(now: Mapping[str, Sequence[float]], before: Mapping[str, Sequence[float]]) -> list[Compared]:
-    """Each endpoint of both sides: its medians in ms, one of each short run. Too few runs are inconclusive."""
+    """Each endpoint of both sides: its medians in ms, one of each short run. Too few runs are inconclusive.
+
+    What people must look at comes first.
+    """
     names = sorted(set(now) & set(before))
     enough = fewest_runs(len(names))
     adjusted = holm([mann_whitney(now[name], before[name]) for name in names])
-    return [
-        _judged(name, now[name], before[name], p, enough) for name, p in zip(names, adjusted, strict=True)
-    ]  # fmt: skip
+    found = [_judged(name, now[name], before[name], p, enough) for name, p in zip(names, adjusted, strict=True)]
+    return sorted(found, key=lambda one: (_WORST_FIRST.index(one.word), -one.ratio))
 
 
 def _judged(name: str, now: Sequence[float], before: Sequence[float], p: float, enough: int) -> Compared:

@@ -62,11 +62,12 @@ class Rival:
 
     @property
     def told(self) -> str:
-        return f"{self.version or self.build_digest[:12]} in {self.environment}"
+        build = f"version {self.version}" if self.version else f"build {self.build_digest[:12]}"
+        return f"{build} in {self.environment}"
 
 
 def rival_in(context: RunContext, environment: str) -> Rival:
-    """CheckError where nobody can say what runs there, or the same build does: what is compared with itself is equal."""
+    """CheckError where nobody can say what runs there, or the same build does: that would always be equal."""
     place = Environment.objects.get(application=context.run.application, name=environment)
     if not place.current_build_digest:
         raise CheckError(
