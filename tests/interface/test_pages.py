@@ -100,6 +100,9 @@ class World:
             "register": reverse("releases:register", args=[release.pk]),
             "risk": reverse("releases:risk", args=[release.pk, "data-loss"]),
             "risks": reverse("releases:risk_list"),
+            "words": reverse("releases:words"),
+            "release's runs": reverse("checks:release_panel", args=[release.pk]),
+            "start": reverse("checks:start_menu", args=[release.pk]),
             "calendar": reverse("releases:calendar"),
             "backups": reverse("checks:backups", args=[release.application.slug, "production"]),
             "backup": reverse("checks:backup", args=[release.application.slug, "production", self.backup.pk]),
@@ -163,6 +166,23 @@ def faults(page: Page, width: int, complaints: Complaints) -> list[str]:
     if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
         found.append(f"it is {wide} wide")
     return found + barriers(page)
+
+
+EMPTY = ["releases:list", "releases:application_list", "checks:run_list", "releases:risk_list", "monitoring:overview",
+         "monitoring:incident_list", "releases:calendar", "releases:words"]  # fmt: skip
+
+
+def test_pages_on_which_nothing_stands_yet_are_without_faults(
+    live_server: LiveServer, open_page: OpenPage, complaints: Complaints
+) -> None:
+    page = open_page("about:blank")
+    log_in(page, live_server, User.objects.create_user(email="new@example.org", name="New", password="x"))
+    found = {}
+    for name in EMPTY:
+        page.goto(live_server.url + reverse(name))
+        for width in show_each_look(page):
+            found[name, width] = faults(page, width, complaints)
+    assert {key: value for key, value in found.items() if value} == {}
 
 
 @pytest.mark.campaign

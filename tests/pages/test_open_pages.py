@@ -14,7 +14,7 @@ from tests.factories import make_application, make_release, make_team, member
 pytestmark = pytest.mark.django_db
 CHECKS = {"unit": check("suite", params={"command": {"argv": ["true"]}}), "backup": check("backup", "production")}
 
-EVERYWHERE = ["releases:list", "releases:risk_list", "releases:calendar", "releases:application_list",
+EVERYWHERE = ["releases:list", "releases:risk_list", "releases:calendar", "releases:application_list", "releases:words",
               "releases:person", "checks:run_list", "checks:advisories", "monitoring:overview"]  # fmt: skip
 OF_A_RELEASE: list[Callable[[Release], str]] = [
     lambda release: reverse("releases:release", args=[release.pk]),
