@@ -46,6 +46,7 @@ def test_a_form_sent_to_the_api_is_refused(browser: Client) -> None:
     strict = Client(raise_request_exception=False, enforce_csrf_checks=True)
     strict.cookies = browser.cookies
     token = strict.get("/me/").cookies["csrftoken"].value
-    answer = strict.post(f"/api/releases/{UUID(int=1)}/runs", {"section": "checks.backup", "csrfmiddlewaretoken": token})
+    sent = {"section": "checks.backup", "csrfmiddlewaretoken": token}
+    answer = strict.post(f"/api/releases/{UUID(int=1)}/runs", sent)
     assert answer.status_code == 415
     assert "JSON" in answer.json()["detail"]

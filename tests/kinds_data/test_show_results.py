@@ -16,7 +16,8 @@ with psycopg.connect(os.environ["DATABASE_URL"]) as database:
 
 
 def page(run: Run) -> str:
-    return render_to_string(f"checks/kinds/{run.kind}.html", {"run": run})
+    """What a person reads: names without the places at which they may break."""
+    return render_to_string(f"checks/kinds/{run.kind}.html", {"run": run}).replace("<wbr>", "")
 
 
 def test_every_result_is_shown_without_a_style_or_a_script(plain_shop: Shop) -> None:
