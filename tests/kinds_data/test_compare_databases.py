@@ -22,6 +22,7 @@ from checks.tools.reconciling import (
     surroundings,
     units,
 )
+from checks.tools.reconciling.sides import Side, opened
 from tests.kinds_data.database_pair import CHANGES, KEYS, ROWS, DatabasePair, differing_pair
 from tests.kinds_data.support import administration
 
@@ -280,6 +281,17 @@ def test_a_locked_table_and_a_lacking_right_are_named(pair: DatabasePair) -> Non
             compare(reader, pair.target, Options(tables=["composite"]))
     finally:
         pair.sql("source", "ALTER TABLE composite DISABLE ROW LEVEL SECURITY; DROP OWNED BY reader; DROP ROLE reader")
+
+
+def test_what_was_asked_of_a_broken_session_afterwards_tells_the_first_cause(pair: DatabasePair) -> None:
+    """Whichever of the answers is looked at first."""
+    side = Side("source", pair.source, 1, 1.0)
+    with opened(side, check=lambda: None):
+        first = side.submit(lambda connection: connection.execute("SELECT 1 / 0"))
+        second = side.submit(lambda connection: connection.execute("SELECT 1"))
+        for answer in (second, first):
+            with pytest.raises(CheckError, match="division by zero"):
+                answer.result(10)
 
 
 def test_servers_that_hash_otherwise_are_refused_and_a_database_is_not_compared_with_itself(pair: DatabasePair) -> None:

@@ -10,8 +10,9 @@ from queue import SimpleQueue
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
+from checks.errors import CheckError
 from checks.tools.postgres import Address, Connection, connect, explain, one, settle, version_name
 from checks.tools.reconciling.results import SideFacts
 
@@ -49,6 +50,7 @@ class Side:
         self._free: SimpleQueue[Connection] = SimpleQueue()
         self._busy: list[Connection] = []
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix=f"reconcile-{name}")
+        self._cause: CheckError | None = None
         self.facts: SideFacts
         self.version = 0
 
@@ -98,7 +100,10 @@ class Side:
         try:
             return work(connection)
         except psycopg.Error as error:
-            raise explain(error, self.address, what=self.what) from error
+            # Of a session that broke before, the server only says that it is broken.
+            if self._cause is None or not isinstance(error, errors.InFailedSqlTransaction):
+                self._cause = explain(error, self.address, what=self.what)
+            raise self._cause from error
         finally:
             self._busy.remove(connection)
             self._free.put(connection)
