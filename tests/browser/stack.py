@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 
+from checks.examples import example_plan, variable_of
 from config.demo.examples import EXAMPLES, Example
 from config.services.home import BASE_DIR
 from config.services.ports import free_port
@@ -75,10 +76,10 @@ class Stack:
 
     def plan(self) -> str:
         """The example's plan with our ports, a short watch and quick probes."""
-        text = (self.example.folder / "plan.yaml").read_text(encoding="utf-8")
+        ports = {"staging": self.example.staging, "production": self.example.production}
+        variables = {variable_of(self.example.name, place): str(port) for place, port in ports.items()}
+        text = example_plan(self.example.folder, variables)
         changes = {
-            r"\b18101\b": str(self.example.staging),
-            r"\b18102\b": str(self.example.production),
             r"duration: 1m": f"duration: {WATCH_SECONDS}s",
             r"min_answers: 10": "min_answers: 3",
             r"interval: \d+s": "interval: 1s",
