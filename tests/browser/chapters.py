@@ -176,7 +176,7 @@ def signed(journey: Journey) -> None:
         title = unsigned.first.inner_text()
         unsigned.first.click()
         page.get_by_role("link", name="Sign", exact=True).click()
-        page.get_by_label("It holds").check()
+        page.get_by_role("radio", name="It holds", exact=True).check()
         if title == "Encryption at rest is attested":
             _attest(page)
         else:
