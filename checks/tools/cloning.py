@@ -178,8 +178,18 @@ def _create(attempt: _Attempt, connection: Connection, method: str, wait: timede
     finally:
         attempt.visitors_seconds += time.monotonic() - began
         if not connection.broken:
-            connection.execute("SET statement_timeout = 0")
+            _lift_limit(connection)
     return ""
+
+
+def _lift_limit(connection: Connection) -> None:
+    """A statement too: under a limit of a few milliseconds it may itself be given up on a busy server."""
+    while True:
+        try:
+            connection.execute("SET statement_timeout = 0")
+        except errors.QueryCanceled:
+            continue
+        return
 
 
 def same_server(one_address: Address, other: Address) -> bool:
