@@ -251,7 +251,8 @@ class Mover:
         return [
             *preflight.stops(tally, target, work),
             *preflight.nulls(target, work),
-            *constraints.foreign(target, work),
+            *constraints.foreign(target, work, self.moved.works),
+            *constraints.halves(target, work),
             *constraints.checks(target, work),
             *constraints.partitions(target, work),
             *collisions.uniques(target, work),
