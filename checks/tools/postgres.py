@@ -180,9 +180,14 @@ _CONNECT_FAULTS = (
 )  # fmt: skip
 
 
-def explain(error: psycopg.Error, address: Address, *, what: str = "the database") -> CheckError:
-    """A psycopg error -> CheckError that names the cause and the mend; no password is ever in it."""
-    text = " ".join(str(error).split())
+def explain(
+    error: psycopg.Error, address: Address, *, what: str = "the database", text: str | None = None
+) -> CheckError:
+    """A psycopg error -> CheckError that names the cause and the mend; no password is ever in it.
+
+    ``text``: what the server is quoted with, where its own words may hold what stays in the database.
+    """
+    text = " ".join((text or str(error)).split())
     told = {"what": what, "server": address.server, "role": address.role, "database": address.database}
     if (isinstance(error, psycopg.OperationalError) and error.sqlstate is None) or isinstance(
         error, errors.InvalidPassword | errors.InvalidCatalogName
@@ -198,8 +203,18 @@ def _explain_statement(error: psycopg.Error, text: str, told: Mapping[str, str])
     what, server = told["what"], told["server"]
     if isinstance(error, errors.LockNotAvailable):
         return CheckError(
-            f"A table of {what} is locked by another session and was not released in time: {text}",
+            f"A table or row of {what} is locked by another session and was not released in time: {text}",
             remedy="Look at pg_stat_activity and pg_locks for the session that holds it, then start again.",
+        )
+    if isinstance(error, errors.DeadlockDetected):
+        return CheckError(
+            f"Another session of {what} and this one waited for each other (a deadlock), so PostgreSQL ended this one.",
+            remedy="Start it again. If it happens again, find the session that writes the same tables meanwhile.",
+        )
+    if isinstance(error, errors.SerializationFailure):
+        return CheckError(
+            f"Another session changed rows of {what} that this one had to write, so PostgreSQL ended this one.",
+            remedy="Start it again, when nobody else writes these tables.",
         )
     if isinstance(error, errors.DiskFull):
         return CheckError(
@@ -210,7 +225,10 @@ def _explain_statement(error: psycopg.Error, text: str, told: Mapping[str, str])
             f"Role {told['role']} lacks a right on {what}: {text}", remedy="Grant it, or use another role in the plan."
         )
     if isinstance(error, errors.AdminShutdown | errors.CrashShutdown | errors.CannotConnectNow):
-        return CheckError(f"The server {server} was shut down meanwhile.", remedy="Start it, then run this again.")
+        return CheckError(
+            f"The server {server} was shut down meanwhile, or somebody ended the session of {what}.",
+            remedy="See that it runs, then start this again.",
+        )
     return CheckError(f"PostgreSQL at {server} refused, for {what}: {text}")
 
 

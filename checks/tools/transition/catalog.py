@@ -23,6 +23,7 @@ _COLUMNS: LiteralString = """
     LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typelem <> 0
     WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname
 """
+# A constraint of a partitioned table has one of its own for each partition: those are left out at the table itself.
 _FOREIGN: LiteralString = """
     SELECT o.conname, format('%%s.%%s', n.nspname, c.relname), o.condeferrable,
            ARRAY(SELECT a.attname::text FROM unnest(o.conkey) WITH ORDINALITY k(n, place) JOIN pg_catalog.pg_attribute a
@@ -31,10 +32,13 @@ _FOREIGN: LiteralString = """
                  JOIN pg_catalog.pg_attribute a ON a.attrelid = o.confrelid AND a.attnum = k.n ORDER BY k.place)
     FROM pg_catalog.pg_constraint o JOIN pg_catalog.pg_class c ON c.oid = o.{end}
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE o.contype = 'f' AND o.{side} = %s AND o.conparentid = 0 ORDER BY o.conname
+    WHERE o.contype = 'f' AND o.{side} = %s AND NOT EXISTS (
+        SELECT 1 FROM pg_catalog.pg_constraint p WHERE p.oid = o.conparentid AND p.{side} = o.{side})
+    ORDER BY o.conname
 """
 _UNIQUE: LiteralString = """
-    SELECT i.relname, x.indisprimary, COALESCE(pg_get_expr(x.indpred, x.indrelid), ''),
+    SELECT i.relname, x.indisprimary, COALESCE((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false),
+           COALESCE(pg_get_expr(x.indpred, x.indrelid), ''),
            ARRAY(SELECT pg_get_indexdef(x.indexrelid, k, true) FROM generate_series(1, x.indnkeyatts) k),
            ARRAY(SELECT a.attname::text FROM generate_series(0, x.indnkeyatts - 1) k LEFT JOIN pg_catalog.pg_attribute a
                  ON a.attrelid = x.indrelid AND a.attnum = x.indkey[k] AND x.indkey[k] <> 0 ORDER BY k),
@@ -47,17 +51,46 @@ _UNIQUE: LiteralString = """
     FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
     WHERE x.indrelid = %s AND x.indisunique ORDER BY i.relname
 """
+# The column that each b-tree begins with; of an expression, where it is about one column.
+_LEADING: LiteralString = """
+    SELECT COALESCE(a.attname::text, e.name) FROM pg_catalog.pg_index x
+    JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid JOIN pg_catalog.pg_am m ON m.oid = i.relam
+    LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0] AND x.indkey[0] <> 0
+    LEFT JOIN LATERAL (
+        SELECT min(b.attname::text) AS name FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attribute b
+        ON b.attrelid = d.refobjid AND b.attnum = d.refobjsubid
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = x.indexrelid
+          AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = x.indrelid
+        HAVING count(DISTINCT b.attnum) = 1
+    ) e ON a.attname IS NULL
+    WHERE x.indrelid = %s AND m.amname = 'btree' AND COALESCE(a.attname::text, e.name) IS NOT NULL ORDER BY i.relname
+"""
 _CHECKS: LiteralString = """
     SELECT o.conname, pg_get_expr(o.conbin, o.conrelid),
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
                  WHERE a.attrelid = o.conrelid AND a.attnum = ANY (o.conkey))
     FROM pg_catalog.pg_constraint o WHERE o.contype = 'c' AND o.conrelid = %s ORDER BY o.conname
 """
+# What each partition takes; of a table that is a partition itself, what it takes.
+_BOUNDS: LiteralString = """
+    SELECT COALESCE(pg_get_partition_constraintdef(p.relid), 'true')
+    FROM pg_catalog.pg_partition_tree(%s::oid::regclass) p WHERE p.isleaf ORDER BY p.relid
+"""
+_PARTITIONED_BY: LiteralString = """
+    SELECT DISTINCT a.attname FROM (SELECT %s::oid::regclass AS own) t, pg_catalog.pg_partitioned_table p
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = ANY (p.partattrs::int2[])
+    WHERE p.partrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(t.own)
+                          UNION SELECT relid FROM pg_catalog.pg_partition_ancestors(t.own)) ORDER BY 1
+"""
+_ANCESTORS: LiteralString = """
+    SELECT format('%%s.%%s', n.nspname, c.relname) FROM pg_catalog.pg_partition_ancestors(%s::oid::regclass) p
+    JOIN pg_catalog.pg_class c ON c.oid = p.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+"""
 _TRIGGERS: LiteralString = """
     SELECT tgname, tgenabled::text FROM pg_catalog.pg_trigger WHERE tgrelid = %s AND NOT tgisinternal ORDER BY tgname
 """
 _SEQUENCES: LiteralString = """
-    SELECT DISTINCT a.attname, n.nspname, s.relname, q.seqincrement
+    SELECT DISTINCT a.attname, n.nspname, s.relname, q.seqincrement, s.oid::bigint
     FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
          AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
@@ -98,6 +131,7 @@ class Unique:
 
     name: str
     primary: bool
+    nulls_equal: bool
     predicate: str
     keys: tuple[str, ...]
     plain: tuple[str | None, ...]
@@ -112,21 +146,30 @@ class OwnSequence(InSchema):
     schema: str
     name: str
     increment: int
+    oid: int
 
 
 @dataclass(frozen=True)
 class Shape(InSchema):
-    """One table as its server describes it."""
+    """One table as its server describes it.
+
+    ``bounds``: what each of its partitions takes, as a condition. ``ancestors``: labels of the tables that it is a
+    partition of, and its own where it is one.
+    """
 
     oid: int
     schema: str
     name: str
     partitioned: bool
+    bounds: tuple[str, ...]
+    partitioned_by: tuple[str, ...]
+    ancestors: tuple[str, ...]
     row_security: bool
     columns: dict[str, Column]
     foreign_keys: tuple[ForeignKey, ...]
     children: tuple[ForeignKey, ...]
     uniques: tuple[Unique, ...]
+    leading: tuple[str, ...]
     checks: tuple[tuple[str, str, tuple[str, ...]], ...]
     triggers: tuple[tuple[str, str], ...]
     sequences: tuple[OwnSequence, ...]
@@ -150,11 +193,15 @@ def shape(connection: Connection, label: str) -> Shape | None:
         schema=schema,
         name=name,
         partitioned=row[1] == "p",
+        bounds=tuple(found[0] for found in rows(_BOUNDS)),
+        partitioned_by=tuple(found[0] for found in rows(_PARTITIONED_BY)),
+        ancestors=tuple(found[0] for found in rows(_ANCESTORS)),
         row_security=row[2],
         columns={found[0]: Column(*found) for found in rows(_COLUMNS)},
         foreign_keys=tuple(_foreign_key(found) for found in rows(own)),
         children=tuple(_foreign_key(found) for found in rows(others)),
         uniques=tuple(_unique(found) for found in rows(_UNIQUE)),
+        leading=tuple(found[0] for found in rows(_LEADING)),
         checks=tuple((found[0], found[1], tuple(found[2])) for found in rows(_CHECKS)),
         triggers=tuple((found[0], found[1]) for found in rows(_TRIGGERS)),
         sequences=tuple(OwnSequence(*found) for found in rows(_SEQUENCES)),
@@ -167,5 +214,5 @@ def _foreign_key(found: Row) -> ForeignKey:
 
 
 def _unique(found: Row) -> Unique:
-    name, primary, predicate, keys, plain, columns = found
-    return Unique(name, primary, predicate, tuple(keys), tuple(plain), tuple(columns))
+    name, primary, nulls_equal, predicate, keys, plain, columns = found
+    return Unique(name, primary, nulls_equal, predicate, tuple(keys), tuple(plain), tuple(columns))

@@ -122,17 +122,18 @@ def keep_before(connection: Connection, work: TableWork, run: int) -> None:
 def keep_keys(connection: Connection, work: TableWork, run: int, seed: int) -> None:
     """Source key, target key, action, and the hash of the row as this transition left it."""
     names = [*work.key_names, *work.target_key_names]
-    written = sql.SQL("t.{} IS NOT NULL AND m.action IN ({}, {})").format(
-        sql.Identifier(work.mapping.keys_in_target[0]), sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE))
-    )
+    # OFFSET 0: each row is hashed where it is read, so that the join carries its key and hash, and not all of it.
+    rows = sql.SQL("SELECT {}, {} AS h FROM {} t OFFSET 0").format(
+        listed(column("t", name) for name in work.mapping.keys_in_target), row_hash(work.target, seed),
+        work.target.identifier,
+    )  # fmt: skip
     connection.execute(
         sql.SQL(
-            "CREATE TABLE {} AS SELECT {}, m.action, m.rule, CASE WHEN {} THEN {} END AS h FROM {} m"
-            " LEFT JOIN {} t ON {} AND m.action IN ({}, {})"
+            "CREATE TABLE {} AS SELECT {}, m.action, m.rule, t.h FROM {} m LEFT JOIN ({}) t ON {}"
+            " AND m.action IN ({}, {})"
         ).format(
-            keys_table(run, work.number), listed(column("m", name) for name in names), written,
-            row_hash(work.target, seed), work.map, work.target.identifier, work.at_target(),
-            sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE)),
+            keys_table(run, work.number), listed(column("m", name) for name in names), work.map, rows,
+            work.at_target(), sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE)),
         )
     )  # fmt: skip
 

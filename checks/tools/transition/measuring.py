@@ -21,13 +21,16 @@ def columns(target: Connection, work: TableWork, free: list[str], told: list[str
         work.joins, work.map, work.same_key(), sql.Literal(int(Action.INSERT)), work.target.identifier,
         work.at_target(),
     )  # fmt: skip
-    parts = [
-        part
-        for one in shown
-        for side in (column("s", one.stage), column("t", one.column.name))
-        for part in _measures(one, one.comparable(side))
-    ]
-    row = target.execute(sql.SQL("SELECT {} {}").format(listed(parts), rows)).fetchone()
+    values, parts = [], []
+    for place, one in enumerate(shown):
+        for alias, name in (("s", one.stage), ("t", one.column.name)):
+            label = f"{alias}{place}"
+            values.append(sql.SQL("{} AS {}").format(_measured(one, column(alias, name)), sql.Identifier(label)))
+            parts += _measures(one, column("q", label))
+    # OFFSET 0: each value is computed once and not for each of its figures.
+    row = target.execute(
+        sql.SQL("SELECT {} FROM (SELECT {} {} OFFSET 0) q").format(listed(parts), listed(values), rows)
+    ).fetchone()
     assert row is not None
     found = []
     for place, one in enumerate(shown):
@@ -57,17 +60,23 @@ def _base(one: Mapped) -> str:
     return one.staged.base if one.canonical == one.staged.type else one.canonical
 
 
-def _measures(one: Mapped, value: sql.Composable) -> list[sql.Composable]:
-    """Nulls, least, greatest, sum, as text. Of texts the lengths: figures are shown to people, contents are not."""
-    base = _base(one)
+def _measured(one: Mapped, value: sql.Composable) -> sql.Composable:
+    """What the figures are of. Of texts the lengths: figures are shown to people, contents are not."""
+    base, value = _base(one), one.comparable(value)
     if _is_text(one):
-        value = sql.SQL("length({})").format(value)
-    elif base == "bytea":
-        value = sql.SQL("octet_length({})").format(value)
-    elif base == "bool":
-        value = sql.SQL("({})::int").format(value)
-    elif base in _UNORDERED or base.startswith("_"):
-        value = sql.SQL("length(({})::text)").format(value)
+        return sql.SQL("length({})").format(value)
+    if base == "bytea":
+        return sql.SQL("octet_length({})").format(value)
+    if base == "bool":
+        return sql.SQL("({})::int").format(value)
+    if base in _UNORDERED or base.startswith("_"):
+        return sql.SQL("length(({})::text)").format(value)
+    return value
+
+
+def _measures(one: Mapped, value: sql.Composable) -> list[sql.Composable]:
+    """Nulls, least, greatest, sum; the last three as text."""
+    base = _base(one)
     summed = base in _NUMBERS or base in _UNORDERED or base.startswith("_") or _is_text(one)
     return [
         sql.SQL("count(*) FILTER (WHERE {} IS NULL)").format(value),

@@ -6,30 +6,40 @@ rolled back, and the target is as it was: rows, sequences, triggers.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
-from psycopg import IsolationLevel
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext, StepHandle
-from checks.tools.background import patiently
-from checks.tools.postgres import Address, Connection, connect, explain
-from checks.tools.transition import encodings, keeping, matching, preflight, proof, resolving, staging, writing
+from checks.tools.background import Background
+from checks.tools.postgres import Address, Connection
+from checks.tools.transition import (
+    collisions,
+    constraints,
+    encodings,
+    keeping,
+    locking,
+    matching,
+    preflight,
+    proof,
+    resolving,
+    staging,
+    writing,
+)
 from checks.tools.transition.declaration import TableMapping
 from checks.tools.transition.preflight import Conflict
 from checks.tools.transition.proof import Proof, Sums
+from checks.tools.transition.sides import Sides
 from checks.tools.transition.work import SKIPPED, Action, Reference, TableWork
 
-T = TypeVar("T")
 #: Fixed, so that what was hashed at the move can be hashed again at its undo.
 SEED = 7_340_033
 #: Of the target's server while it works: joins and sorts of a table with its stage stay in memory up to a million rows.
-_MEMORY = {"work_mem": "96MB", "temp_buffers": "96MB", "jit": "off"}
+_MEMORY = {"work_mem": "96MB", "temp_buffers": "256MB", "jit": "off"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,8 @@ class Mover:
     ) -> None:
         self._enter = enter or context.step
         self.context, self.rules, self.facts = context, rules, facts
-        self.addresses = {"source": source, "target": target}
+        addresses = {"source": source, "target": target}
+        self.sides = Sides(context, addresses, rules.lock_seconds, rules.statement_seconds)
         self.moved = Moved([])
         self.before: dict[int, Sums] = {}
         self.positions: dict[str, keeping.Position] = {}
@@ -93,7 +104,7 @@ class Mover:
 
     def run(self, keep: Callable[[Connection, Moved], None] = lambda connection, moved: None) -> Moved:
         """Do it all. ``keep`` is called before the transaction ends, to read what would be gone afterwards."""
-        with self._source() as source, self._target() as target:
+        with self.sides.source() as source, self.sides.target() as target:
             with self._timed("stage") as step:
                 self._prepare(source, target)
                 self._stage(source, target, step)
@@ -125,7 +136,7 @@ class Mover:
     def _stands(self) -> bool:
         run = int(self.facts["run"])
         try:
-            with self._connected("target", self.rules.lock_seconds) as connection:
+            with self.sides.target() as connection:
                 return keeping.stands(connection, run)
         except (CheckError, psycopg.Error):
             raise CheckError(
@@ -134,35 +145,6 @@ class Mover:
                 remedy=f"Look into the target's table gonogo_transition.journal for run {run}. A row means: moved,"
                 " whole and proven. No row means: untouched.",
             ) from None
-
-    # --- connections -------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _source(self) -> Iterator[Connection]:
-        """Read only, in one snapshot: what is counted, hashed and copied is one state of the source."""
-        with self._connected("source", self.rules.lock_seconds) as connection:
-            connection.isolation_level = IsolationLevel.REPEATABLE_READ
-            connection.read_only = True
-            connection.autocommit = False
-            connection.execute(f"SET LOCAL statement_timeout = {int(self.rules.statement_seconds * 1000)}")
-            yield connection
-            connection.rollback()
-
-    @contextmanager
-    def _target(self) -> Iterator[Connection]:
-        with self._connected("target", self.rules.lock_seconds) as connection:
-            yield connection
-
-    @contextmanager
-    def _connected(self, which: str, lock_seconds: float) -> Iterator[Connection]:
-        address = self.addresses[which]
-        connection = connect(address, what=f"the {which}", lock_timeout=timedelta(seconds=lock_seconds))
-        try:
-            yield connection
-        except psycopg.Error as error:
-            raise _told(error, address, which) from error
-        finally:
-            connection.close()
 
     @contextmanager
     def _timed(self, key: str) -> Iterator[StepHandle]:
@@ -173,13 +155,10 @@ class Mover:
             finally:
                 self.moved.seconds[key] = round(time.monotonic() - began, 3)
 
-    def _ask(self, connection: Connection, work: Callable[[], T]) -> T:
-        return patiently(self.context, connection, work)
-
     # --- the steps ---------------------------------------------------------------------------------------------------
 
     def _prepare(self, source: Connection, target: Connection) -> None:
-        """Resolve the mapping, then lock before the first look, so that the snapshot is of after the lock."""
+        """Resolve the mapping, then lock before the first look, so that both snapshots are of after the lock."""
         self.moved.works = resolving.resolve(source, target, self.rules.tables)
         works = self.moved.works
         for work in works:
@@ -188,45 +167,58 @@ class Mover:
             if work.target.triggers:
                 how = "are off meanwhile" if self.rules.triggers == "off" else "fire"
                 self.moved.notes.append(f"{work.label} has {len(work.target.triggers)} triggers, which {how}.")
-        target.isolation_level = IsolationLevel.REPEATABLE_READ
-        target.autocommit = False
+        shapes = [work.target for work in works]
+        self.positions = locking.seize(self.context, target, shapes, seconds=self.rules.lock_seconds, what="the target")
+        source.rollback()
         for name, value in _MEMORY.items():
             target.execute(f"SET LOCAL {name} = '{value}'")
-        self._ask(target, lambda: writing.lock(target, works))
-        self.positions = writing.hold_sequences(target, works)
 
     def _stage(self, source: Connection, target: Connection, step: StepHandle) -> None:
         works = self.moved.works
         for work in works:
-            self.moved.conflicts += self._ask(source, partial(encodings.encodings, source, target, work))
-            self._ask(source, partial(staging.count, source, work, SEED))
+            self.moved.conflicts += self.sides.ask(source, partial(encodings.encodings, source, target, work))
         if self.moved.conflicts:
             return
-        total, done = sum(work.source_rows for work in works), 0
+        total, done = sum(self.sides.ask(source, partial(staging.rows_of, source, work)) for work in works), 0
 
         def seen(rows: int) -> None:
             nonlocal done
-            done += rows
+            done = min(done + rows, total)
             step.progress(done, total, "rows")
 
         for work in works:
             step.doing(f"Copying {work.source.label}")
-            staging.stage(self.context, source, target, work, SEED, seen)
-        step.figure("rows", done)
+            pieces = self.sides.pieces(source, staging.unload(work, SEED))
+            with closing(pieces):
+                staging.stage(self.context, target, work, pieces, seen)
+            self.sides.ask(target, partial(staging.analyse, target, work))
+        step.figure("rows", total)
+
+    def _count(self, source: Connection) -> None:
+        for work in self.moved.works:
+            staging.count(source, work, SEED)
 
     def _preflight(self, source: Connection, target: Connection, step: StepHandle) -> None:
-        if self.moved.conflicts:
-            return
+        """The source counts and hashes what it gave while the target is asked for conflicts: two servers, two cores."""
+        with Background(source, partial(self._count, source)) as counting:
+            if not self.moved.conflicts:
+                self._look_for_conflicts(target, step)
+            counting.result(self.context)
+        step.figure("conflicts", len(self.moved.conflicts))
+
+    def _look_for_conflicts(self, target: Connection, step: StepHandle) -> None:
         self._look_before(target, step)
         for work in self.moved.works:
             step.doing(f"Asking whether the values of {work.label} fit")
-            self.moved.conflicts += self._ask(target, partial(preflight.misfits, target, work))
+            self.moved.conflicts += self.sides.ask(target, partial(preflight.misfits, target, work))
+            self.moved.conflicts += self.sides.ask(target, partial(preflight.keys, target, work))
+        if any(conflict.kind == "key" for conflict in self.moved.conflicts):
+            return  # Which row is meant is not known then, so nothing more can be asked.
         late = self._match(target, step)
-        self._ask(target, lambda: matching.follow_late_references(target, self.moved.works, late))
+        self.sides.ask(target, lambda: matching.follow_late_references(target, self.moved.works, late))
         for work in self.moved.works:
             step.doing(f"Looking for conflicts in {work.label}")
-            self.moved.conflicts += self._ask(target, partial(self._conflicts, target, work))
-        step.figure("conflicts", len(self.moved.conflicts))
+            self.moved.conflicts += self.sides.ask(target, partial(self._conflicts, target, work))
 
     def _look_before(self, target: Connection, step: StepHandle) -> None:
         """What must not change: all rows of the moved tables, and every other table."""
@@ -234,9 +226,9 @@ class Mover:
         step.doing("Noting what must not change")
         for work in works:
             free = self._free(work)
-            self.before[work.number] = self._ask(target, partial(proof.whole, target, work, SEED, free))
+            self.before[work.number] = self.sides.ask(target, partial(proof.whole, target, work, SEED, free))
         if rules.everything:
-            self.elsewhere = dict(self._ask(target, lambda: proof.others(target, works, SEED)))
+            self.elsewhere = dict(self.sides.ask(target, lambda: proof.others(target, works, SEED)))
 
     def _free(self, work: TableWork) -> list[str]:
         short = work.label.removeprefix("public.")
@@ -249,7 +241,7 @@ class Mover:
         for work in resolving.order_of_matching(self.moved.works):
             step.doing(f"Recognising rows of {work.label}")
             late[work.number] = [one for one in work.references if one.parent.number not in ready]
-            self._ask(target, partial(matching.build_map, target, work, set(ready)))
+            self.sides.ask(target, partial(matching.build_map, target, work, set(ready)))
             ready.add(work.number)
         return late
 
@@ -259,9 +251,11 @@ class Mover:
         return [
             *preflight.stops(tally, target, work),
             *preflight.nulls(target, work),
-            *preflight.foreign(target, work),
-            *preflight.checks(target, work),
-            *preflight.uniques(target, work),
+            *constraints.foreign(target, work, self.moved.works),
+            *constraints.halves(target, work),
+            *constraints.checks(target, work),
+            *constraints.partitions(target, work),
+            *collisions.uniques(target, work),
         ]
 
     def _move(self, target: Connection, step: StepHandle) -> None:
@@ -274,17 +268,17 @@ class Mover:
         for place, work in enumerate(works):
             step.doing(f"Writing {work.label}")
             step.progress(place, len(works), "tables")
-            self._ask(target, partial(self._write, target, work, run))
+            self.sides.ask(target, partial(self._write, target, work, run))
         for work in works:
-            self._ask(target, partial(writing.second_step, target, work))
+            self.sides.ask(target, partial(writing.second_step, target, work))
         step.doing("Asking every constraint")
-        self._ask(target, lambda: target.execute("SET CONSTRAINTS ALL IMMEDIATE"))
+        self.sides.ask(target, lambda: target.execute("SET CONSTRAINTS ALL IMMEDIATE"))
         for work in works:
             self.moved.sequences |= writing.advance(target, work)
             if self.rules.triggers == "off":
                 writing.triggers_back(target, work)
         for work in works:
-            self._ask(target, partial(keeping.keep_keys, target, work, run, SEED))
+            self.sides.ask(target, partial(keeping.keep_keys, target, work, run, SEED))
         keeping.write_journal(target, run=run, facts=self.facts, document=self._document(target, works))
 
     def _write(self, target: Connection, work: TableWork, run: int) -> None:
@@ -314,7 +308,7 @@ class Mover:
     def _prove(self, source: Connection, target: Connection, step: StepHandle) -> None:
         step.doing("Comparing the target with the source")
         moved, rules = self.moved, self.rules
-        moved.proof = self._ask(
+        moved.proof = self.sides.ask(
             target,
             lambda: proof.prove(
                 target, moved.works, run=int(self.facts["run"]), seed=SEED, before=self.before, tallies=moved.tallies,
@@ -330,7 +324,7 @@ class Mover:
             step.fail(sentence)
 
     def _elsewhere(self, target: Connection) -> list[str]:
-        now = self._ask(target, lambda: proof.others(target, self.moved.works, SEED))
+        now = self.sides.ask(target, lambda: proof.others(target, self.moved.works, SEED))
         told = []
         for label in sorted(now.keys() | self.elsewhere.keys()):
             if now.get(label) != self.elsewhere.get(label):
@@ -343,22 +337,19 @@ class Mover:
 
     def _source_meanwhile(self, source: Connection) -> None:
         """A new snapshot of the source: what was written there since is not in the target."""
-        source.rollback()
+        self.sides.ask(source, source.rollback)
         for work in self.moved.works:
             rows, checksum = work.source_rows, work.source_sum
-            self._ask(source, partial(staging.count, source, work, SEED))
+            self.sides.ask(source, partial(staging.count, source, work, SEED))
             if (work.source_rows, work.source_sum) != (rows, checksum):
                 told = f"{work.source.label} changed in the source while it was moved: {rows:,} rows then,"
                 self.moved.changed_meanwhile.append(f"{told} {work.source_rows:,} now.")
             work.source_rows, work.source_sum = rows, checksum
-        if not self.rules.source_may_change:
+        if self.rules.source_may_change:
+            allowed = "The plan allows that; what came later was not moved."
+            self.moved.notes += [f"{told} {allowed}" for told in self.moved.changed_meanwhile]
+        else:
             self.moved.refusals += self.moved.changed_meanwhile
-
-
-def _told(error: psycopg.Error, address: Address, which: str) -> CheckError:
-    """A CheckError that says on which side it happened, and that the target is as it was."""
-    told = explain(error, address, what=f"the {which}")
-    return CheckError(f"{told.message} The target is as it was.", remedy=told.remedy)
 
 
 def accounts(moved: Moved) -> dict[str, dict[str, int]]:

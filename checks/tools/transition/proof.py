@@ -13,8 +13,8 @@ from psycopg import sql
 
 from checks.tools import digest
 from checks.tools.digest import TableDigest
-from checks.tools.postgres import Connection
-from checks.tools.transition import accounting, keeping, measuring
+from checks.tools.postgres import Connection, one
+from checks.tools.transition import accounting, keeping, measuring, staging
 from checks.tools.transition.preflight import keys_of
 from checks.tools.transition.work import Action, Mapped, TableWork, column, listed, row_hash
 
@@ -91,7 +91,7 @@ def prove(
         figures: dict[str, Any] = {}
         proof.tables[work.label] = figures
         for sentence in (
-            *_everything_came(target, work, figures),
+            *_everything_came(target, work, seed, figures),
             *_inserted(target, work, seed, figures, free),
             *accounting.merged(target, work, run, seed, figures, free),
             *accounting.skipped(target, work, tallies[work.label]),
@@ -103,21 +103,17 @@ def prove(
     return proof
 
 
-def _everything_came(target: Connection, work: TableWork, figures: dict[str, Any]) -> Iterable[str]:
+def _everything_came(target: Connection, work: TableWork, seed: int, figures: dict[str, Any]) -> Iterable[str]:
     """What the source counted and hashed is what was staged, and every staged row has one place in the map."""
-    row = target.execute(
-        sql.SQL("SELECT count(*), COALESCE(sum(h), 0)::text, (SELECT count(*) FROM {}) FROM {}").format(
-            work.map, work.stage
-        )
-    ).fetchone()
-    assert row is not None
-    figures |= {"source_rows": work.source_rows, "source_checksum": work.source_sum, "staged_checksum": row[1]}
-    if row[0] != work.source_rows:
-        yield f"the source has {work.source_rows:,} rows and {row[0]:,} arrived."
-    elif row[1] != work.source_sum:
+    rows, checksum = staging.arrived(target, work, seed)
+    placed = one(target, sql.SQL("SELECT count(*) FROM {}").format(work.map))  # type: ignore[arg-type]
+    figures |= {"source_rows": work.source_rows, "source_checksum": work.source_sum, "staged_checksum": checksum}
+    if rows != work.source_rows:
+        yield f"the source has {work.source_rows:,} rows and {rows:,} arrived."
+    elif checksum != work.source_sum:
         yield "as many rows arrived as the source has, but their content differs."
-    if row[2] != row[0]:
-        yield f"{row[0]:,} rows arrived and {row[2]:,} were given a place."
+    if placed != rows:
+        yield f"{rows:,} rows arrived and {placed:,} were given a place."
 
 
 def _inserted(

@@ -20,7 +20,7 @@ def resolve(source: Connection, target: Connection, tables: Sequence[TableMappin
     works = [_resolve_table(source, target, number, mapping) for number, mapping in enumerate(tables, 1)]
     by_label = {work.label: work for work in works}
     for work in works:
-        work.references = _references(work, by_label)
+        work.references, work.beside = _references(work, by_label)
     return works
 
 
@@ -112,30 +112,28 @@ def _staged(source: Connection, expression: sql.Composable, oid: int, modifier: 
     return Staged(sql.SQL("({})::text").format(expression), "text", "text", plain=False)
 
 
-def _references(work: TableWork, by_label: dict[str, TableWork]) -> list[Reference]:
-    """Columns that name rows of other tables of the mapping: by the target's foreign keys, or as the plan says."""
+def _references(work: TableWork, by_label: dict[str, TableWork]) -> tuple[list[Reference], list[Reference]]:
+    """Columns that name rows of other tables of the mapping: by the target's foreign keys, or as the plan says.
+
+    The second list: foreign keys that give no column its value. Where two share a column, the shorter one gives it,
+    since of a longer one a part may be null.
+    """
     found: list[Reference] = []
+    beside: list[Reference] = []
     taken: set[str] = set()
-    for key in work.target.foreign_keys:
+    for key in sorted(work.target.foreign_keys, key=lambda key: (len(key.columns), key.name)):
         parent = by_label.get(key.table)
         mapped = [work.columns[name] for name in key.columns if name in work.columns]
-        if parent is None and mapped and any(one.source.column and not one.source.references for one in mapped):
-            raise CheckError(
-                f"{work.label}.{mapped[0].column.name} names rows of {key.table}, which is not in the mapping: the same"
-                " number may be another row in the target.",
-                remedy='Add that table (match: ..., new: stop, existing: skip), or say references: "-" to take the'
-                " number as it is. Nothing was written.",
-            )
-        if parent is None or len(mapped) != len(key.columns) or taken & set(key.columns):
-            continue
-        if any(one.source.references == "-" for one in mapped) or any(not one.source.column for one in mapped):
-            continue
-        if set(key.foreign) != set(parent.mapping.keys_in_target):
-            continue
-        by_parent = dict(zip(key.foreign, mapped, strict=True))
-        ordered = [by_parent[name] for name in parent.mapping.keys_in_target]
-        found.append(Reference(ordered, parent, f"p{len(found) + 1}", key.name, key.deferrable))
-        taken |= set(key.columns)
+        if parent is None:
+            _refuse_unmoved(work, key, mapped)
+        elif len(mapped) == len(key.columns):
+            if taken & set(key.columns) or not _follows(key, mapped, parent):
+                beside.append(Reference(mapped, parent, "", key.name, key.deferrable))
+                continue
+            by_parent = dict(zip(key.foreign, mapped, strict=True))
+            ordered = [by_parent[name] for name in parent.mapping.keys_in_target]
+            found.append(Reference(ordered, parent, f"p{len(found) + 1}", key.name, key.deferrable))
+            taken |= set(key.columns)
     for name, one in work.columns.items():
         if one.source.references not in ("", "-") and name not in taken:
             parent = by_label[_full(one.source.references)]
@@ -143,7 +141,24 @@ def _references(work: TableWork, by_label: dict[str, TableWork]) -> list[Referen
     for reference in found:
         for one in reference.columns:
             one.reference = reference
-    return found
+    return found, beside
+
+
+def _follows(key: catalog.ForeignKey, mapped: Sequence[Mapped], parent: TableWork) -> bool:
+    """Whether it names rows by the key that the map knows, and the plan says nothing else of its columns."""
+    otherwise = any(one.source.references and _full(one.source.references) != parent.label for one in mapped)
+    plain = all(one.source.column for one in mapped)
+    return plain and not otherwise and set(key.foreign) == set(parent.mapping.keys_in_target)
+
+
+def _refuse_unmoved(work: TableWork, key: catalog.ForeignKey, mapped: Sequence[Mapped]) -> None:
+    if any(one.source.column and not one.source.references for one in mapped):
+        raise CheckError(
+            f"{work.label}.{mapped[0].column.name} names rows of {key.table}, which is not in the mapping: the same"
+            " number may be another row in the target.",
+            remedy='Add that table (match: ..., new: stop, existing: skip), or say references: "-" to take the'
+            " number as it is. Nothing was written.",
+        )
 
 
 def _full(name: str) -> str:
@@ -178,12 +193,12 @@ def order_of_writing(works: Sequence[TableWork]) -> list[TableWork]:
     def needs(work: TableWork) -> set[int]:
         return {
             reference.parent.number
-            for reference in work.references
+            for reference in work.bound
             if reference.parent is not work and not reference.deferrable and not _postponed(work, reference)
         }
 
     def wishes(work: TableWork) -> set[int]:
-        return {reference.parent.number for reference in work.references if reference.parent is not work}
+        return {reference.parent.number for reference in work.bound if reference.parent is not work}
 
     for cycle in _hard_cycles(works):
         _break(cycle)
@@ -206,7 +221,7 @@ def _hard_cycles(works: Sequence[TableWork]) -> Iterable[list[tuple[TableWork, R
 def _cycle_from(
     start: TableWork, here: TableWork, path: list[tuple[TableWork, Reference]], seen: set[int]
 ) -> list[tuple[TableWork, Reference]] | None:
-    for reference in here.references:
+    for reference in here.bound:
         if reference.deferrable or reference.parent is here or _postponed(here, reference):
             continue
         step = [*path, (here, reference)]

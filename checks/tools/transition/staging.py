@@ -1,25 +1,30 @@
 """From the source into temporary tables of the target: COPY out of one, COPY into the other, nothing in between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from psycopg import sql
 
 from checks.kinds.base import RunContext
-from checks.tools.background import patiently
-from checks.tools.postgres import Connection
-from checks.tools.transition.work import TableWork, listed
+from checks.tools.postgres import Connection, one
+from checks.tools.transition.work import TableWork, column, hash_of, listed
 
-_PIECE = 1 << 18
+
+def rows_of(source: Connection, work: TableWork) -> int:
+    """How many rows will come: so that the copying can tell how far it is."""
+    return int(one(source, sql.SQL("SELECT count(*) FROM {} x").format(work.source.identifier)))  # type: ignore[arg-type]
 
 
 def count(source: Connection, work: TableWork, seed: int) -> None:
-    """Rows, checksum and the rows of each rule, computed by the source itself, apart from the copying."""
+    """Rows, checksum and the rows of each rule, computed by the source itself, apart from the copying.
+
+    The checksum is of everything that travels: keys and what refers to other rows as well.
+    """
     rules = [
         sql.SQL(", count(*) FILTER (WHERE {} = {})").format(_rule(work), sql.Literal(place))
         for place in range(1, len(work.mapping.skip) + 1)
     ]
     query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0)::text{} FROM {} x").format(
-        work.source_hash(seed), sql.Composed(rules), work.source.identifier
+        hash_of(_travelling(work), seed), sql.Composed(rules), work.source.identifier
     )
     row = source.execute(query).fetchone()
     assert row is not None
@@ -28,43 +33,48 @@ def count(source: Connection, work: TableWork, seed: int) -> None:
 
 def stage(
     context: RunContext,
-    source: Connection,
     target: Connection,
     work: TableWork,
-    seed: int,
+    pieces: Iterable[tuple[bytes, int]],
     progress: Callable[[int], None],
 ) -> None:
-    """Fill the table's stage. ``progress``: rows since the last call."""
+    """Fill the table's stage with what ``unload`` gives. ``progress``: rows since the last call."""
     _create(target, work)
-    out = source.cursor()
-    into = target.cursor()
-    pieces, size, rows = bytearray(), 0, 0
-    with (
-        out.copy(_unload(work, seed)) as reading,
-        into.copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(work.stage)) as writing,
-    ):
-        for block in reading:
-            pieces += block
-            rows += 1
-            if len(pieces) >= _PIECE:
-                writing.write(bytes(pieces))
-                size += len(pieces)
-                pieces.clear()
-                progress(rows)
-                rows = 0
-                context.check()
-        writing.write(bytes(pieces))
-    progress(rows)
-    patiently(context, target, lambda: target.execute(sql.SQL("ANALYZE {}").format(work.stage)))
+    with target.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(work.stage)) as writing:
+        for content, rows in pieces:
+            writing.write(content)
+            progress(rows)
+            context.check()
+
+
+def arrived(target: Connection, work: TableWork, seed: int) -> tuple[int, str]:
+    """(rows, checksum) of the stage, to hold against what ``count`` was told by the source."""
+    names = [*work.key_names, *(mapped.stage for mapped in work.columns.values()), "rule"]
+    query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0)::text FROM {} s").format(
+        hash_of([column("s", name) for name in names], seed), work.stage
+    )
+    row = target.execute(query).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def analyse(target: Connection, work: TableWork) -> None:
+    """What joins, sorts and groups go by; the other columns' figures would help nobody."""
+    keyed = (name for unique in work.target.uniques for name in unique.columns)
+    names = {*work.mapping.matched_by, *work.target.leading, *keyed}
+    staged = [mapped.stage for name, mapped in work.columns.items() if name in names or mapped.reference is not None]
+    columns = listed(sql.Identifier(name) for name in [*work.key_names, *staged, "rule"])
+    target.execute(sql.SQL("ANALYZE {} ({})").format(work.stage, columns))
 
 
 def _create(target: Connection, work: TableWork) -> None:
     columns = [
-        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(one.type))
-        for name, one in zip(work.key_names, work.keys, strict=True)
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(key.type))
+        for name, key in zip(work.key_names, work.keys, strict=True)
     ]
     columns += [
-        sql.SQL("{} {}").format(sql.Identifier(one.stage), sql.SQL(one.staged.type)) for one in work.columns.values()
+        sql.SQL("{} {}").format(sql.Identifier(mapped.stage), sql.SQL(mapped.staged.type))
+        for mapped in work.columns.values()
     ]
     target.execute(
         sql.SQL("CREATE TEMPORARY TABLE {} ({}, rule smallint, h bigint) ON COMMIT DROP").format(
@@ -73,11 +83,17 @@ def _create(target: Connection, work: TableWork) -> None:
     )
 
 
-def _unload(work: TableWork, seed: int) -> sql.Composed:
-    values = [*(one.expression for one in work.keys), *(one.staged.expression for one in work.columns.values())]
-    return sql.SQL("COPY (SELECT {}, {}, {} FROM {} x) TO STDOUT (FORMAT binary)").format(
-        listed(values), _rule(work), work.source_hash(seed), work.source.identifier
+def unload(work: TableWork, seed: int) -> sql.Composed:
+    """What the source is asked for: each row as it travels, and its hash."""
+    return sql.SQL("COPY (SELECT {}, {} FROM {} x) TO STDOUT (FORMAT binary)").format(
+        listed(_travelling(work)), work.source_hash(seed), work.source.identifier
     )
+
+
+def _travelling(work: TableWork) -> list[sql.Composable]:
+    """What the source gives of each row, in the order of the stage's columns."""
+    values = [*(key.expression for key in work.keys), *(mapped.staged.expression for mapped in work.columns.values())]
+    return [*values, _rule(work)]
 
 
 def _rule(work: TableWork) -> sql.Composable:

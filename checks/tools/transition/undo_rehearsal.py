@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from psycopg import IsolationLevel
-
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
 from checks.tools import digest
 from checks.tools.background import patiently
 from checks.tools.postgres import Address, Connection, connected
-from checks.tools.transition import keeping, undoing
+from checks.tools.transition import keeping, locking, undoing
 from checks.tools.transition.moving import SEED
 
 _LOCK_WAIT = timedelta(seconds=30)
@@ -45,10 +43,8 @@ def undo(
                 f"No transition of {section} stands in {what}.", remedy="There is nothing to undo. Nothing was changed."
             )
         run, document = found.run, found.document
-        tables = undoing.tables_of(connection, run, document)
-        connection.isolation_level = IsolationLevel.REPEATABLE_READ
-        connection.autocommit = False
-        patiently(context, connection, lambda: undoing.lock(connection, tables))
+        shapes = [table.shape for table in undoing.tables_of(connection, run, document)]
+        locking.seize(context, connection, shapes, seconds=lock_wait.total_seconds(), what=what)
         undone = patiently(context, connection, lambda: undoing.undo(connection, run, document, triggers=triggers))
         if undone.refusals:
             connection.rollback()

@@ -36,6 +36,11 @@ class _Table:
     postponed: Sequence[str]
 
     @property
+    def labels(self) -> set[str]:
+        """Under which names its rows can be read: its own, and those of the tables that it is a partition of."""
+        return {self.shape.label, *self.shape.ancestors}
+
+    @property
     def kept(self) -> sql.Identifier:
         return keeping.keys_table(self.run, self.number)
 
@@ -60,11 +65,6 @@ def tables_of(connection: Connection, run: int, document: Mapping[str, Any]) -> 
             raise CheckError(f"The target has no table {entry['table']} any more.", remedy=_UNTOUCHED)
         found.append(_Table(entry["number"], shape, entry["keys"], run, entry["postponed"]))
     return found
-
-
-def lock(connection: Connection, tables: Sequence[_Table]) -> None:
-    names = listed(table.shape.identifier for table in sorted(tables, key=lambda table: table.shape.label))
-    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(names))
 
 
 def undo(connection: Connection, run: int, document: Mapping[str, Any], *, triggers: str) -> Undone:
@@ -118,7 +118,6 @@ def _changed(connection: Connection, table: _Table, seed: int) -> list[str]:
 
 def _referred(connection: Connection, tables: Sequence[_Table]) -> list[str]:
     """Rows of others that name a row which would go, and so would go with it or keep it from going."""
-    by_label = {table.shape.label: table for table in tables}
     told = []
     for table in tables:
         for key in table.shape.children:
@@ -127,12 +126,7 @@ def _referred(connection: Connection, tables: Sequence[_Table]) -> list[str]:
                 sql.SQL("{} = {}").format(column("c", child), column("t", parent))
                 for child, parent in zip(key.columns, key.foreign, strict=True)
             )
-            ours: sql.Composable = sql.SQL("")
-            if key.table in by_label:
-                child_table = by_label[key.table]
-                ours = sql.SQL(" AND NOT EXISTS (SELECT FROM {} o WHERE o.action IN ({}, {}) AND {})").format(
-                    child_table.kept, _INSERTED, _MERGED, child_table.named("c", "o")
-                )
+            ours = sql.Composed([_but_ours(child, key.table) for child in tables if key.table in child.labels])
             query = sql.SQL("SELECT count(*) FROM {} m JOIN {} t ON {} JOIN {} c ON {} WHERE m.action = {}{}").format(
                 table.kept, table.shape.identifier, table.named(), sql.Identifier(schema, name), pairs, _INSERTED, ours
             )
@@ -140,6 +134,18 @@ def _referred(connection: Connection, tables: Sequence[_Table]) -> list[str]:
             if row and row[0]:
                 told.append(f"{key.table}: {row[0]:,} rows refer to rows of {table.shape.label} that would go.")
     return told
+
+
+def _but_ours(child: _Table, label: str) -> sql.Composable:
+    """A condition on rows ``c`` of the table ``label``: not those that the transition wrote into it, or a partition."""
+    within: sql.Composable = sql.SQL("")
+    if label != child.shape.label:
+        within = sql.SQL(" AND c.tableoid IN (SELECT relid FROM pg_partition_tree({}::oid::regclass))").format(
+            sql.Literal(child.shape.oid)
+        )
+    return sql.SQL(" AND NOT EXISTS (SELECT FROM {} o WHERE o.action IN ({}, {}) AND {}{})").format(
+        child.kept, _INSERTED, _MERGED, child.named("c", "o"), within
+    )
 
 
 def _restore_all(connection: Connection, tables: Sequence[_Table], seed: int, undone: Undone) -> None:

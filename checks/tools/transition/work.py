@@ -125,7 +125,11 @@ class Reference:
 
 @dataclass
 class TableWork:
-    """One table under way. ``number`` counts from 1 in the order of the plan."""
+    """One table under way. ``number`` counts from 1 in the order of the plan.
+
+    ``references`` give columns their new values; ``beside`` are foreign keys to tables of the mapping that give none
+    (their columns have theirs from another one, or are taken as they are) and bind the order all the same.
+    """
 
     number: int
     mapping: TableMapping
@@ -134,6 +138,7 @@ class TableWork:
     keys: list[Staged]
     columns: dict[str, Mapped]
     references: list[Reference] = field(default_factory=list)
+    beside: list[Reference] = field(default_factory=list)
     postponed: set[str] = field(default_factory=set)
     source_rows: int = 0
     source_sum: str = "0"
@@ -142,6 +147,11 @@ class TableWork:
     @property
     def label(self) -> str:
         return self.mapping.label
+
+    @property
+    def bound(self) -> list[Reference]:
+        """Everything in it that names rows of the mapping's tables."""
+        return [*self.references, *self.beside]
 
     @property
     def stage(self) -> sql.Identifier:

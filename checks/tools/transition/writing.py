@@ -3,19 +3,8 @@
 from psycopg import sql
 
 from checks.tools.postgres import Connection
-from checks.tools.transition import keeping
+from checks.tools.transition import keeping, ordering
 from checks.tools.transition.work import Action, TableWork, column, listed
-
-
-def lock(target: Connection, works: list[TableWork]) -> None:
-    """Others may read these tables, and write them after us: what preflight sees stays so until the end."""
-    tables = listed(work.target.identifier for work in sorted(works, key=lambda work: work.label))
-    target.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(tables))
-
-
-def hold_sequences(target: Connection, works: list[TableWork]) -> dict[str, keeping.Position]:
-    """'schema.sequence' -> where it stands, for every sequence that feeds a moved table."""
-    return {own.label: keeping.hold_sequence(target, own) for work in works for own in work.target.sequences}
 
 
 def triggers_off(target: Connection, work: TableWork) -> list[tuple[str, str]]:
@@ -48,7 +37,7 @@ def insert(target: Connection, work: TableWork) -> int:
             values.append(work.value(name))
     always = any(work.target.columns[name].always for name in names)
     return target.execute(
-        sql.SQL("INSERT INTO {} ({}){} SELECT {} FROM {} JOIN {} m ON {} AND m.action = {}").format(
+        sql.SQL("INSERT INTO {} ({}){} SELECT {} FROM {} JOIN {} m ON {} AND m.action = {}{}").format(
             work.target.identifier,
             listed(sql.Identifier(name) for name in names),
             sql.SQL(" OVERRIDING SYSTEM VALUE" if always else ""),
@@ -57,6 +46,7 @@ def insert(target: Connection, work: TableWork) -> int:
             work.map,
             work.same_key(),
             sql.Literal(int(Action.INSERT)),
+            ordering.order(target, work),
         )
     ).rowcount
 

@@ -1,0 +1,123 @@
+"""Rows that a unique index of the target refuses, and rows that differ from another by case or composition only."""
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+
+from psycopg import sql
+
+from checks.tools.postgres import Connection
+from checks.tools.transition import written
+from checks.tools.transition.catalog import Unique
+from checks.tools.transition.matching import folded, textual
+from checks.tools.transition.preflight import Conflict, found
+from checks.tools.transition.work import Action, TableWork, column, equal, listed
+
+
+def uniques(connection: Connection, work: TableWork) -> Iterator[Conflict]:
+    """Exactly what each index refuses first; only without that, what is nearly the same."""
+    for unique in work.target.uniques:
+        if not _asked(work, unique):
+            continue
+        exact = list(_collisions(connection, work, unique, []))
+        yield from exact
+        if not exact and work.mapping.near == "stop" and _near_matters(work, unique):
+            utf8 = connection.info.parameter_status("server_encoding") == "UTF8"
+            yield from _collisions(connection, work, unique, ["case", "nfc"] if utf8 else ["case"])
+
+
+def _asked(work: TableWork, unique: Unique) -> bool:
+    """Not where the key is new, a column is filled by the target, or recognising rows has settled it already."""
+    if unique.primary and work.mapping.keys == "new":
+        return False
+    return written.known(work, unique.columns) and not _settled(work, unique)
+
+
+def _settled(work: TableWork, unique: Unique) -> bool:
+    """Rows that collide in the index are one row by ``match``: it is on the matched columns, or lower of them."""
+    matched = set(work.mapping.matched_by)
+    if not matched or not matched <= set(unique.columns) or unique.nulls_equal:
+        return False
+    for key, plain in zip(unique.keys, unique.plain, strict=True):
+        if plain is None and not (key.lower().startswith("lower(") and "case" in work.mapping.ignoring):
+            return False
+    return True
+
+
+def _near_matters(work: TableWork, unique: Unique) -> bool:
+    return all(unique.plain) and any(textual(work, str(name)) for name in unique.plain)
+
+
+def _collisions(connection: Connection, work: TableWork, unique: Unique, ignoring: list[str]) -> Iterator[Conflict]:
+    """Arriving rows against each other, then against rows of the target that none of them is."""
+    kind = "near" if ignoring else "unique"
+    how = " but for case or composition" if ignoring else ""
+    names = ", ".join(str(name) for name in unique.plain) if all(unique.plain) else unique.name
+    remedies = {
+        "unique": "Recognise such rows by match:, mend the source, or leave them out.",
+        "near": "Recognise such rows by match: with ignoring:, mend the source, or say near: allow.",
+    }
+    predicate = sql.SQL(unique.predicate) if unique.predicate else None
+    arriving = written.rows(work, unique.columns, _terms(work, unique, ignoring), predicate)
+    equals = [(_among(unique, arriving), "source")]
+    equals += [(rows, "target") for rows in _against(work, unique, ignoring, arriving)]
+    for rows, whose in equals:
+        yield from found(
+            connection, work, rows, alias="q", kind=kind, about=names,
+            text=f"are equal to another row of the {whose} in {names}{how}", remedy=remedies[kind],
+        )  # fmt: skip
+
+
+def _values(unique: Unique) -> list[str]:
+    return [f"u{place}" for place in range(1, len(unique.keys) + 1)]
+
+
+def _among(unique: Unique, arriving: sql.Composable) -> sql.Composable:
+    """Rows that are equal to another one that arrives; one with a null is equal to none, unless the index says so."""
+    window = listed(column("q", one) for one in _values(unique))
+    given = sql.SQL(" AND ").join(sql.SQL("q.{} IS NOT NULL").format(sql.Identifier(one)) for one in _values(unique))
+    return sql.SQL(
+        "FROM (SELECT q.*, count(*) OVER (PARTITION BY {}) AS many FROM {} q WHERE {}) q WHERE many > 1"
+    ).format(window, arriving, sql.SQL("true") if unique.nulls_equal else given)
+
+
+def _against(
+    work: TableWork, unique: Unique, ignoring: list[str], arriving: sql.Composable
+) -> Iterator[sql.Composable]:
+    """Rows that are equal to one of the target; where nulls are equal too, asked for each choice of nulls by itself,
+    since only plain equality joins quickly."""
+    theirs = sql.SQL("SELECT {} FROM {} t{}").format(
+        _theirs(work, unique, ignoring), work.target.identifier, _predicate(unique)
+    )
+    choices = (False, True) if unique.nulls_equal else (False,)
+    for nulls in product(choices, repeat=len(unique.keys)):
+        same = sql.SQL(" AND ").join(
+            sql.SQL("q.{0} IS NULL AND o.{0} IS NULL" if null else "q.{0} = o.{0}").format(sql.Identifier(name))
+            for name, null in zip(_values(unique), nulls, strict=True)
+        )
+        yield sql.SQL("FROM {} q JOIN ({}) o ON {} AND NOT ({})").format(arriving, theirs, same, _is_itself(work))
+
+
+def _is_itself(work: TableWork) -> sql.Composable:
+    """The target row ``o`` is the one that the arriving row is merged with."""
+    pairs = [(column("q", name), column("o", f"x{n}")) for n, name in enumerate(work.target_key_names, 1)]
+    return sql.SQL("q.action = {} AND {}").format(sql.Literal(int(Action.MERGE)), equal(pairs))
+
+
+def _predicate(unique: Unique) -> sql.Composable:
+    return sql.SQL(" WHERE {}").format(sql.SQL(unique.predicate)) if unique.predicate else sql.SQL("")
+
+
+def _terms(work: TableWork, unique: Unique, ignoring: list[str]) -> Iterable[sql.Composable]:
+    for value, key, plain in zip(_values(unique), unique.keys, unique.plain, strict=True):
+        term: sql.Composable = sql.SQL("({})").format(sql.SQL(key))
+        if ignoring and plain and textual(work, plain):
+            term = folded(term, ignoring)
+        yield sql.SQL("{} AS {}").format(term, sql.Identifier(value))
+
+
+def _theirs(work: TableWork, unique: Unique, ignoring: list[str]) -> sql.Composable:
+    keys = [
+        sql.SQL("{} AS {}").format(column("t", name), sql.Identifier(f"x{n}"))
+        for n, name in enumerate(work.mapping.keys_in_target, 1)
+    ]
+    return listed([*keys, *_terms(work, unique, ignoring)])
