@@ -38,7 +38,7 @@ with psycopg.connect(os.environ["DATABASE_URL"]) as database:
         "closed": every("SELECT datacl IS NOT NULL FROM pg_database WHERE datname = current_database()"),
     }))
 """
-IN_CLEAR = ("example.org", "berg", "hamburg", "1234", "192.0.2.", "pbkdf2")
+IN_CLEAR = ("example.org", "berg", "hamburg", "49 30 1234", "192.0.2.", "pbkdf2")
 
 
 def moved_to(shop: Shop, staging: Address, inventory: list[dict[str, Any]] | None = None) -> None:
