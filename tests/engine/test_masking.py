@@ -2,8 +2,6 @@
 
 import base64
 import json
-import random
-import time
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -165,17 +163,6 @@ def test_a_secret_learned_while_it_runs_is_masked_from_then_on() -> None:
 
 def test_blank_secrets_mask_nothing() -> None:
     assert mask(["", "  ", "\n"], b"a b\n") == b"a b\n"
-
-
-def test_it_is_fast_where_nothing_matches() -> None:
-    vocabulary = Vocabulary()
-    vocabulary.add([base64.b64encode(random.randbytes(24)).decode() for _ in range(5)])
-    data = b"".join(b"2026-11-23 INFO Applying migration submission.%04d... OK\n" % number for number in range(200_000))
-    masker = Masker(vocabulary)
-    began = time.process_time()
-    for place in range(0, len(data), 65536):
-        masker.feed(data[place : place + 65536])
-    assert len(data) / 1e6 / (time.process_time() - began) > 20, "megabytes each second of processor time"
 
 
 @given(st.lists(st.sampled_from([b"a", b"\n", b"\r", b"\r\n", b"\xc3\xa4", b"\xff", b"\0", b"x" * 5000]), max_size=30))
