@@ -20,9 +20,9 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
 
     `log_format` is `json` or `console`; `level` one of the standard library's level names.
     """
-    renderer: Any = (
-        structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
-    )
+    # Plain: where rich is installed, tracebacks would show the values of variables, secrets too, and take seconds.
+    console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    renderer: Any = structlog.processors.JSONRenderer() if log_format == "json" else console
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
