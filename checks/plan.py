@@ -12,20 +12,16 @@ from typing import Annotated, Any, Literal, Self
 
 import rfc8785
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.tokens import AliasToken, AnchorToken
 
 from checks.enums import StepCategory
 from checks.errors import PlanError
 from checks.kinds.base import all_kinds
 from checks.plan_names import cross_check
+from checks.plan_text import PlanText
 from checks.tools.inventory import PrivacySection
 from checks.tools.loading.section import LoadSection
 from releases.enums import Requirement, Tier
 
-MAX_PLAN_BYTES = 1_000_000
 LONGEST_DURATION_DAYS = 3650
 _UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
@@ -322,14 +318,14 @@ class Plan(Section):
 
 def parse(text: str) -> Plan:
     """YAML text -> Plan. Raises PlanError with every problem that was found, each at its line and column."""
-    tree = _load(text)
+    written = PlanText(text)
     try:
-        plan = Plan.model_validate(tree)
+        plan = Plan.model_validate(written.tree)
     except ValidationError as error:
         raise PlanError(
-            [(*_place(tree, problem["loc"]), _path(problem["loc"]), problem["msg"]) for problem in error.errors()]
+            [(*written.at(problem["loc"]), _path(problem["loc"]), problem["msg"]) for problem in error.errors()]
         ) from None
-    problems = [(*_place(tree, loc), _path(loc), message) for loc, message in cross_check(plan)]
+    problems = [(*written.at(loc), _path(loc), message) for loc, message in cross_check(plan)]
     if problems:
         raise PlanError(problems)
     return plan
@@ -385,47 +381,6 @@ def json_schema() -> dict[str, Any]:
             )
     schema["$defs"]["CheckSection"]["allOf"] = branches
     return schema
-
-
-def _load(text: str) -> CommentedMap:
-    if len(text.encode()) > MAX_PLAN_BYTES:
-        raise PlanError([(1, 1, "", f"the plan is longer than {MAX_PLAN_BYTES:,} bytes")])
-    try:
-        _refuse_anchors(text)
-        tree = YAML(typ="rt", pure=True).load(text)
-    except PlanError:
-        raise
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise PlanError([(*place, "", str(error.problem or error.context or "this is not YAML"))]) from None
-    except Exception as error:  # noqa: BLE001 - ruamel raises bare errors on odd bytes; all mean: not YAML
-        raise PlanError([(1, 1, "", f"this is not YAML: {error}")]) from None
-    if not isinstance(tree, CommentedMap):
-        raise PlanError([(1, 1, "", "a plan is a mapping that starts with the key 'application'")])
-    return tree
-
-
-def _refuse_anchors(text: str) -> None:
-    """A few lines of aliases could stand for more values than fit in memory."""
-    for token in YAML(typ="rt", pure=True).scan(text):
-        if isinstance(token, AnchorToken | AliasToken):
-            place = (token.start_mark.line + 1, token.start_mark.column + 1)
-            raise PlanError([(*place, "", "anchors and aliases are not allowed in a plan; write the value out")])
-
-
-def _place(tree: Any, loc: tuple[str | int, ...]) -> tuple[int, int]:
-    """The 1-based line and column of the deepest part of ``loc`` that stands in the text."""
-    line, column, node = 0, 0, tree
-    for part in loc:
-        if isinstance(node, CommentedMap) and part in node:
-            line, column = node.lc.key(part)
-        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
-            line, column = node.lc.item(part)
-        else:
-            break
-        node = node[part]
-    return line + 1, column + 1
 
 
 def _path(loc: tuple[str | int, ...]) -> str:

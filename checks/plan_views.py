@@ -7,8 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from checks import plan as plans
 from checks.errors import PlanError
+from checks.plan_text import MAX_PLAN_BYTES
 from checks.publishing import publish
 from releases.errors import DomainError
 from releases.people import person
@@ -20,7 +20,7 @@ class PlanForm(forms.Form):
 
     text = forms.CharField(
         strip=False,
-        max_length=plans.MAX_PLAN_BYTES,
+        max_length=MAX_PLAN_BYTES,
         label="Plan",
         widget=forms.Textarea(attrs={"rows": 40, "spellcheck": "false", "class": "mono"}),
     )
