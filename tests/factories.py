@@ -21,6 +21,7 @@ from uuid import uuid4
 import factory
 import rfc8785
 from django.contrib.auth.hashers import make_password
+from django.db import transaction
 from django.utils import timezone
 
 from checks.plan import Plan, section_digests, to_document
@@ -209,10 +210,14 @@ def answer(
     verdict: str = EvidenceVerdict.PASSED,
     author: User | None = None,
     summary: str = "Looked at, and good.",
+    about: Release | None = None,
     **more: Any,
 ) -> Evidence:
-    """New evidence for one item, as its run, receipt or signer would give it, about the release's build and plan."""
-    release = Release.objects.select_related("plan_version", "application").get(pk=item.release_id)
+    """New evidence for one item, as its run, receipt or signer would give it, about the release's build and plan.
+
+    ``about``: the item's release with its plan version, where the caller has it already.
+    """
+    release = about or Release.objects.select_related("plan_version", "application").get(pk=item.release_id)
     facts: dict[str, Any] = {
         "release": release,
         "build_digest": release.build_digest,
@@ -243,8 +248,11 @@ def answer(
 def go_green(release: Release, *, author: User | None = None, without: tuple[str, ...] = ()) -> None:
     """Passing evidence for every item but those named in ``without``; signatures by one engineer who does not vote."""
     author = author or member(release.application, Role.ENGINEER)
-    for item in release.items.exclude(key__in=without).select_related("environment"):
-        answer(item, author=author)
+    about = Release.objects.select_related("plan_version", "application").get(pk=release.pk)
+    with transaction.atomic():
+        for item in release.items.exclude(key__in=without).select_related("environment"):
+            answer(item, author=author, about=about)
+    release.state, release.state_since = about.state, about.state_since
 
 
 def schedule(release: Release, manager: User, *, opens: datetime | None = None, hours: float = 4) -> None:
@@ -267,7 +275,8 @@ def make_approved(release: Release, team: Team, *, opens: datetime | None = None
         schedule(release, team.manager, opens=opens)
     go_green(release)
     releases.open_poll(release=release, actor=team.manager)
+    digest = gates.evaluate(Release.objects.get(pk=release.pk)).digest
     for station, voter in team.approvers.items():
-        vote(release, voter, station)
+        approval.cast_vote(release=release, station=station, voter=voter, choice=Choice.GO, manifest_digest=digest)
     release.refresh_from_db()
     return release

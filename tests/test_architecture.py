@@ -1,6 +1,7 @@
 """The house holds: floors, layers, sizes and the rules of style that a machine can check."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -27,9 +28,14 @@ def sources(*parts: str) -> Iterator[Path]:
         yield from (file for file in found if "migrations" not in file.parts and file.exists())
 
 
+@functools.cache
+def nodes(file: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(file.read_text())))
+
+
 def imports(file: Path) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -71,7 +77,7 @@ def test_a_file_has_one_subject() -> None:
 def test_a_function_fits_on_a_screen() -> None:
     long = {}
     for file in sources(*APPS, "config"):
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in nodes(file):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or 0) - node.lineno + 1
                 if length > LONGEST_FUNCTION:

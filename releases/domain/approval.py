@@ -31,6 +31,13 @@ def refresh(*, release: Release) -> Gate | None:
     Returns the gate where it was computed. The state is only a label: each launch computes the gate again.
     """
     locked = lock(release)
+    gate = follow(locked)
+    release.state, release.state_since = locked.state, locked.state_since
+    return gate
+
+
+def follow(locked: Release) -> Gate | None:
+    """``refresh`` for a release that this transaction has just locked and read."""
     if locked.state not in (ReleaseState.REHEARSING, ReleaseState.APPROVED):
         return None
     if locked.state == ReleaseState.REHEARSING and locked.poll_opened_at is None:
@@ -55,7 +62,6 @@ def refresh(*, release: Release) -> Gate | None:
             actor=None,
             document=document,
         )
-    release.state, release.state_since = locked.state, locked.state_since
     return gate
 
 
@@ -100,7 +106,7 @@ def cast_vote(
                 raise StaleManifest()
             _check_not_twice(locked, station, voter, gate)
             vote = _store_vote(locked, station, voter, choice, comment.strip(), gate)
-            refresh(release=locked)
+            follow(locked)
     except IntegrityError as error:
         if "vote_once_per_" not in str(error):
             raise

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from releases import permissions
 from releases.domain import ledger
-from releases.domain.approval import refresh
+from releases.domain.approval import follow
 from releases.domain.items import has_cases
 from releases.domain.transition import lock, refusal
 from releases.doorbell import ring_release
@@ -90,7 +90,7 @@ def record(
             )
             _write_ledger(locked, evidence)
             ring_release(locked.pk, "evidence")
-            refresh(release=locked)
+            follow(locked)
     except IntegrityError as error:
         if "run_id" not in str(error):
             raise

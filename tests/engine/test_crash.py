@@ -148,6 +148,7 @@ def test_a_stopped_worker_loses_its_children_before_its_lease(application: Any, 
     assert (after.state, after.attempt) == ("queued", 1)
 
 
+@pytest.mark.campaign
 def test_three_lost_workers_end_a_check_as_lost(application: Any) -> None:
     release = ReleaseFactory(application=application)
     run = start(application, "checks.command", release=release, params={"argv": ["sleep", "60"]})

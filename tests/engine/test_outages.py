@@ -83,6 +83,7 @@ class Outage:
             other.execute(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS true')
 
 
+@pytest.mark.campaign
 def test_postgresql_is_away_for_a_while_during_a_run(application: Any) -> None:
     run = start(application, "checks.command", params={"argv": ["sh", "-c", COUNT]})
     process = execute_elsewhere(run, RUN_LEASE_SECONDS=20)
@@ -95,6 +96,7 @@ def test_postgresql_is_away_for_a_while_during_a_run(application: Any) -> None:
     assert log_lines(ended, kinds="o") == COUNTED
 
 
+@pytest.mark.campaign
 def test_postgresql_is_away_longer_than_the_lease_so_nothing_runs_on(application: Any, tmp_path: Path) -> None:
     script = f"{COUNT}; touch finished"
     run = start(application, "checks.command", params={"argv": ["sh", "-c", script]})

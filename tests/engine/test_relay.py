@@ -68,6 +68,7 @@ def test_an_ended_run_is_not_published(application: Any) -> None:
     assert sent == []
 
 
+@pytest.mark.campaign
 def test_publishing_to_a_redis_that_hangs_fails_within_seconds() -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
@@ -93,6 +94,7 @@ def test_the_queues_of_all_environments_are_listed(application: Any, capsys: Any
     assert capsys.readouterr().out.strip() == "default,env.production"
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_a_worker_gets_the_run_within_a_second(application: Any) -> None:
     with relay() as relaying, worker(slots=2):

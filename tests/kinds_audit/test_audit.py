@@ -96,6 +96,7 @@ def test_the_plan_chooses_what_says_no(tmp_path: Path, storage_folder: Path) -> 
         assert "50 points for headers, and the plan asks for 60" in run.summary
 
 
+@pytest.mark.campaign
 def test_an_authority_of_ones_own_is_read_where_the_plan_says(tmp_path: Path, storage_folder: Path) -> None:
     with serving_with_tls(tmp_path, SOUND) as (url, authority):
         home = Path(settings.GONOGO_HOME)

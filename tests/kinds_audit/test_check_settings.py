@@ -29,6 +29,7 @@ def look(folder: Path, command: list[str] | None = None, timeout: str = "30s", *
     return looked(DeployCheckLook(DeployCheckSection.model_validate(section)), "http://127.0.0.1:1", folder)
 
 
+@pytest.mark.campaign
 def test_sound_settings_are_clean_and_flaws_are_named(tmp_path: Path) -> None:
     assert (look(tmp_path).status, look(tmp_path).looked_at) == (ToolStatus.OK, 1)
     report = look(tmp_path, DEBUG="True", SESSION_COOKIE_SECURE="False", SECRET_KEY="'django-insecure-x'")

@@ -89,6 +89,7 @@ def test_planted_flaws_are_found_and_twins_are_not(tmp_path: Path) -> None:
     assert {each.rule for each in report.found if each.severity is not Severity.LOW} == set(), report.found
 
 
+@pytest.mark.campaign
 def test_what_cannot_be_read_or_is_marked_is_told(tmp_path: Path) -> None:
     report = look({"a.py": "x = 1\n", "b.py": "def broken(:\n"}, tmp_path / "broken")
     assert report.status is ToolStatus.INCOMPLETE
@@ -113,6 +114,7 @@ def test_secrets_are_found_and_never_shown(tmp_path: Path) -> None:
     assert (report.status, rules(report)) == (ToolStatus.OK, set())
 
 
+@pytest.mark.campaign
 def test_a_build_without_source_is_no_pass(tmp_path: Path) -> None:
     lock = tmp_path / "lock.txt"
     lock.write_text("django==5.2.1\n")

@@ -29,6 +29,7 @@ def broken(folder: Path, script: str) -> Path:
     return program
 
 
+@pytest.mark.campaign
 def test_where_squawk_is_missing_the_page_the_summary_and_the_log_say_that_nobody_looked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,6 +47,7 @@ def test_where_squawk_is_missing_the_page_the_summary_and_the_log_say_that_nobod
     assert "warns of nothing" not in page
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(
     "script", ["exit 2", "echo '['; exit 0", "kill -9 $$"], ids=["it fails", "it prints rubbish", "it is killed"]
 )

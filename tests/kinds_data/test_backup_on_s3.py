@@ -89,6 +89,7 @@ def whole() -> bytes:
         return b"".join(iter(lambda: source.read(storage.READ), b""))
 
 
+@pytest.mark.campaign
 def test_a_backup_lives_in_it_and_one_that_is_refused_leaves_nothing(plain_shop: Shop, store: Store) -> None:
     run = plain_shop.run("backup")
     assert run.state == RunState.PASSED, (run.error, log_of(run))
@@ -121,6 +122,7 @@ def begin_upload(store: Store, shop: Shop, run: str, attempt: int = 1) -> str:
     return key
 
 
+@pytest.mark.campaign
 def test_what_a_killed_attempt_had_begun_to_send_is_taken_back_by_the_next_backup(
     plain_shop: Shop, store: Store
 ) -> None:
@@ -136,6 +138,7 @@ def test_what_a_killed_attempt_had_begun_to_send_is_taken_back_by_the_next_backu
     store.client.abort_multipart_upload(Bucket=store.bucket, Key=left["Key"], UploadId=left["UploadId"])
 
 
+@pytest.mark.campaign
 def test_a_store_that_does_not_list_begun_uploads_takes_a_backup_all_the_same(plain_shop: Shop, store: Store) -> None:
     store.weather.rules.append(
         (lambda environ: environ["REQUEST_METHOD"] == "GET" and "uploads" in environ["QUERY_STRING"], refuse)
@@ -160,6 +163,7 @@ def test_a_part_that_is_lost_is_sent_again_and_one_lost_for_good_leaves_nothing_
     assert store.begun_uploads() == []
 
 
+@pytest.mark.campaign
 def test_what_breaks_off_or_falls_silent_is_read_on_from_there(stored: Store) -> None:
     for trouble in (cut_after(300_000), silent_after(300_000, 2.5)):
         stored.weather.rules[:] = [(at_most(1, reads), trouble)]

@@ -34,6 +34,7 @@ def test_lengths_around_a_frame_come_out(size: int) -> None:
     assert b"".join(decompressed(packed)) == plain
 
 
+@pytest.mark.campaign
 def test_memory_that_is_used_again_after_so_many_pieces_is_read_in_time() -> None:
     plain = text(12 * FRAME)
     buffers = [bytearray(FRAME) for _ in range(AHEAD + 1)]

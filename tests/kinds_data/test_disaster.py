@@ -76,6 +76,7 @@ def drilled(transactional_db: None, storage_folder: Path, tmp_path: Path) -> Any
                 server.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(keeper)))
 
 
+@pytest.mark.campaign
 def test_from_nothing_to_an_application_that_answers_and_nothing_is_left(drilled: Any, settings: Any) -> None:
     asked = [{"path": "/", "text": "500 customers, debug=no, 1 photos", "within": "30s"}]
     run = drilled.run("disaster", start=START, requests=asked)

@@ -205,6 +205,7 @@ def test_a_cancelled_drill_drops_its_scratch(transactional_db: None, storage_fol
         assert scratch() == set()
 
 
+@pytest.mark.campaign
 def test_a_drill_killed_in_the_middle_is_cleared_up_by_the_next_attempt(
     transactional_db: None, storage_folder: Path, settings: Any, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ def wait(apps, editor):
 """
 
 
+@pytest.mark.campaign
 @pytest.mark.usefixtures("transactional_db", "storage_folder")
 def test_the_migration_under_way_and_how_many_are_done_are_told(tmp_path: Path) -> None:
     go_on = tmp_path / "go-on"

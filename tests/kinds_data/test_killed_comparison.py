@@ -104,6 +104,7 @@ def told(run: Run) -> list[tuple[Any, ...]]:
     return [*sorted(tables), *sorted(differing)]
 
 
+@pytest.mark.campaign
 @pytest.mark.slow
 def test_a_comparison_killed_twice_is_taken_up_and_exact(
     storage_folder: Path, tmp_path: Path, settings: Any, small_units: None

@@ -69,6 +69,7 @@ def test_rows_move_between_partitions_of_any_shape_are_proven_and_undone(tmp_pat
         assert moving.everything() == before
 
 
+@pytest.mark.campaign
 def test_a_row_for_which_there_is_no_partition_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     with people(tmp_path, source=SOURCE, target=TARGET + "DROP TABLE visit_3; DROP TABLE visit_4_odd;") as moving:
         before = moving.everything()
@@ -85,6 +86,7 @@ def test_a_row_for_which_there_is_no_partition_is_named_and_nothing_is_written(t
         assert moving.everything() == before
 
 
+@pytest.mark.campaign
 def test_one_partition_may_be_the_target_and_what_it_refers_to_is_followed(tmp_path: Path) -> None:
     with people(tmp_path, source=SOURCE, target=TARGET) as moving:
         mapping = {"table": "visit_2", "source_table": "visit_early", "key": ["id", "at"], "keys": "keep",
@@ -99,6 +101,7 @@ def test_one_partition_may_be_the_target_and_what_it_refers_to_is_followed(tmp_p
         assert counts(run)["public.visit_2"] == [54, 28, 0, 26, 18]
 
 
+@pytest.mark.campaign
 def test_a_partitioned_source_must_name_each_row_by_its_key(tmp_path: Path) -> None:
     """The primary key of a partitioned table holds the partition's column too, so its number alone may come twice."""
     with people(tmp_path, source=SOURCE, target=TARGET) as moving:

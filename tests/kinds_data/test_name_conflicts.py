@@ -94,6 +94,7 @@ def test_each_conflict_is_named_with_its_keys_and_nothing_is_written(tmp_path: P
         assert not [row for row in run.result["conflicts"] if "far too long" in str(row)], "values stay where they are"
 
 
+@pytest.mark.campaign
 def test_characters_without_a_place_in_the_target_are_named(tmp_path: Path) -> None:
     with people(tmp_path, source="", target="CREATE TABLE word (id int PRIMARY KEY, text text)") as moving:
         moving.sql("INSERT INTO word VALUES (1, 'plain'), (2, 'Zoë'), (3, 'Ωmega'), (4, '東京')")

@@ -28,6 +28,7 @@ def _text(key: bytes) -> str:
     return b64encode(key).decode()
 
 
+@pytest.mark.campaign
 def test_the_dump_comes_out_whole_and_pg_restore_takes_it(plain_shop: Shop, storage_folder: Path) -> None:
     run = plain_shop.run("backup")
     assert run.state == RunState.PASSED

@@ -179,6 +179,7 @@ def test_what_cannot_be_seen_blocks_and_is_named(world: World) -> None:
     assert "Nobody asks here." in page(run)
 
 
+@pytest.mark.campaign
 def test_without_a_database_nothing_of_it_is_the_same(world: World) -> None:
     world.variables["production"]["DATABASE_URL"] = world.pair.target.named("no_such_database").url()
     run = world.run()
@@ -200,6 +201,7 @@ def test_an_integration_that_does_not_answer_says_no(world: World) -> None:
     assert differing(run)["plan_variable.SMTP_URL"] == "drift"
 
 
+@pytest.mark.campaign
 def test_drift_says_no_where_the_plan_is_strict(world: World) -> None:
     world.servers[0].replies["/"] = Reply(headers={})
     assert world.run().state == "passed"

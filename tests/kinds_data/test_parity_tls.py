@@ -104,6 +104,7 @@ def test_a_server_that_speaks_no_tls_is_unknown_and_not_the_same(production: Tls
     assert states["http"] is State.UNKNOWN
 
 
+@pytest.mark.campaign
 @pytest.mark.django_db(transaction=True)
 def test_a_run_names_what_staging_does_otherwise(
     production: TlsSite, tmp_path: Path, storage_folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -71,6 +71,7 @@ def test_whatever_triggers_do_to_rows_is_found_and_may_be_declared_or_switched_o
     assert f"public.untouched changed, as declared: {reason}" in declared.result["notes"]
 
 
+@pytest.mark.campaign
 def test_a_mapping_that_does_not_fit_the_databases_is_no_rehearsal(moving: People) -> None:
     cases: list[tuple[list[dict[str, Any]], str]] = [
         ([{"table": "nobody", "same": ["a"]}], "The source has no table public.nobody."),
@@ -100,6 +101,7 @@ def closed(transactional_db: None, storage_folder: Path, tmp_path: Path) -> Iter
         yield made
 
 
+@pytest.mark.campaign
 def test_a_circle_without_a_way_in_is_told_and_row_security_never_hides_rows(closed: People) -> None:
     run = closed.rehearse([{"table": "egg", "same": ["hen_id"]}, {"table": "hen", "same": ["egg_id"]}])
     assert run.state == RunState.ERRORED

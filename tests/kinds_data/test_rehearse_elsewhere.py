@@ -90,6 +90,7 @@ def test_on_stagings_server_nobody_of_production_is_in_clear(
         assert [step.key for step in run.steps.all()][:6] == ["look", "compare", "clone", "mask", "prove", "carry"]
 
 
+@pytest.mark.campaign
 def test_also_where_staging_has_the_same_server_and_the_same_role(
     transactional_db: None, storage_folder: Path, tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_also_where_staging_has_the_same_server_and_the_same_role(
         assert (seen["closed"], seen["public"]) == ([True], [0]), "and nobody but its role may connect to it"
 
 
+@pytest.mark.campaign
 def test_what_may_not_leave_stays_and_nothing_is_rehearsed(
     transactional_db: None, storage_folder: Path, tmp_path: Path, second_server: Address
 ) -> None:
@@ -136,6 +138,7 @@ def test_what_may_not_leave_stays_and_nothing_is_rehearsed(
         assert (names_at(second_server), databases()) == (there, here)
 
 
+@pytest.mark.campaign
 def test_a_server_of_production_s_own_gets_the_data_as_they_are(
     transactional_db: None, storage_folder: Path, tmp_path: Path, second_server: Address
 ) -> None:

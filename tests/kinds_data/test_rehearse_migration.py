@@ -136,6 +136,7 @@ def test_a_migration_that_breaks_on_the_data_says_no_and_production_is_untouched
     assert "violated by some row" in log_of(run)
 
 
+@pytest.mark.campaign
 def test_a_command_that_never_reaches_the_clone_is_no_rehearsal(application: Shop) -> None:
     run = application.run("migration", release=application.release(), command={"argv": ["true"]})
     assert run.state == RunState.ERRORED
@@ -143,6 +144,7 @@ def test_a_command_that_never_reaches_the_clone_is_no_rehearsal(application: Sho
     assert "DATABASE_URL" in run.remedy
 
 
+@pytest.mark.campaign
 def test_a_command_that_migrates_production_itself_is_told(application: Shop) -> None:
     argv = [sys.executable, "-c", PSQL.replace('os.environ["DATABASE_URL"]', repr(application.address.conninfo())),
             "CREATE TABLE oops ()"]  # fmt: skip
@@ -151,6 +153,7 @@ def test_a_command_that_migrates_production_itself_is_told(application: Shop) ->
     assert "itself changed during the rehearsal" in run.error
 
 
+@pytest.mark.campaign
 def test_visitors_who_may_wait_for_less_than_a_millisecond_are_not_kept_waiting(application: Shop) -> None:
     run = rehearse(application, "ALTER TABLE customer ADD COLUMN nick text", visitors_wait="0.0004s")
     assert run.state == RunState.PASSED, (run.error, log_of(run))
@@ -159,6 +162,7 @@ def test_visitors_who_may_wait_for_less_than_a_millisecond_are_not_kept_waiting(
                for _, why in run.result["clone"]["passed_over"]), run.result["clone"]  # fmt: skip
 
 
+@pytest.mark.campaign
 def test_a_database_in_use_is_cloned_by_dump(application: Shop) -> None:
     with psycopg.connect(application.address.conninfo()):
         run = rehearse(application, "ALTER TABLE customer ADD COLUMN nick text")
@@ -168,6 +172,7 @@ def test_a_database_in_use_is_cloned_by_dump(application: Shop) -> None:
     assert all("connected" in why for _, why in run.result["clone"]["passed_over"])
 
 
+@pytest.mark.campaign
 def test_rows_that_a_migration_removes_are_counted(application: Shop) -> None:
     run = rehearse(application, "DROP TABLE event", "DELETE FROM nothing")
     assert run.state == RunState.PASSED, run.error
@@ -178,6 +183,7 @@ def test_rows_that_a_migration_removes_are_counted(application: Shop) -> None:
     ]
 
 
+@pytest.mark.campaign
 def test_an_index_left_invalid_says_no(application: Shop) -> None:
     argv = [sys.executable, "-c", PSQL, "CREATE UNIQUE INDEX CONCURRENTLY twice ON purchase (customer_id)", "--auto"]
     run = application.run("migration", release=application.release(), command={"argv": argv})
@@ -186,6 +192,7 @@ def test_an_index_left_invalid_says_no(application: Shop) -> None:
     assert any("public.twice is left invalid" in sentence for sentence in run.result["problems"])
 
 
+@pytest.mark.campaign
 def test_what_nobody_checked_is_not_called_reversible(application: Shop) -> None:
     run = rehearse(application, "ALTER TABLE customer ADD COLUMN nick text")
     assert run.result["reversible_checked"] is False

@@ -99,6 +99,7 @@ def test_open_sessions_are_ended_and_new_ones_find_the_restored_rows(backed_up: 
     assert backed_up.sql("SELECT count(*) FROM nothing") == [(2,)]
 
 
+@pytest.mark.campaign
 def test_only_the_newest_replaced_database_is_kept(backed_up: Shop) -> None:
     first = restore(backed_up, clean=True).result["replaced"]
     time.sleep(1.1)  # their names tell seconds

@@ -53,6 +53,7 @@ ADDED = "INSERT INTO person (email, joined) VALUES ('late@example.org', now())"
 REFERRED = "UPDATE person SET team_id = 3 - team_id WHERE id = 4"
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(
     ("statement", "now"),
     [(ADDED, "30 rows then, 31 now"), (REFERRED, "30 rows then, 30 now")],
@@ -84,6 +85,7 @@ def test_where_the_plan_allows_it_the_snapshot_moves_and_the_page_says_what_came
     assert told in render_to_string("checks/kinds/transition.html", {"run": run})
 
 
+@pytest.mark.campaign
 def test_a_source_that_goes_away_is_the_one_that_is_named(moving: People) -> None:
     before = moving.everything()
     run = moving.queued("transition", source="staging", tables=TABLES)

@@ -224,6 +224,7 @@ def test_a_full_storage_is_told_and_nothing_is_published(
 BULK = "CREATE TABLE bulk AS SELECT n, md5(n::text) || md5((-n)::text) AS noise FROM generate_series(1, {rows}) n"
 
 
+@pytest.mark.campaign
 def test_a_worker_killed_in_the_middle_leaves_nothing_that_counts(
     transactional_db: None, storage_folder: Path, settings: Any, tmp_path: Path
 ) -> None:

@@ -111,6 +111,7 @@ def command(shop: Shop, script: str, *arguments: str, timeout: str = "2m") -> Ru
     )  # fmt: skip
 
 
+@pytest.mark.campaign
 def test_a_command_that_takes_too_long_is_ended_with_what_it_left_on_the_server(plain_shop: Shop) -> None:
     run = command(plain_shop, TOO_SLOW, timeout="2s")
     assert run.state == RunState.FAILED, run.error
@@ -163,6 +164,7 @@ def test_a_session_that_the_server_ended_says_nothing_of_the_migration(plain_sho
     assert not [name for name in databases() if name.startswith("gonogo_clone")]
 
 
+@pytest.mark.campaign
 @pytest.mark.usefixtures("transactional_db", "storage_folder")
 def test_a_server_that_crashes_says_nothing_of_the_migration_and_the_next_run_clears_up(
     tmp_path: Path, second_server: Address
@@ -184,6 +186,7 @@ def test_a_server_that_crashes_says_nothing_of_the_migration_and_the_next_run_cl
     assert names == []
 
 
+@pytest.mark.campaign
 @pytest.mark.usefixtures("transactional_db", "storage_folder")
 def test_a_migration_that_met_a_deadlock_is_named_with_its_statement(tmp_path: Path) -> None:
     operations = 'migrations.RunSQL("LOCK TABLE library_book"), migrations.RunPython(meet)'
@@ -197,6 +200,7 @@ def test_a_migration_that_met_a_deadlock_is_named_with_its_statement(tmp_path: P
     assert "library.0002_met is atomic and was taken back whole" in told
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 def test_a_full_disk_breaks_the_check_and_says_nothing_of_the_migration(plain_shop: Shop) -> None:
     with administration() as server:
@@ -212,6 +216,7 @@ def test_a_full_disk_breaks_the_check_and_says_nothing_of_the_migration(plain_sh
     assert not [name for name in databases() if name.startswith("gonogo_clone")]
 
 
+@pytest.mark.campaign
 @pytest.mark.usefixtures("transactional_db", "storage_folder")
 def test_a_migration_that_is_not_atomic_leaves_an_invalid_index_and_says_what_stays(tmp_path: Path) -> None:
     broken = django_library.migration("0003_unique", "0002_more", TWICE, atomic=False)
@@ -234,6 +239,7 @@ def test_a_migration_that_is_not_atomic_leaves_an_invalid_index_and_says_what_st
     assert [row["name"] for row in run.result["irreversible"]] == ["library.0003_unique"]
 
 
+@pytest.mark.campaign
 @pytest.mark.usefixtures("transactional_db", "storage_folder")
 def test_a_command_killed_in_the_middle_of_an_atomic_migration_leaves_nothing_of_it(tmp_path: Path) -> None:
     killed = django_library.migration("0002_killed", "0001_initial", "migrations.RunPython(die)", functions=KILLED)
@@ -247,6 +253,7 @@ def test_a_command_killed_in_the_middle_of_an_atomic_migration_leaves_nothing_of
     assert (data["same_tables"], data["same_columns"]) == (data["tables"], data["columns"])
 
 
+@pytest.mark.campaign
 @pytest.mark.usefixtures("transactional_db", "storage_folder")
 def test_a_way_back_that_loses_data_is_no_way_back(tmp_path: Path) -> None:
     forgets = django_library.migration(

@@ -90,6 +90,7 @@ def test_it_goes_on_at_the_failed_step_and_repeats_nothing(tmp_path: Path, serve
     assert runs_there(shop.production) == ("2.0", shop.release.build_digest)
 
 
+@pytest.mark.campaign
 def test_it_goes_on_over_three_attempts(tmp_path: Path, server: LocalServer) -> None:
     last = step(
         "switch", 'test -e "$GONOGO_PLAN_DIR/mended2" || exit 3; echo switched >> "$GONOGO_PLAN_DIR/production"'
@@ -135,6 +136,7 @@ def test_it_refuses_to_go_on_past_a_step_that_never_passed(tmp_path: Path, serve
     assert shop.fresh().state == "failed"
 
 
+@pytest.mark.campaign
 def test_it_refuses_to_go_on_where_nothing_was_begun(shop: Shop) -> None:
     run = shop.deploy(resume="switch")
     assert run.state == "errored"
@@ -143,6 +145,7 @@ def test_it_refuses_to_go_on_where_nothing_was_begun(shop: Shop) -> None:
     assert shop.fresh().state == "failed"
 
 
+@pytest.mark.campaign
 def test_a_step_that_takes_too_long_is_a_failure(tmp_path: Path, server: LocalServer) -> None:
     shop = make_shop(tmp_path, server, deploy={"steps": [step("slow", "sleep 30", timeout="500ms")]})
     run = shop.deploy()
@@ -187,6 +190,7 @@ def test_a_dead_worker_leaves_it_unknown_and_a_person_decides(shop: Shop) -> Non
     assert again.result["previous"]["version"] == "1.0"
 
 
+@pytest.mark.campaign
 def test_a_person_may_decide_that_it_was_completed(shop: Shop) -> None:
     run = kill_after(shop, "switch")
     services.decide_unknown(run=run, actor=shop.team.manager, outcome="passed", reason="It answers as 2.0.")

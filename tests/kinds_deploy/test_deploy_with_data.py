@@ -96,6 +96,7 @@ def deploy_without_storage(shop: Shop) -> Run:
     return shop.deploy()
 
 
+@pytest.mark.campaign
 def test_going_on_keeps_the_backup_of_before_the_first_attempt(
     tmp_path: Path, server: LocalServer, storage_folder: Path, db: None
 ) -> None:

@@ -100,6 +100,7 @@ def page(run: Run) -> str:
     return render_to_string("checks/kinds/gate_test.html", {"run": run})
 
 
+@pytest.mark.campaign
 def test_every_planted_fault_is_caught_and_nothing_is_left(world: World) -> None:
     before = databases()
     run = world.run(faults=["drifted-setting", "missing-column", "missing-header", "slow-endpoint", "broken-page",
@@ -124,6 +125,7 @@ def test_a_row_is_lost_where_the_plan_s_own_check_looks(world: World) -> None:
     assert (row["verdict"], row["planted"]) == ("caught", "one row of public.visit is gone"), row
 
 
+@pytest.mark.campaign
 def test_a_lossy_migration_is_caught_by_the_way_back(world: World) -> None:
     world.pair.sql("target", "ANALYZE")
     run = world.run(faults=["lossy-migration"])

@@ -84,6 +84,7 @@ def opened(shop: Shop) -> list[str]:
     return [each.text for each in gate.evaluate(release).blockers if each.code == "risk_opened"]
 
 
+@pytest.mark.campaign
 def test_a_table_that_stays_locked_is_named_with_who_holds_it_and_nothing_is_written(
     tmp_path: Path, server: LocalServer, storage_folder: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_table_that_stays_locked_is_named_with_who_holds_it_and_nothing_is_wri
         assert shop.deploy().state == "passed", "when it is free, it goes"
 
 
+@pytest.mark.campaign
 def test_an_undo_says_who_holds_a_table_and_takes_nothing_out(
     tmp_path: Path, server: LocalServer, storage_folder: Path
 ) -> None:
@@ -119,6 +121,7 @@ def test_an_undo_says_who_holds_a_table_and_takes_nothing_out(
         assert data.everything() == before
 
 
+@pytest.mark.campaign
 def test_a_row_that_stays_locked_is_told_and_everything_is_taken_back(
     tmp_path: Path, server: LocalServer, storage_folder: Path
 ) -> None:
@@ -133,6 +136,7 @@ def test_a_row_that_stays_locked_is_told_and_everything_is_taken_back(
         assert opened(shop) == []
 
 
+@pytest.mark.campaign
 def test_a_session_that_holds_one_table_and_wants_another_comes_first(
     tmp_path: Path, server: LocalServer, storage_folder: Path
 ) -> None:

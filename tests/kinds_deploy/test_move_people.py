@@ -86,6 +86,7 @@ def test_a_deploy_moves_people_once_and_the_rollback_takes_exactly_them_out(shop
     assert "is undone: the target is as it was" in render_to_string("checks/kinds/rollback.html", {"run": back})
 
 
+@pytest.mark.campaign
 def test_a_difference_that_nothing_explains_is_taken_back_and_opens_the_risk(shop: Shop, data: People) -> None:
     data.sql(
         "CREATE FUNCTION bonus() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -104,6 +105,7 @@ def test_a_difference_that_nothing_explains_is_taken_back_and_opens_the_risk(sho
     assert f"Run #{run.number} found a difference that nothing explains. public.progress: 29" in texts[0]
 
 
+@pytest.mark.campaign
 def test_an_undo_that_would_lose_later_work_is_refused(shop: Shop, data: People) -> None:
     assert shop.deploy().state == "passed"
     data.sql("UPDATE person SET name = 'Changed since' WHERE email = 'p7@example.org'")

@@ -32,6 +32,7 @@ def test_it_brings_the_build_of_before_back(shop: Shop) -> None:
     assert "1.0 runs in production again" in run.summary
 
 
+@pytest.mark.campaign
 def test_a_release_that_is_live_can_be_taken_back(shop: Shop) -> None:
     shop.deploy()
     deploys.went_live(release=shop.fresh())
@@ -68,6 +69,7 @@ def test_there_must_be_a_deploy_to_take_back(shop: Shop) -> None:
     assert not shop.written("staging")
 
 
+@pytest.mark.campaign
 def test_it_is_done_once(shop: Shop) -> None:
     shop.deploy(shop.staging)
     shop.roll_back(shop.staging)
@@ -112,6 +114,7 @@ def test_smoke_after_it_decides(shop: Shop) -> None:
     assert shop.fresh().state == "failed"
 
 
+@pytest.mark.campaign
 def test_steps_before_it_come_first(tmp_path: Path, server: LocalServer) -> None:
     hold = step("hold", 'echo hold >> "$GONOGO_PLAN_DIR/$GONOGO_ENVIRONMENT"')
     shop = make_shop(tmp_path, server, rollback={"before": [hold]})
@@ -121,6 +124,7 @@ def test_steps_before_it_come_first(tmp_path: Path, server: LocalServer) -> None
     assert list(RunStep.objects.filter(run=run).values_list("key", flat=True)) == ["hold", "back", "smoke"]
 
 
+@pytest.mark.campaign
 def test_it_can_be_deployed_again_after_it(shop: Shop) -> None:
     shop.deploy(shop.staging)
     shop.roll_back(shop.staging)

@@ -75,6 +75,7 @@ def wait_for(question: Callable[[], bool], process: Process, seconds: float = 60
         time.sleep(0.1)
 
 
+@pytest.mark.campaign
 def test_it_asks_records_opens_and_closes_and_ends_cleanly(
     watched: Watched, server: LocalServer, start: Callable[[], Process]
 ) -> None:
@@ -149,6 +150,7 @@ def test_it_survives_the_loss_of_its_database_connections(watched: Watched, star
     assert prober.stop() == 0
 
 
+@pytest.mark.campaign
 def test_a_watched_release_becomes_live_by_itself(
     server: LocalServer, storage_folder: Path, start: Callable[[], Process]
 ) -> None:

@@ -95,6 +95,7 @@ def test_postgresql_counts_as_healthy_only_when_others_can_reach_it(services: di
     assert asked[asked.index("--host") + 1] == "127.0.0.1"
 
 
+@pytest.mark.campaign
 def test_the_settings_load_with_the_variables_of_the_file(services: dict[str, Any], tmp_path: Path) -> None:
     """Load the real settings with them, every ${NAME} filled in as compose would."""
     keys = new_keys()

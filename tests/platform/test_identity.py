@@ -63,6 +63,7 @@ def test_a_program_that_only_root_may_run_needs_the_wider_capability(closed: Pat
     assert server_identity(program, closed).capability == CAP_DAC_OVERRIDE
 
 
+@pytest.mark.campaign
 @only_root
 def test_the_server_in_a_closed_folder_has_that_one_capability_and_works(closed: Path) -> None:
     server = throwaway(closed / "postgres", free_port())

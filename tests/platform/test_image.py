@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from config.services.home import BASE_DIR
 
 PACKAGES = ("checks", "config", "monitoring", "releases", "static", "templates")
@@ -32,6 +34,7 @@ def step_after_copying() -> str:
     return found[1].replace("\\\n", " ")
 
 
+@pytest.mark.campaign
 def test_the_image_can_be_read_by_its_user(tmp_path: Path) -> None:
     """Root builds it, and the web server is somebody else."""
     served = tmp_path / "srv"

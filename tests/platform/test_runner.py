@@ -13,7 +13,7 @@ from redis import Redis, RedisError
 
 from tests.platform.runner import Runner, eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]
 
 
 @pytest.fixture(scope="module")

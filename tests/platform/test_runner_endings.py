@@ -19,6 +19,8 @@ from config.services.home import BASE_DIR, Home
 from config.services.sweep import MARK
 from tests.platform.runner import eventually
 
+pytestmark = pytest.mark.campaign
+
 PROGRAM = """
 import os, sys
 from pathlib import Path

@@ -5,6 +5,8 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.platform.runner import Runner
 
 
@@ -55,6 +57,7 @@ def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert "LOCAL_REDIS_PASSWORD" in message
 
 
+@pytest.mark.campaign
 def test_a_wrong_boolean_is_named(tmp_path: Path) -> None:
     message = refused(Runner(tmp_path / "home", DEBUG="perhaps"))
     assert "DEBUG is 'perhaps'" in message
@@ -71,12 +74,14 @@ def test_a_database_elsewhere_that_does_not_answer_is_named(tmp_path: Path) -> N
     assert not (tmp_path / "home" / "postgres").exists()
 
 
+@pytest.mark.campaign
 def test_a_redis_elsewhere_that_does_not_answer_is_named(tmp_path: Path) -> None:
     message = refused(Runner(tmp_path / "home", REDIS_URL="redis://127.0.0.1:1/0", DATABASE_URL="postgresql://h/none"))
     assert "REDIS_URL" in message
     assert not (tmp_path / "home" / "redis" / "appendonly.aof").exists()
 
 
+@pytest.mark.campaign
 def test_a_wrong_database_password_is_named(tmp_path: Path) -> None:
     url = urlsplit(os.environ["DATABASE_URL"])
     wrong = url._replace(netloc=f"postgres:wrong@{url.hostname}:{url.port}").geturl()
@@ -85,6 +90,7 @@ def test_a_wrong_database_password_is_named(tmp_path: Path) -> None:
     assert "DATABASE_URL" in message
 
 
+@pytest.mark.campaign
 def test_a_store_elsewhere_that_does_not_answer_is_named(tmp_path: Path) -> None:
     done = Runner(tmp_path / "home", STORAGE_URL="s3://key:secret@127.0.0.1:1/bucket?tls=false").prepare("storage")
     assert done.returncode == 1

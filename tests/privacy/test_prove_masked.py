@@ -130,6 +130,7 @@ def test_columns_and_documents_of_any_name_and_shape_are_masked_and_proven(
         assert [f"{leak['column']} in {leak['found_column']}" for leak in kept.result["leaks"]] == ["parts in parts"]
 
 
+@pytest.mark.campaign
 def test_masking_tells_how_many_rows_are_done_in_the_run_s_own_thread(
     transactional_db: None, storage_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,7 @@ def one(address: Address, query: str) -> Any:
     return rows(address, query)[0][0]
 
 
+@pytest.mark.campaign
 def test_staging_gets_the_data_and_no_value_of_anybody(
     transactional_db: None, storage_folder: Path, tmp_path: Path
 ) -> None:
