@@ -1,4 +1,8 @@
-"""What is answered when a request fails: a server that is away or full is no mistake of the program."""
+"""What is answered when a request fails: a server that is away or full is no mistake of the program.
+
+Django's own views for this look for the token of a form first. In a body that cannot be read they fail themselves, and
+what was a wrong address becomes a mistake of the program. Nothing here reads the body.
+"""
 
 import sys
 from dataclasses import dataclass
@@ -6,7 +10,6 @@ from dataclasses import dataclass
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
-from django.views.defaults import server_error
 from psycopg.errors import DiskFull
 from redis import RedisError
 
@@ -42,7 +45,7 @@ def failed(request: HttpRequest) -> HttpResponse:
     """The answer for what no view has caught; Django calls it while the exception is being handled."""
     error = sys.exc_info()[1]
     if not isinstance(error, UNAVAILABLE):
-        return server_error(request)
+        return HttpResponse(render_to_string("500.html"), status=500)
     found = outage(error)
     if request.path.startswith("/api/"):
         answer: HttpResponse = JsonResponse({"detail": f"{found.happened} {found.mend}", "field": ""}, status=503)
@@ -50,3 +53,21 @@ def failed(request: HttpRequest) -> HttpResponse:
         answer = HttpResponse(render_to_string("503.html", {"outage": found}), status=503)
     answer["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return answer
+
+
+def malformed(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return HttpResponse(render_to_string("400.html", request=request), status=400)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _told(request, exception, "403.html", 403)
+
+
+def missing(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _told(request, exception, "404.html", 404)
+
+
+def _told(request: HttpRequest, exception: Exception, template: str, status: int) -> HttpResponse:
+    """With the sentence that the view gave, if it gave one: the resolver gives a list of every address there is."""
+    said = exception.args[0] if exception.args and isinstance(exception.args[0], str) else ""
+    return HttpResponse(render_to_string(template, {"exception": said}, request), status=status)

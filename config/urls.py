@@ -18,6 +18,9 @@ def icon(request: HttpRequest) -> HttpResponseRedirect:
     return HttpResponseRedirect(static("icons/icon.svg"))
 
 
+handler400 = "config.failures.malformed"
+handler403 = "config.failures.forbidden"
+handler404 = "config.failures.missing"
 handler500 = "config.failures.failed"
 
 urlpatterns = [

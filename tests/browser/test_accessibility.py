@@ -9,7 +9,8 @@ from playwright.sync_api import expect
 
 from tests.browser.journey import Journey
 
-pytestmark = [pytest.mark.browser, pytest.mark.campaign]
+# The first of them walks the whole journey up to the place that it asks for.
+pytestmark = [pytest.mark.browser, pytest.mark.campaign, pytest.mark.timeout(1800)]
 
 #: Page -> who looks at it and where; RELEASE and START stand for the addresses of the release.
 PAGES = {

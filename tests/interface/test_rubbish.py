@@ -41,6 +41,14 @@ def test_a_body_that_is_not_what_it_says_is_refused(browser: Client, address: st
     assert answer.status_code < 500
 
 
+@pytest.mark.parametrize(("address", "status"), [("/no/such/page/", 404), ("/accounts/login/", 400), ("/%00", 400)])
+def test_a_form_without_a_border_is_refused_where_its_token_is_looked_for(address: str, status: int) -> None:
+    """With a token in the cookie it is looked for in the body as well, which cannot be read."""
+    strict = Client(raise_request_exception=False, enforce_csrf_checks=True)
+    strict.cookies["csrftoken"] = "x" * 32
+    assert strict.generic("POST", address, b"abc", content_type="multipart/form-data").status_code == status
+
+
 def test_a_form_sent_to_the_api_is_refused(browser: Client) -> None:
     """The check of the form's token has read it by the time the API looks for JSON."""
     strict = Client(raise_request_exception=False, enforce_csrf_checks=True)
