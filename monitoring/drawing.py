@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from monitoring.domain import slo
+from monitoring.domain.probe import is_awaited
 from monitoring.models import Incident, Probe
 from releases.templatetags import interface_charts as charts
 
@@ -56,6 +57,8 @@ def shown_state(probe: Probe, figures: slo.Figures | None, *, is_stale: bool) ->
     """The state as the table of looks names it; old news are no news."""
     if not probe.enabled:
         return "paused"
+    if probe.state == "unknown" and not is_stale and is_awaited(probe):
+        return "awaited"
     if is_stale or probe.state == "unknown":
         return "unknown"
     if probe.state == "up" and probe.streak < 0:

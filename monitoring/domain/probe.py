@@ -132,7 +132,7 @@ def record_results(answers: Sequence[Answer]) -> int:
             if _advance(probe, answer):
                 flips.append((probe, answer, probe.state, abs(probe.streak)))
         ProbeResult.objects.bulk_create(kept)
-        Probe.objects.bulk_update(probes.values(), ["state", "state_since", "streak", "last_checked_at"])
+        Probe.objects.bulk_update(probes.values(), ["state", "state_since", "streak", "last_checked_at", "first_up_at"])
         for probe, answer, state, streak in flips:
             began = _began(probe, answer, streak)
             if state == ProbeState.DOWN:
@@ -165,7 +165,10 @@ def _advance(probe: Probe, answer: Answer) -> bool:
     One odd answer flips nothing: ``down_after`` bad ones in a row open an incident, ``up_after`` good ones close it.
     """
     probe.last_checked_at = answer.at
+    if is_awaited(probe) and not answer.up:
+        return False
     if answer.up:
+        probe.first_up_at = probe.first_up_at or answer.at
         probe.streak = max(probe.streak, 0) + 1
         before, needed, after = probe.state, probe.up_after, ProbeState.UP
         needed = 1 if before == ProbeState.UNKNOWN else needed
@@ -176,6 +179,11 @@ def _advance(probe: Probe, answer: Answer) -> bool:
         return False
     probe.state, probe.state_since = after, answer.at
     return ProbeState.DOWN in (before, after)
+
+
+def is_awaited(probe: Probe) -> bool:
+    """Whether it was never up and nothing was deployed there: it cannot be down, for it is not there yet."""
+    return probe.first_up_at is None and not probe.environment.current_build_digest
 
 
 def _began(probe: Probe, answer: Answer, streak: int) -> datetime:

@@ -24,6 +24,7 @@ class Probe(models.Model):
     state_since = models.DateTimeField(null=True)
     streak = models.IntegerField(default=0, help_text="Positive: answers in a row that were up; negative: down.")
     last_checked_at = models.DateTimeField(null=True)
+    first_up_at = models.DateTimeField(null=True, help_text="Before this, nobody is told that it is down.")
 
     class Meta:
         ordering: ClassVar = ["environment", "name"]

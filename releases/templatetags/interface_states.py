@@ -193,6 +193,7 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "flapping": Look("Flapping", "hold", "alert"),
         "paused": Look("Paused", "idle", "pause"),
         "unknown": Look("No data", "hold", "question"),
+        "awaited": Look("Not there yet", "idle", "clock"),
     },
     "watch": {
         "watching": Look("Watching", "live", "eye"),

@@ -46,7 +46,8 @@ def probe_section(name: str = "Front page", **more: Any) -> dict[str, Any]:
     return {"name": name, "environment": "production", "path": "/", "interval": "1s", "text": "welcome", **more}
 
 
-def make_watched(server: LocalServer, **sections: Any) -> Watched:
+def make_watched(server: LocalServer, *, seen: bool = True, **sections: Any) -> Watched:
+    """``seen``: every probe was up already."""
     plan = {
         "environments": {
             "staging": {"tier": "staging", "url": server.url},
@@ -58,6 +59,10 @@ def make_watched(server: LocalServer, **sections: Any) -> Watched:
         **sections,
     }
     application = make_application(plan=plan)
+    if seen:
+        Probe.objects.filter(environment__application=application).update(
+            first_up_at=timezone.now() - timedelta(days=1)
+        )
     return Watched(application, make_team(application), server)
 
 

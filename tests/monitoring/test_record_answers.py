@@ -3,10 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from monitoring.domain.probe import prune, record_results
 from monitoring.models import Alert, Incident, Probe, ProbeResult
+from releases.domain import environment as environments
 from releases.models import LedgerEntry
 from tests.kinds_deploy.local_server import LocalServer
 from tests.monitoring.support import Watched, answers, make_watched, probe_section, record
@@ -41,6 +43,29 @@ def test_flaps_neither_open_nor_close(watched: Watched, words: str, incidents: i
     record(watched.probe, words)
     assert open_incidents() == incidents
     assert watched.probe.state == state
+
+
+def test_what_is_not_there_yet_is_not_down(server: LocalServer) -> None:
+    """Never up, and nothing deployed: no alarm, and nothing that holds the first release."""
+    awaited = make_watched(server, seen=False)
+    record(awaited.probe, "ddddd", since=timezone.now() - timedelta(seconds=30))
+    assert (awaited.probe.state, awaited.probe.streak, Incident.objects.count()) == ("unknown", 0, 0)
+    assert ProbeResult.objects.count() == 5
+    record(awaited.probe, "uddd", since=timezone.now() - timedelta(seconds=20))
+    assert (awaited.probe.state, Incident.objects.count()) == ("down", 1)
+
+
+def test_after_a_deploy_it_has_to_be_there(server: LocalServer) -> None:
+    awaited = make_watched(server, seen=False)
+    record(awaited.probe, "ddddd", since=timezone.now() - timedelta(seconds=30))
+    release = awaited.deployed()
+    with transaction.atomic():
+        environments.build_running(
+            environment=awaited.production, release=release, version="2.0", build_digest=release.build_digest
+        )
+    since = timezone.now() - timedelta(seconds=20)
+    record(awaited.probe, "ddd", since=since)
+    assert Incident.objects.get().opened_at == since
 
 
 def test_the_same_in_one_batch_or_in_many(watched: Watched) -> None:
