@@ -1,13 +1,14 @@
 """What faults are made of that are no changes of a database: a list with a known bad release, a backup cut short."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from checks.enums import ACTIVE_STATES
 from checks.errors import CheckError
 from checks.models import Run
+from checks.plan import Plan
 from checks.tools import manifest, sbom, storage
 from checks.tools.auditing.looking import NotSeen
 from checks.tools.auditing.packages import KNOWN_BAD, advisories_to_ask
@@ -22,7 +23,7 @@ class NotPlantable(Exception):
     """Why this fault cannot be planted here."""
 
 
-def refuse_without_advisories() -> None:
+def refuse_without_advisories(plan: Plan, planned: Mapping[str, Any], environment: str) -> None:
     """NotPlantable when nobody can be asked which versions are vulnerable."""
     try:
         with ExitStack() as stack:
@@ -84,6 +85,15 @@ class CutBackup:
         for name in storage.names(self.folder):
             if name.partition(".")[0] not in active - {own}:
                 storage.remove_surely(f"{self.folder}/{name}")
+
+
+def remove_cut_backups(application: str, environments: Sequence[str], run: str) -> None:
+    """Take away what a run (hex) whose worker was killed left below the backups of any environment."""
+    for environment in environments:
+        folder = f"{manifest.folder(application, environment)}/{FOLDER}"
+        for name in storage.names(folder):
+            if name.partition(".")[0] == run:
+                storage.remove_surely(f"{folder}/{name}")
 
 
 def _first(key: str, size: int) -> Iterator[bytes]:
