@@ -64,9 +64,12 @@ class GateTest(Kind):
 
     def ended(self, run: Run) -> None:
         """Where its worker was killed and there is no further attempt, what it planted in storage goes now."""
-        places = list(run.application.environments.values_list("name", flat=True))
-        application, key = run.application.slug, run.pk.hex
-        transaction.on_commit(lambda: remove_cut_backups(application, places, key), robust=True)
+        transaction.on_commit(lambda: _remove_cut_backups(run), robust=True)
+
+
+def _remove_cut_backups(run: Run) -> None:
+    places = run.application.environments.values_list("name", flat=True)
+    remove_cut_backups(run.application.slug, list(places), run.pk.hex)
 
 
 def _chosen(params: GateTestParams) -> list[Fault]:
@@ -82,6 +85,7 @@ class _Test:
 
     def run(self) -> Outcome:
         with self.context.step("look"):
+            self._clear_away()
             before = self._schema()
             self.headers = self._headers()
         for fault in _chosen(self.context.params):
@@ -99,7 +103,23 @@ class _Test:
                     f"The schema of {self.environment.name} is another than before the test.",
                     remedy="Find out who changed it meanwhile; the faults were planted in copies only.",
                 )
+            self._refuse_leftovers()
         return self._judge()
+
+    def _clear_away(self) -> None:
+        """What an attempt before this one left when its worker was killed, whatever can be planted now."""
+        _remove_cut_backups(self.context.run)
+        with connected(maintenance(self.original), what="the server") as connection:
+            scratch.sweep(self.context, connection)
+
+    def _refuse_leftovers(self) -> None:
+        with connected(maintenance(self.original), what="the server") as connection:
+            left = scratch.left_of(connection, self.context.run.pk.hex)
+        if left:
+            raise CheckError(
+                f"The copy {left[0]}, in which a fault was planted, is still there.",
+                remedy="See in the log why it could not be dropped. The next run on this server drops it.",
+            )
 
     def _judge(self) -> Outcome:
         found = {verdict: [row for row in self.told if row["verdict"] == verdict]

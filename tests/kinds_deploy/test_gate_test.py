@@ -1,13 +1,9 @@
 """Known faults are planted in copies: the checks say no and name them, and nothing is left behind."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.template.loader import render_to_string
 from django.test import override_settings
 
 from checks.kinds.audit import LOOKS
@@ -15,91 +11,14 @@ from checks.kinds.base import Outcome, get_kind
 from checks.models import Finding, Run, StoredBackup
 from checks.tools.planting.faults import FAULTS
 from checks.tools.planting.judging import names
-from releases.domain import environment as environments
-from releases.models import Application, Evidence
+from releases.models import Evidence
 from tests.advisories.support import entry, imported
-from tests.engine.support import application_with, check, log_text, run_section
-from tests.factories import make_release
-from tests.kinds_data.database_pair import DatabasePair, database_pair
+from tests.engine.support import check, log_text, run_section
 from tests.kinds_data.support import databases
-from tests.kinds_deploy.local_server import LocalServer, Reply, serving
+from tests.kinds_deploy.gate_world import World, page, verdicts
+from tests.kinds_deploy.local_server import Reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-SHOP = """
-CREATE TABLE person (id integer PRIMARY KEY, email text NOT NULL, note text);
-INSERT INTO person SELECT n, 'p' || n, 'a note' FROM generate_series(1, 50) n;
-CREATE TABLE visit (id integer PRIMARY KEY, person_id integer REFERENCES person);
-INSERT INTO visit SELECT n, n FROM generate_series(1, 50) n;
-CREATE TABLE aside (id integer PRIMARY KEY);
-INSERT INTO aside VALUES (1);
-"""
-LEFT = ("runtime", "process", "variable", "package")
-MIGRATE = """
-import os, psycopg
-with psycopg.connect(os.environ["DATABASE_URL"]) as database:
-    database.execute("ALTER TABLE person ADD IF NOT EXISTS joined date")
-"""
-BACK = MIGRATE.replace("ADD IF NOT EXISTS joined date", "DROP COLUMN IF EXISTS joined")
-
-
-class World:
-    def __init__(self, pair: DatabasePair, folder: Path, server: LocalServer) -> None:
-        self.pair, self.folder, self.server = pair, folder, server
-        server.replies["/"] = Reply(headers={"X-Frame-Options": "DENY"})
-        server.replies["/shop"] = Reply(body=b"welcome")
-
-    def application(self, more: dict[str, Any], plan: dict[str, Any], **params: Any) -> Application:
-        places = {
-            name: {"tier": name, "url": self.server.url, "variables": {"DATABASE_URL": address.url()}}
-            for name, address in (("staging", self.pair.source), ("production", self.pair.target))
-        }
-        requests = [{"path": "/", "within": "300ms"}, {"path": "/shop", "text": "welcome", "within": "2s"}]
-        checks = {
-            "same": check("parity", params={"leave_out": dict.fromkeys(LEFT, "Nobody asks.")}),
-            "smoke": check("smoke", params={"requests": requests}),
-            "migration": check("migration", "production", params={
-                "command": {"argv": [sys.executable, "-c", MIGRATE]},
-                "reverse": {"argv": [sys.executable, "-c", BACK]},
-            }),
-            "backup": check("backup"),
-            "drill": check("drill"),
-            "gate": check("gate_test", params=params),
-            **more,
-        }  # fmt: skip
-        return application_with(checks, folder=self.folder, plan={"environments": places, **plan})
-
-    def run(
-        self, *, first: str = "", more: dict[str, Any] | None = None, plan: dict[str, Any] | None = None, **params: Any
-    ) -> Run:
-        application = self.application(more or {}, plan or {}, **params)
-        release = make_release(application=application, rehearsing=False, build=b"six==1.16.0\n")
-        if first:
-            assert run_section(application, first, release=release).state == "passed"
-        environments.build_running(
-            environment=release.source_environment, release=release, version="2", build_digest=release.build_digest
-        )
-        return run_section(application, "checks.gate", release=release)
-
-
-@pytest.fixture
-def world(storage_folder: Path, tmp_path: Path) -> Iterator[World]:
-    with _world(tmp_path) as made:
-        yield made
-
-
-@contextmanager
-def _world(folder: Path) -> Iterator[World]:
-    with database_pair("gate_test", source=SHOP, target=SHOP) as pair, serving() as server:
-        yield World(pair, folder, server)
-
-
-def verdicts(run: Run) -> dict[str, str]:
-    return {row["key"]: row["verdict"] for row in run.result["faults"]}
-
-
-def page(run: Run) -> str:
-    return render_to_string("checks/kinds/gate_test.html", {"run": run})
 
 
 def test_every_planted_fault_is_caught_and_nothing_is_left(world: World) -> None:
