@@ -82,6 +82,7 @@ class _Test:
         self.environment: Environment = context.run.environment
         self.original = Address.parse(context.database_url(), what=f"The database of {self.environment.name}")
         self.told: list[dict[str, Any]] = []
+        self.clean: dict[tuple[str, str, str], Seen] = {}
 
     def run(self) -> Outcome:
         with self.context.step("look"):
@@ -198,12 +199,25 @@ class _Test:
         self, fault: Fault, section: str, planned: Mapping[str, Any], copy: Address | None, planted: Planted | None
     ) -> Seen:
         """One look of the check: with the fault, or without it."""
-        kind, changed = get_kind(fault.kind), planted.params if planted is not None else {}
+        changed = planted.params if planted is not None else {}
         try:
             shaped = fault.shaped(planned) if fault.shaped is not None else {}
-            params = kind.Params.model_validate({**planned, **fault.clean, **shaped, **changed})
+            params = get_kind(fault.kind).Params.model_validate({**planned, **fault.clean, **shaped, **changed})
         except ValidationError as error:
             raise NotPlantable(f"the check's parameters do not fit: {error.errors()[0]['msg']}") from None
+        # Faults of one kind that plant nothing before it share the look without them.
+        shared = (fault.kind, section, params.model_dump_json()) if copy is None and planted is None else None
+        if shared is not None and shared in self.clean:
+            return self.clean[shared]
+        seen = self._seen(fault, section, params, copy, planted)
+        if shared is not None:
+            self.clean[shared] = seen
+        return seen
+
+    def _seen(
+        self, fault: Fault, section: str, params: KindParams, copy: Address | None, planted: Planted | None
+    ) -> Seen:
+        kind = get_kind(fault.kind)
         name = self._place(section) if fault.at_home else self.environment.name
         place = Environment.objects.get(application=self.environment.application_id, name=name)
         with ExitStack() as stack:

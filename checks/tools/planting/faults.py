@@ -6,7 +6,14 @@ from typing import Any, Final
 from checks.tools.planting.fault import Fault, Ground, Planted
 from checks.tools.planting.in_answers import broken_page, missing_header, slow_endpoint, slow_under_load
 from checks.tools.planting.in_audits import vulnerable_pin
-from checks.tools.planting.in_databases import drifted_setting, lossy_migration, lost_row, missing_column
+from checks.tools.planting.in_databases import (
+    drifted_setting,
+    lossy_migration,
+    lost_row,
+    missing_column,
+    unclassified_column,
+)
+from checks.tools.planting.in_transitions import changed_value, vanishing_row
 from checks.tools.planting.materials import CutBackup, refuse_without_advisories
 from checks.tools.planting.slowness import refuse_without_consent, short
 from checks.tools.planting.testing import failing_test, refuse_without_command
@@ -21,6 +28,8 @@ _PACKAGES_ONLY: Final[Mapping[str, Any]] = {
     "packages": {}, "fail_at": "high", "code": None, "secrets": None, "tls": None, "headers": None,
     "deploy_check": None, "web": None, "authentication": None, "sarif": None, "uploaded": "",
 }  # fmt: skip
+#: The fault shows before anything is cloned and masked.
+_LOOK_ONLY: Final[Mapping[str, Any]] = {"rehearse": False, "also_in": []}
 _NEWEST: Final[Mapping[str, Any]] = {"backup": "", "amcheck": False}
 
 
@@ -43,6 +52,10 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Fault("lost-row", "A row was lost", "reconcile", lost_row, copy=True,
           clean={"target_database": COPY_VARIABLE, "target": ""}),
     Fault("lossy-migration", "A migration loses data", "migration", lossy_migration, at_home=True, own=True),
+    Fault("vanishing-row", "A moved row vanishes", "transition", vanishing_row, at_home=True, own=True),
+    Fault("changed-value", "A moved value is changed", "transition", changed_value, at_home=True, own=True),
+    Fault("unclassified-column", "A column of personal data is classified nowhere", "privacy", unclassified_column,
+          copy=True, in_place=True, clean=_LOOK_ONLY),
     Fault("vulnerable-pin", "A package is known to be vulnerable", "audit", vulnerable_pin, clean=_PACKAGES_ONLY,
           needed=refuse_without_advisories, look="packages"),
     Fault("truncated-backup", "A backup is cut short", "drill", _truncated, clean=_NEWEST, at_home=True),

@@ -30,15 +30,13 @@ _TABLES: LiteralString = """
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.confrelid = c.oid)
     ORDER BY pg_catalog.pg_relation_size(c.oid), 1, 2
 """
-#: Run after the plan's own migrate command: cuts one column of text short, as a careless migration does.
-_LOSSY: Final = """
+_PERSONAL: Final = "gonogo_planted_email"
+#: Run after a command of the plan that has prepared a clone: carries out one statement there.
+_CARRY_OUT: Final = """
 import os, psycopg
-from psycopg import sql
 with psycopg.connect(os.environ["GONOGO_PLANT_IN"], autocommit=True) as database:
-    schema, table, column = os.environ["GONOGO_PLANT"].split("|")
-    names = (sql.Identifier(schema, table), sql.Identifier(column), sql.Identifier(column))
-    database.execute(sql.SQL("UPDATE {} SET {} = left({}, 1)").format(*names))
-    print("Planted: every value of " + schema + "." + table + "." + column + " was cut to one letter.")
+    database.execute(os.environ["GONOGO_PLANT"])
+print("Planted in the clone.")
 """
 _TEXT: LiteralString = """
     SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_attribute a
@@ -100,6 +98,17 @@ def lost_row(params: Mapping[str, Any], ground: Ground) -> Planted:
     raise NotPlantable("none of the tables compared has a row that may go")
 
 
+def unclassified_column(params: Mapping[str, Any], ground: Ground) -> Planted:
+    with _inside(ground) as connection:
+        found = connection.execute(_TABLES).fetchone()
+        if found is None:
+            raise NotPlantable("there is no table with rows to which a column could be added")
+        connection.execute(sql.SQL("ALTER TABLE {} ADD COLUMN {} text DEFAULT {}").format(
+            sql.Identifier(*found), sql.Identifier(_PERSONAL), sql.Literal("ada@planted.invalid")))  # fmt: skip
+    label = ".".join([*(found if found[0] != "public" else found[1:]), _PERSONAL])
+    return Planted(f"{label} holds addresses of mail, and the inventory does not name it", label)
+
+
 def lossy_migration(params: Mapping[str, Any], ground: Ground) -> Planted:
     if not params.get("reverse") or not (params.get("compare_data", True) and params.get("refuse_irreversible", True)):
         raise NotPlantable("the plan's rehearsal does not go back and compare, which is what shows a loss")
@@ -107,11 +116,21 @@ def lossy_migration(params: Mapping[str, Any], ground: Ground) -> Planted:
         found = connection.execute(_TEXT).fetchone()
     if found is None:
         raise NotPlantable("there is no filled column of text")
-    command = dict(params["command"])
-    own = shlex.join(command["argv"]) if command.get("argv") else command["script"]
-    lossy = shlex.join([sys.executable, "-c", _LOSSY])
-    script = f'{own}\nGONOGO_PLANT_IN="${ground.variable}" {lossy}\n'
-    variables = {**command.get("variables", {}), "GONOGO_PLANT": "|".join(found)}
-    planted = {"script": script, "variables": variables, "timeout": command.get("timeout", "600s")}
+    namespace, table, column = found
+    name = sql.Identifier(column)
+    statement = sql.SQL("UPDATE {} SET {} = left({}, 1)").format(sql.Identifier(namespace, table), name, name)
+    planted = followed(params["command"], ground, statement)
     told = f"the migration cuts {'.'.join(found)} to one letter"
     return Planted(told, f"{found[0]}.{found[1]}", {"command": planted})
+
+
+def followed(command: Mapping[str, Any] | None, ground: Ground, statement: sql.Composed) -> dict[str, Any]:
+    """The plan's command (or none), which carries out one statement more in the clone that it has prepared."""
+    command = dict(command or {"script": ":"})
+    own = shlex.join(command["argv"]) if command.get("argv") else command["script"]
+    added = shlex.join([sys.executable, "-c", _CARRY_OUT])
+    return {
+        "script": f'{own}\nGONOGO_PLANT_IN="${ground.variable}" {added}\n',
+        "variables": {**command.get("variables", {}), "GONOGO_PLANT": statement.as_string()},
+        "timeout": command.get("timeout", "600s"),
+    }

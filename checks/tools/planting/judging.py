@@ -48,6 +48,9 @@ def named(kind: str, result: Mapping[str, Any]) -> list[str]:
         return [sentence for step in result["steps"] for sentence in step["broken"]]
     if kind == "reconcile":
         return [table["label"] for table in result["tables"] if not table["agrees"]]
+    if kind == "transition":
+        conflicts = [f"{conflict['table']}: {conflict['text']}" for conflict in result["conflicts"]]
+        return [*conflicts, *result["differences"], *result["undo"]["differences"]]
     return [str(sentence) for sentence in result.get("problems", [])]
 
 
