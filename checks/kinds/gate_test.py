@@ -146,7 +146,8 @@ class _Test:
         """Run the check without the fault and with it. The fault is gone when this returns, however it returns."""
         section, planned = self._section(fault)
         if planned is None:
-            return {"verdict": "untested", "why": f"the plan has no check of kind {fault.kind}", "section": ""}
+            wanted = f"{fault.kind} with the look {fault.look}" if fault.look else fault.kind
+            return {"verdict": "untested", "why": f"the plan has no check of kind {wanted}", "section": ""}
         try:
             if fault.needed is not None:
                 fault.needed(self.context.plan, planned, self.environment.name)

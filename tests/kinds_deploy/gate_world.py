@@ -61,17 +61,19 @@ class World:
         return application_with(checks, folder=self.folder, plan={"environments": places, **plan})
 
     def run(self, **given: Any) -> Run:
-        run = self.queued(**given)
+        return self.executed(self.queued(**given))
+
+    def executed(self, run: Run) -> Run:
         engine.execute(run.pk)
         return engine.load(run.pk)
 
     def queued(
         self, *, first: str = "", more: dict[str, Any] | None = None, plan: dict[str, Any] | None = None,
-        build: bytes = b"six==1.16.0\n", **params: Any,
+        build: bytes = b"six==1.16.0\n", build_name: str = "requirements.txt", **params: Any,
     ) -> Run:  # fmt: skip
         """A run of the gate's test that nobody has begun; ``first`` is run before it, and passes."""
         application = self.application(more or {}, plan or {}, **params)
-        release = make_release(application=application, rehearsing=False, build=build)
+        release = make_release(application=application, rehearsing=False, build=build, build_name=build_name)
         if first:
             assert run_section(application, first, release=release).state == "passed"
         environments.build_running(

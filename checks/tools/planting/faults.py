@@ -3,9 +3,19 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from checks.tools.auditing.said import Severity
 from checks.tools.planting.fault import Fault, Ground, Planted
 from checks.tools.planting.in_answers import broken_page, missing_header, slow_endpoint, slow_under_load
-from checks.tools.planting.in_audits import vulnerable_pin
+from checks.tools.planting.in_audits import (
+    debug_left_on,
+    expired_certificate,
+    insecure_code,
+    leaked_secret,
+    missing_policy,
+    refuse_light,
+    refuse_without_tls,
+    vulnerable_pin,
+)
 from checks.tools.planting.in_databases import (
     drifted_setting,
     lossy_migration,
@@ -24,10 +34,15 @@ _QUIET: Final[Mapping[str, Any]] = {
     "migrate": None, "facts": None, "packages": None, "lock": None, "integrations": {}, "expected": [],
     "leave_out": dict.fromkeys(_ASIDE, "Not what this fault is about."),
 }  # fmt: skip
-_PACKAGES_ONLY: Final[Mapping[str, Any]] = {
-    "packages": {}, "fail_at": "high", "code": None, "secrets": None, "tls": None, "headers": None,
-    "deploy_check": None, "web": None, "authentication": None, "sarif": None, "uploaded": "",
-}  # fmt: skip
+#: Of an audit one look is made for each fault; the others find what they find elsewhere.
+_LOOKS: Final = ("packages", "code", "secrets", "tls", "headers", "deploy_check", "web", "authentication", "sarif")
+
+
+def _only(look: str) -> dict[str, Any]:
+    return {each: None for each in _LOOKS if each != look} | {"uploaded": ""}
+
+
+_PACKAGES_ONLY: Final[Mapping[str, Any]] = {**_only("packages"), "packages": {}, "fail_at": "high"}
 #: The fault shows before anything is cloned and masked.
 _LOOK_ONLY: Final[Mapping[str, Any]] = {"rehearse": False, "also_in": []}
 _NEWEST: Final[Mapping[str, Any]] = {"backup": "", "amcheck": False}
@@ -58,6 +73,16 @@ FAULTS: Final[tuple[Fault, ...]] = (
           copy=True, in_place=True, clean=_LOOK_ONLY),
     Fault("vulnerable-pin", "A package is known to be vulnerable", "audit", vulnerable_pin, clean=_PACKAGES_ONLY,
           needed=refuse_without_advisories, look="packages"),
+    Fault("insecure-code", "Insecure code is in the source", "audit", insecure_code, clean=_only("code"), look="code",
+          needed=refuse_light(Severity.HIGH), own=True),
+    Fault("leaked-secret", "A secret is in the source", "audit", leaked_secret, clean=_only("secrets"), look="secrets",
+          needed=refuse_light(Severity.HIGH), own=True),
+    Fault("debug-left-on", "DEBUG was left on", "audit", debug_left_on, clean=_only("deploy_check"),
+          look="deploy_check", needed=refuse_light(Severity.HIGH), own=True),
+    Fault("expired-certificate", "The certificate has expired", "audit", expired_certificate, clean=_only("tls"),
+          look="tls", needed=refuse_without_tls, own=True),
+    Fault("missing-policy", "A policy that protects pages is missing", "audit", missing_policy, clean=_only("headers"),
+          look="headers", needed=refuse_light(Severity.MEDIUM), own=True),
     Fault("truncated-backup", "A backup is cut short", "drill", _truncated, clean=_NEWEST, at_home=True),
 )  # fmt: skip
 

@@ -1,5 +1,10 @@
 """What faults are made of that are no changes of a database: a list with a known bad release, a backup cut short."""
 
+import io
+import shutil
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,6 +48,30 @@ def with_bad_pin(build: Path | None, name: str) -> tuple[str, str]:
     package, version = KNOWN_BAD["PyPI"]
     pins = {each.name: each.version for each in components if each.ecosystem == "pypi"} | {package: version}
     return "".join(f"{each}=={pins[each]}\n" for each in sorted(pins)), f"{package} {version}"
+
+
+def with_file(build: Path | None, folder: Path, name: str, text: str) -> Path:
+    """A copy of a build that is an archive, in ``folder``, with one file more."""
+    if build is None:
+        raise NotPlantable("the release has no build whose source could be copied")
+    copy, data = folder / build.name, text.encode()
+    try:
+        if tarfile.is_tarfile(build):
+            with tarfile.open(build) as old, tarfile.open(copy, "w") as new:
+                for member in old:
+                    new.addfile(member, old.extractfile(member) if member.isreg() else None)
+                more = tarfile.TarInfo(name)
+                more.size = len(data)
+                new.addfile(more, io.BytesIO(data))
+        elif zipfile.is_zipfile(build):
+            shutil.copyfile(build, copy)
+            with zipfile.ZipFile(copy, "a") as packed:
+                packed.writestr(name, data)
+        else:
+            raise NotPlantable("the build is no archive, so it holds no source beside which a file could lie")
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise NotPlantable(f"the build cannot be unpacked: {error}") from None
+    return copy
 
 
 class CutBackup:

@@ -1,13 +1,18 @@
 """A server in front of an environment that passes every request on, and can spoil what comes back."""
 
 import http.client
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
+
+from checks.tools.planting.certificate import expired
 
 _OWN = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host"})
 SECONDS = 30.0
@@ -16,27 +21,44 @@ EVERY = "*"
 
 @dataclass
 class Spoiling:
-    """``without``: a header that is taken away. ``broken``: a path answered 500. ``slow``: path or EVERY -> seconds."""
+    """``without``: a header that is taken away. ``broken``: a path answered 500. ``slow``: path or EVERY -> seconds.
+
+    ``expired``: it is reached by TLS, with a certificate that was valid until yesterday.
+    """
 
     without: str = ""
     broken: str = ""
     slow: dict[str, float] = field(default_factory=dict)
+    expired: bool = False
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     #: Under load many come at once.
     request_queue_size = 128
+    tls: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self.tls is not None:
+            # The handshake waits for the thread of this visitor; one who breaks it off keeps nobody else waiting.
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Quiet: who asks for all that TLS has ever been breaks most handshakes off."""
 
 
 @contextmanager
 def spoiled(target: str, spoiling: Spoiling) -> Iterator[str]:
     """The address of a loopback server that asks ``target``; gone when the block is left."""
     server = _Server(("127.0.0.1", 0), _handler(target, spoiling))
+    if spoiling.expired:
+        server.tls = expired()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"{'https' if spoiling.expired else 'http'}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
