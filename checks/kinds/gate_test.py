@@ -21,7 +21,7 @@ from checks.plan import Plan, Request
 from checks.tools import dumping, facts, schema, scratch
 from checks.tools.background import patiently
 from checks.tools.planting import judging, proving
-from checks.tools.planting.fault import Fault, Ground, Planted
+from checks.tools.planting.fault import Fault, Ground, Planted, in_a_sentence
 from checks.tools.planting.faults import COPY_VARIABLE, FAULTS, refuse_unknown
 from checks.tools.planting.judging import Seen
 from checks.tools.planting.materials import NotPlantable, remove_cut_backups
@@ -128,7 +128,7 @@ class _Test:
         tried = len(self.told) - len(found["untested"])
         missed = found["missed"]
         said = f"{len(found['caught'])} of {tried} planted faults were caught"
-        more = f"; missed: {', '.join(row['title'].lower() for row in missed)}" if missed else ""
+        more = f"; missed: {', '.join(in_a_sentence(row['title']) for row in missed)}" if missed else ""
         outcome = Outcome(
             tried > 0 and len(found["caught"]) == tried, f"{said}{more}.",
             figures={verdict: len(rows) for verdict, rows in found.items()},

@@ -66,3 +66,4 @@ def test_each_fault_finds_out_a_check_that_says_yes_to_everything(
     states = {(row["kind"], row["state"]) for row in run.result["checks"]}
     assert states == {(kind, "missed") for kind in NOTHING if kind != "reconcile"} | {("backup", "untried")}
     assert "Proves nothing" in page(run)
+    assert "a secret is in the source, DEBUG was left on" in run.summary

@@ -73,6 +73,24 @@ def test_debug_that_was_left_on_is_caught(world: World, tmp_path: Path) -> None:
     caught(*audited(world, "debug-left-on", deploy_check={"command": command}), "security.W018")
 
 
+def test_debug_is_caught_where_the_application_has_a_rule_of_its_own_for_it(world: World, tmp_path: Path) -> None:
+    rule = """
+from django.core.checks import Error, register
+@register(deploy=True)
+def own(app_configs, **_):
+    from django.conf import settings
+    return [Error("This runs in debug mode.", id="shop.E001")] if settings.DEBUG else []
+"""
+    variables = settings_in(tmp_path)
+    with (tmp_path / "site_settings.py").open("a") as file:
+        file.write("\nSILENCED_SYSTEM_CHECKS = ['security.W018']\nINSTALLED_APPS += ['shop_rules']\n")
+    (tmp_path / "shop_rules.py").write_text(rule)
+    argv = [sys.executable, "-m", "django", "check", "--deploy", "--settings", "site_settings"]
+    run, row = audited(world, "debug-left-on", deploy_check={"command": {"argv": argv, "variables": variables}})
+    caught(run, row, "security.W018")
+    assert "debug mode" in row["with"]["summary"]
+
+
 def test_debug_cannot_be_left_on_where_python_is_told_to_look_at_nothing(world: World, tmp_path: Path) -> None:
     settings_in(tmp_path)
     script = f"cd {tmp_path} && {sys.executable} -E -m django check --deploy --settings site_settings"

@@ -76,3 +76,12 @@ def test_a_column_of_personal_data_that_is_classified_nowhere_is_caught(world: W
 def test_a_column_is_planted_also_where_the_inventory_lacks_others(world: World) -> None:
     run = world.run(more={"kept": check("privacy", "production")}, faults=["unclassified-column"])
     assert verdicts(run) == {"unclassified-column": "caught"}, log_text(run)
+
+
+def test_a_row_vanishes_only_where_no_moved_table_refers_to_it(world: World) -> None:
+    """What other tables refer to is no matter: nothing there refers to a row that is only arriving."""
+    world.pair.sql("source", NEW)
+    people = {**PEOPLE, "tables": PEOPLE["tables"][:1]}
+    run = world.run(more={"people": check("transition", "production", params=people)}, faults=["vanishing-row"])
+    (row,) = run.result["faults"]
+    assert (row["verdict"], row["planted"]) == ("caught", "one row that goes to public.person vanishes there"), row

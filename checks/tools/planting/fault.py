@@ -10,10 +10,16 @@ from checks.tools.planting.proxy import Spoiling
 from checks.tools.postgres import Address
 
 
+def in_a_sentence(title: str) -> str:
+    """A title in the midst of a sentence: 'A page is broken' -> 'a page is broken', and DEBUG stays as it is."""
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
+
+
 @dataclass
 class Planted:
     """What the check is given, and what it has to name. ``told``: what was planted, in words.
 
+    ``known_as``: other names, one of which will do as well.
     ``build``: a file in place of the release's build. ``removed``: takes away what lies elsewhere than in a copy.
     ``missed``: after the look, why the fault did not get to where the check looks, "" where it did.
     """
@@ -25,6 +31,7 @@ class Planted:
     build: Path | None = None
     removed: Callable[[], None] | None = None
     missed: Callable[[], str] | None = None
+    known_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

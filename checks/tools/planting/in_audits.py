@@ -88,7 +88,11 @@ def debug_left_on(params: Mapping[str, Any], ground: Ground) -> Planted:
         return "" if arrived else "no Django that the plan's command started could be given another setting"
 
     told = "the command that checks the settings runs with DEBUG on"
-    return Planted(told, "security.W018", {"deploy_check": {**section, "command": command}}, missed=missed)
+    # An application may silence Django's own rule and have another one for it.
+    return Planted(
+        told, "security.W018", {"deploy_check": {**section, "command": command}}, missed=missed,
+        known_as=("DEBUG", "debug"),
+    )  # fmt: skip
 
 
 def _script(

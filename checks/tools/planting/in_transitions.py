@@ -25,10 +25,11 @@ _TRIGGER: Final = sql.SQL("""
     END $planted$;
     CREATE TRIGGER gonogo_planted BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()
 """)
-#: Nothing refers to it, so that no foreign key says no before the proof does.
+#: No other table that is moved refers to it, so that no foreign key says no before the proof does.
 _LEAF: LiteralString = """
-    SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.confrelid = to_regclass(format('%%I.%%I',
-      %s::text, %s::text)) AND o.contype = 'f')
+    SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o, unnest(%s::text[], %s::text[]) AS moved(place, name)
+      WHERE o.contype = 'f' AND o.confrelid = to_regclass(format('%%I.%%I', %s::text, %s::text))
+        AND o.conrelid = to_regclass(format('%%I.%%I', moved.place, moved.name)))
 """
 #: Columns of text on whose values nothing depends.
 _FREE_TEXTS: LiteralString = """
@@ -45,12 +46,13 @@ _FREE_TEXTS: LiteralString = """
 def vanishing_row(params: Mapping[str, Any], ground: Ground) -> Planted:
     """A trigger of the target takes the first row that arrives away."""
     with connected(ground.original, what="the rehearsal's database") as connection:
-        for mapping in _filled(params, ground):
-            namespace, _, table = mapping.label.partition(".")
-            if connection.execute(_LEAF, [namespace, table]).fetchone() == (True,):
+        filled = list(_filled(params, ground))
+        moved = [list(part) for part in zip(*(_parts(mapping.label) for mapping in filled), strict=True)]
+        for mapping in filled:
+            if connection.execute(_LEAF, [*moved, *_parts(mapping.label)]).fetchone() == (True,):
                 told = f"one row that goes to {mapping.label} vanishes there"
                 return _planted(params, ground, mapping.label, sql.SQL("RETURN NULL"), told)
-    raise NotPlantable("no row is inserted now in a table to which nothing refers")
+    raise NotPlantable("no row is inserted now in a table to which no other moved table refers")
 
 
 def changed_value(params: Mapping[str, Any], ground: Ground) -> Planted:
@@ -79,16 +81,21 @@ def _filled(params: Mapping[str, Any], ground: Ground) -> Iterator[TableMapping]
 
 def _free_text(connection: Connection, mapping: TableMapping, params: Mapping[str, Any]) -> str:
     """A column that is moved as it is and must arrive as it is; '' where there is none."""
-    namespace, _, table = mapping.label.partition(".")
     short = mapping.label.removeprefix("public.")
     may_change = params.get("may_change") or {}
-    found = {name for (name,) in connection.execute(_FREE_TEXTS, [namespace, table]).fetchall()}
+    found = {name for (name,) in connection.execute(_FREE_TEXTS, _parts(mapping.label)).fetchall()}
     wanted = (name for name in mapping.same if name in found and not {short, f"{short}.{name}"} & set(may_change))
     return next(wanted, "")
 
 
-def _planted(params: Mapping[str, Any], ground: Ground, label: str, harm: sql.Composable, told: str) -> Planted:
+def _parts(label: str) -> tuple[str, str]:
+    """'schema.table' -> its two names."""
     namespace, _, table = label.partition(".")
+    return namespace, table
+
+
+def _planted(params: Mapping[str, Any], ground: Ground, label: str, harm: sql.Composable, told: str) -> Planted:
+    namespace, table = _parts(label)
     statement = _TRIGGER.format(
         function=sql.Identifier(namespace, "gonogo_planted"), table=sql.Identifier(namespace, table), harm=harm
     )

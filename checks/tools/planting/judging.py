@@ -39,7 +39,7 @@ def named(kind: str, result: Mapping[str, Any]) -> list[str]:
     if kind == "smoke":
         return [answer["path"] for answer in result["answers"] if not answer["passed"]]
     if kind == "audit":
-        return [f"{row['rule']} ({row['place']})" for row in result["findings"] if row["blocks"]]
+        return [f"{row['rule']}: {row['title']} ({row['place']})" for row in result["findings"] if row["blocks"]]
     if kind == "drill":
         return [str(sentence) for sentence in result["differences"]]
     if kind == "suite":
@@ -65,10 +65,11 @@ def verdict(planted: Planted, clean: Seen, seen: Seen) -> dict[str, str]:
     if seen.said == "errored" or (clean.said == "errored" and not clean.named):
         broken = seen if seen.said == "errored" else clean
         return {"verdict": "unclear", "why": f"the check could not judge: {broken.summary}"}
-    if names(clean.named, planted.named):
+    wanted = (planted.named, *planted.known_as)
+    if any(names(clean.named, each) for each in wanted):
         return {"verdict": "unclear", "why": f"the check named {planted.named} without the fault as well"}
     if seen.said == "passed":
         return {"verdict": "missed", "why": f"the check passed although {planted.told}"}
-    if not names(seen.named, planted.named):
+    if not any(names(seen.named, each) for each in wanted):
         return {"verdict": "missed", "why": f"the check said no, and did not name {planted.named}"}
     return {"verdict": "caught", "why": f"said no and named {planted.named}"}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from checks.plan import CheckSection, Plan
+from checks.tools.planting.fault import in_a_sentence
 from checks.tools.planting.faults import FAULTS
 
 Rows = list[Mapping[str, Any]]
@@ -63,4 +64,4 @@ def _why_untried(plan: Plan, kind: str, look: str, alike: Rows) -> str:
 
 
 def _titles(rows: Rows) -> str:
-    return ", ".join(row["title"][:1].lower() + row["title"][1:] for row in rows)
+    return ", ".join(in_a_sentence(row["title"]) for row in rows)
