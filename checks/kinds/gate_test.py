@@ -1,24 +1,30 @@
 """Gate test: known faults are planted in copies, and the checks of the plan have to say no and name them."""
 
 import http.client
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
+from django.db import transaction
+from psycopg import sql
 from pydantic import AfterValidator, Field, ValidationError
 
 from checks.enums import StepCategory
 from checks.errors import CheckError
+from checks.kinds.audit import LOOKS
 from checks.kinds.base import Inconclusive, Kind, KindParams, Outcome, RunContext, Step, get_kind, register
+from checks.models import Run
 from checks.plan import Plan, Request
 from checks.tools import dumping, facts, schema, scratch
 from checks.tools.background import patiently
-from checks.tools.planting.faults import COPY_VARIABLE, FAULTS, Fault, Ground, Planted, refuse_unknown
-from checks.tools.planting.materials import NotPlantable
+from checks.tools.planting import judging, proving
+from checks.tools.planting.fault import Fault, Ground, Planted, in_a_sentence
+from checks.tools.planting.faults import COPY_VARIABLE, FAULTS, refuse_unknown
+from checks.tools.planting.judging import Seen
+from checks.tools.planting.materials import NotPlantable, remove_cut_backups
 from checks.tools.planting.proxy import spoiled
 from checks.tools.planting.surroundings import Surroundings
 from checks.tools.postgres import Address, connected, drop_database, maintenance
@@ -56,18 +62,18 @@ class GateTest(Kind):
     def run(self, context: RunContext) -> Outcome:
         return _Test(context).run()
 
+    def ended(self, run: Run) -> None:
+        """Where its worker was killed and there is no further attempt, what it planted in storage goes now."""
+        transaction.on_commit(lambda: _remove_cut_backups(run), robust=True)
+
+
+def _remove_cut_backups(run: Run) -> None:
+    places = run.application.environments.values_list("name", flat=True)
+    remove_cut_backups(run.application.slug, list(places), run.pk.hex)
+
 
 def _chosen(params: GateTestParams) -> list[Fault]:
     return [fault for fault in FAULTS if not params.faults or fault.key in params.faults]
-
-
-@dataclass
-class _Seen:
-    """What a check said once. ``said``: passed, failed or errored; ``named``: what it found wrong."""
-
-    said: str
-    summary: str
-    named: list[str]
 
 
 class _Test:
@@ -76,15 +82,18 @@ class _Test:
         self.environment: Environment = context.run.environment
         self.original = Address.parse(context.database_url(), what=f"The database of {self.environment.name}")
         self.told: list[dict[str, Any]] = []
+        self.clean: dict[tuple[str, str, str], Seen] = {}
 
     def run(self) -> Outcome:
         with self.context.step("look"):
+            self._clear_away()
             before = self._schema()
             self.headers = self._headers()
         for fault in _chosen(self.context.params):
             with self.context.step(fault.key) as step:
                 row = self._try(fault)
-                self.told.append({"key": fault.key, "title": fault.title, "kind": fault.kind, **row})
+                about = {"key": fault.key, "title": fault.title, "kind": fault.kind, "look": fault.look}
+                self.told.append({**about, **row})
                 if row["verdict"] == "untested":
                     step.skip(row["why"])
                 elif row["verdict"] != "caught":
@@ -95,7 +104,23 @@ class _Test:
                     f"The schema of {self.environment.name} is another than before the test.",
                     remedy="Find out who changed it meanwhile; the faults were planted in copies only.",
                 )
+            self._refuse_leftovers()
         return self._judge()
+
+    def _clear_away(self) -> None:
+        """What an attempt before this one left when its worker was killed, whatever can be planted now."""
+        _remove_cut_backups(self.context.run)
+        with connected(maintenance(self.original), what="the server") as connection:
+            scratch.sweep(self.context, connection)
+
+    def _refuse_leftovers(self) -> None:
+        with connected(maintenance(self.original), what="the server") as connection:
+            left = scratch.left_of(connection, self.context.run.pk.hex)
+        if left:
+            raise CheckError(
+                f"The copy {left[0]}, in which a fault was planted, is still there.",
+                remedy="See in the log why it could not be dropped. The next run on this server drops it.",
+            )
 
     def _judge(self) -> Outcome:
         found = {verdict: [row for row in self.told if row["verdict"] == verdict]
@@ -103,10 +128,11 @@ class _Test:
         tried = len(self.told) - len(found["untested"])
         missed = found["missed"]
         said = f"{len(found['caught'])} of {tried} planted faults were caught"
-        more = f"; missed: {', '.join(row['title'].lower() for row in missed)}" if missed else ""
+        more = f"; missed: {', '.join(in_a_sentence(row['title']) for row in missed)}" if missed else ""
         outcome = Outcome(
             tried > 0 and len(found["caught"]) == tried, f"{said}{more}.",
-            figures={verdict: len(rows) for verdict, rows in found.items()}, result={"faults": self.told},
+            figures={verdict: len(rows) for verdict, rows in found.items()},
+            result={"faults": self.told, "checks": proving.of_plan(self.context.plan, self.told, LOOKS)},
         )  # fmt: skip
         if not missed and (found["unclear"] or not tried):
             why = found["unclear"][0]["why"] if found["unclear"] else "no fault could be planted"
@@ -120,52 +146,79 @@ class _Test:
         """Run the check without the fault and with it. The fault is gone when this returns, however it returns."""
         section, planned = self._section(fault)
         if planned is None:
-            return {"verdict": "untested", "why": f"the plan has no check of kind {fault.kind}", "section": ""}
+            wanted = f"{fault.kind} with the look {fault.look}" if fault.look else fault.kind
+            return {"verdict": "untested", "why": f"the plan has no check of kind {wanted}", "section": ""}
         try:
             if fault.needed is not None:
-                fault.needed()
+                fault.needed(self.context.plan, planned, self.environment.name)
             with ExitStack() as stack:
                 copy = stack.enter_context(self._copy()) if fault.copy else None
-                clean = self._look(fault, section, planned, {}, copy, None, "without")
-                planted = fault.plant(planned, self._ground(section, planned, copy))
+                clean = self._look(fault, section, planned, copy, None)
+                planted = fault.plant(planned, self._ground(fault, section, planned, copy, clean))
                 if planted.removed is not None:
                     stack.callback(planted.removed)
                 self.context.note(f"Planted: {planted.told}.")
-                seen = self._look(fault, section, planned, planted.params, copy, planted, "with")
+                seen = self._look(fault, section, planned, copy, planted)
+                if planted.missed is not None and (why := planted.missed()):
+                    raise NotPlantable(why)
         except NotPlantable as reason:
             return {"verdict": "untested", "why": str(reason), "section": section}
         row = {"section": section, "planted": planted.told, "named": planted.named,
                "without": {"said": clean.said, "summary": clean.summary},
                "with": {"said": seen.said, "summary": seen.summary}}  # fmt: skip
-        return {**row, **_verdict(planted, clean, seen)}
+        return {**row, **judging.verdict(planted, clean, seen)}
 
-    def _ground(self, section: str, planned: Mapping[str, Any], copy: Address | None) -> Ground:
+    def _ground(
+        self, fault: Fault, section: str, planned: Mapping[str, Any], copy: Address | None, clean: Seen
+    ) -> Ground:
         run, place = self.context.run, self._place(section)
         return Ground(
-            copy, self.original, self.context.plan.environment(place).database, self._requests(planned), self.headers,
-            (self.context.build_file, run.release.build_name if run.release else ""),
-            (run.application.slug, place, run.pk.hex),
+            copy=copy, original=self.original, variable=self.context.plan.environment(place).database,
+            requests=self._requests(fault, planned), headers=self.headers,
+            build=(self.context.build_file, run.release.build_name if run.release else ""),
+            backups=(run.application.slug, place, run.pk.hex), clean=clean.result, folder=self._folder(fault.key),
         )  # fmt: skip
 
+    def _folder(self, name: str) -> Path:
+        folder = self.context.scratch / f"planted-{name}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def _section(self, fault: Fault) -> tuple[str, dict[str, Any] | None]:
-        """The plan's first check of the kind with its parameters; a kind that needs none is tried without a plan's."""
+        """The plan's first check of the kind (of an audit, with that look) with its parameters; of kinds that can be
+        tried without a plan's, no parameters.
+        """
         for key, check in self.context.plan.checks.items():
-            if check.kind == fault.kind:
+            if check.kind == fault.kind and (not fault.look or check.params.get(fault.look) is not None):
                 return f"checks.{key}", dict(check.params)
-        return "", None if fault.kind == "migration" else {}
+        return "", None if fault.own else {}
 
     def _place(self, section: str) -> str:
         return self.context.plan.check(section).environment if section else self.environment.name
 
     def _look(
-        self, fault: Fault, section: str, planned: Mapping[str, Any], changed: Mapping[str, Any],
-        copy: Address | None, planted: Planted | None, word: str,
-    ) -> _Seen:  # fmt: skip
-        kind = get_kind(fault.kind)
+        self, fault: Fault, section: str, planned: Mapping[str, Any], copy: Address | None, planted: Planted | None
+    ) -> Seen:
+        """One look of the check: with the fault, or without it."""
+        changed = planted.params if planted is not None else {}
         try:
-            params = kind.Params.model_validate({**planned, **fault.clean, **changed})
+            shaped = fault.shaped(planned) if fault.shaped is not None else {}
+            params = get_kind(fault.kind).Params.model_validate({**planned, **fault.clean, **shaped, **changed})
         except ValidationError as error:
             raise NotPlantable(f"the check's parameters do not fit: {error.errors()[0]['msg']}") from None
+        # Faults of one kind that plant nothing before it share the look without them.
+        shared = (fault.kind, section, params.model_dump_json()) if copy is None and planted is None else None
+        if shared is not None and shared in self.clean:
+            return self.clean[shared]
+        seen = self._seen(fault, section, params, copy, planted)
+        if shared is not None:
+            self.clean[shared] = seen
+        return seen
+
+    def _seen(
+        self, fault: Fault, section: str, params: KindParams, copy: Address | None, planted: Planted | None
+    ) -> Seen:
+        kind = get_kind(fault.kind)
         name = self._place(section) if fault.at_home else self.environment.name
         place = Environment.objects.get(application=self.environment.application_id, name=name)
         with ExitStack() as stack:
@@ -173,26 +226,23 @@ class _Test:
             if planted is not None and planted.spoiling is not None:
                 url = self.context.plan.environment(self.environment.name).url
                 urls[self.environment.name] = stack.enter_context(spoiled(url, planted.spoiling))
-            replaced = {self.original_url: copy.url()} if copy is not None and fault.kind == "parity" else {}
             inner = Surroundings(
-                self.context, label=f"{fault.key}-{word}", section=section or f"checks.{fault.kind}", params=params,
-                environment=place, urls=urls, databases=replaced,
+                self.context, label=f"{fault.key}-{'with' if planted is not None else 'without'}",
+                section=section or f"checks.{fault.kind}", params=params, environment=place, urls=urls,
+                databases={self.context.database_url(): copy.url()} if copy is not None and fault.in_place else {},
                 extra={COPY_VARIABLE: copy.url()} if copy is not None else {},
-                listed=planted.listed if planted is not None else "",
+                build=planted.build if planted is not None else None,
             )  # fmt: skip
             try:
-                return _seen(kind, inner)
+                return judging.look(kind, inner)
             finally:
                 if fault.kind == "reconcile":
                     # What it kept to go on from would tell the next look what this one saw.
                     kind.ended(self.context.run)
 
-    @property
-    def original_url(self) -> str:
-        return self.context.database_url()
-
-    def _requests(self, planned: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        declared = [Request.model_validate(each) for each in planned.get("requests") or []]
+    def _requests(self, fault: Fault, planned: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        own = planned.get("requests") if fault.kind == "smoke" else None
+        declared = [Request.model_validate(each) for each in own or []]
         return [each.model_dump(mode="json") for each in declared or self.context.plan.deploy.smoke]
 
     # --- copies -------------------------------------------------------------------------------------------------------
@@ -209,6 +259,8 @@ class _Test:
             scratch.sweep(context, connection)
             drop_database(connection, name)
             patiently(context, connection, lambda: scratch.create_empty(connection, name, shape))
+            # Rights of the original's database do not come along with a copy.
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
         try:
             pieces = dumping.dump(context, source, lock_timeout=timedelta(seconds=30))
             try:
@@ -239,50 +291,3 @@ class _Test:
             return frozenset()
         finally:
             connection.close()
-
-
-def _seen(kind: Kind, inner: Surroundings) -> _Seen:
-    """Run a check in its surroundings; what it named is all that it returned."""
-    try:
-        outcome = kind.rehearse(inner)
-        said = "passed" if outcome.passed is True else "failed"
-    except Inconclusive as error:
-        outcome, said = error.outcome, "errored"
-    except CheckError as error:
-        return _Seen("errored", error.message, [])
-    return _Seen(said, outcome.summary[:300], _named(kind.name, outcome.result))
-
-
-def _named(kind: str, result: Mapping[str, Any]) -> list[str]:
-    """What the check found wrong, each by its own name; sentences where the kind writes sentences."""
-    if kind == "parity":
-        return [row["fact"] for area in result["areas"] for row in area["rows"] if row["state"] == "breaking"]
-    if kind == "smoke":
-        return [answer["path"] for answer in result["answers"] if not answer["passed"]]
-    if kind == "audit":
-        return [row["place"] for row in result["findings"] if row["blocks"]]
-    if kind == "drill":
-        return [str(sentence) for sentence in result["differences"]]
-    if kind == "reconcile":
-        return [table["label"] for table in result["tables"] if not table["agrees"]]
-    return [str(sentence) for sentence in result.get("problems", [])]
-
-
-def names(said: Iterable[str], wanted: str) -> bool:
-    """Whether a name is among what was said, whole: ``/`` is not in ``/courses/``, nor ``a.b`` in ``a.b_old``."""
-    whole = re.compile(rf"(?<![\w./-]){re.escape(wanted)}(?![\w/-]|\.\w)")
-    return any(whole.search(line) for line in said)
-
-
-def _verdict(planted: Planted, clean: _Seen, seen: _Seen) -> dict[str, str]:
-    """Caught: said no, and named what was planted, which it had not named before."""
-    if seen.said == "errored" or (clean.said == "errored" and not clean.named):
-        broken = seen if seen.said == "errored" else clean
-        return {"verdict": "unclear", "why": f"the check could not judge: {broken.summary}"}
-    if names(clean.named, planted.named):
-        return {"verdict": "unclear", "why": f"the check named {planted.named} without the fault as well"}
-    if seen.said == "passed":
-        return {"verdict": "missed", "why": f"the check passed although {planted.told}"}
-    if not names(seen.named, planted.named):
-        return {"verdict": "missed", "why": f"the check said no, and did not name {planted.named}"}
-    return {"verdict": "caught", "why": f"said no and named {planted.named}"}

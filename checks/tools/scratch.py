@@ -58,6 +58,12 @@ def sweep(context: RunContext, connection: Connection) -> list[str]:
     return dropped
 
 
+def left_of(connection: Connection, run_hex: str) -> list[str]:
+    """The scratch databases of a run, of whichever attempt, that stand on this server."""
+    rows = connection.execute("SELECT datname FROM pg_catalog.pg_database WHERE datname LIKE 'gonogo\\_%'").fetchall()
+    return [name for (name,) in rows if (match := _NAME.fullmatch(name)) is not None and match["run"] == run_hex]
+
+
 def _is_over(context: RunContext, run_hex: str, attempt: int) -> bool:
     if run_hex == context.run.id.hex:
         return attempt < context.run.attempt

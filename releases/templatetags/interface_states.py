@@ -169,6 +169,12 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "unclear": Look("Not clear", "hold", "question"),
         "untested": Look("Not planted", "idle", "dash"),
     },
+    "proof": {
+        "proven": Look("Proven", "go", "check"),
+        "missed": Look("Proves nothing", "nogo", "cross"),
+        "unclear": Look("Not clear", "hold", "question"),
+        "untried": Look("Not proven", "idle", "dash"),
+    },
     "case": {
         "open": Look("Not walked", "idle", "ring"),
         "outdated": Look("Walk again", "hold", "equal"),

@@ -1,103 +1,22 @@
 """Known faults are planted in copies: the checks say no and name them, and nothing is left behind."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.template.loader import render_to_string
 from django.test import override_settings
 
-from checks.kinds.audit import LOOKS
 from checks.kinds.base import Outcome, get_kind
-from checks.kinds.gate_test import names
 from checks.models import Finding, Run, StoredBackup
-from checks.tools.planting.faults import FAULTS
-from releases.domain import environment as environments
-from releases.models import Application, Evidence
+from checks.tools.planting.judging import names
+from releases.models import Evidence
 from tests.advisories.support import entry, imported
-from tests.engine.support import application_with, check, log_text, run_section
-from tests.factories import make_release
-from tests.kinds_data.database_pair import DatabasePair, database_pair
+from tests.engine.support import check, log_text, run_section
 from tests.kinds_data.support import databases
-from tests.kinds_deploy.local_server import LocalServer, Reply, serving
+from tests.kinds_deploy.gate_world import World, page, verdicts
+from tests.kinds_deploy.local_server import Reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-SHOP = """
-CREATE TABLE person (id integer PRIMARY KEY, email text NOT NULL, note text);
-INSERT INTO person SELECT n, 'p' || n, 'a note' FROM generate_series(1, 50) n;
-CREATE TABLE visit (id integer PRIMARY KEY, person_id integer REFERENCES person);
-INSERT INTO visit SELECT n, n FROM generate_series(1, 50) n;
-CREATE TABLE aside (id integer PRIMARY KEY);
-INSERT INTO aside VALUES (1);
-"""
-LEFT = ("runtime", "process", "variable", "package")
-MIGRATE = """
-import os, psycopg
-with psycopg.connect(os.environ["DATABASE_URL"]) as database:
-    database.execute("ALTER TABLE person ADD IF NOT EXISTS joined date")
-"""
-BACK = MIGRATE.replace("ADD IF NOT EXISTS joined date", "DROP COLUMN IF EXISTS joined")
-
-
-class World:
-    def __init__(self, pair: DatabasePair, folder: Path, server: LocalServer) -> None:
-        self.pair, self.folder, self.server = pair, folder, server
-        server.replies["/"] = Reply(headers={"X-Frame-Options": "DENY"})
-        server.replies["/shop"] = Reply(body=b"welcome")
-
-    def application(self, more: dict[str, Any], **params: Any) -> Application:
-        places = {
-            name: {"tier": name, "url": self.server.url, "variables": {"DATABASE_URL": address.url()}}
-            for name, address in (("staging", self.pair.source), ("production", self.pair.target))
-        }
-        requests = [{"path": "/", "within": "300ms"}, {"path": "/shop", "text": "welcome", "within": "2s"}]
-        checks = {
-            "same": check("parity", params={"leave_out": dict.fromkeys(LEFT, "Nobody asks.")}),
-            "smoke": check("smoke", params={"requests": requests}),
-            "migration": check("migration", "production", params={
-                "command": {"argv": [sys.executable, "-c", MIGRATE]},
-                "reverse": {"argv": [sys.executable, "-c", BACK]},
-            }),
-            "backup": check("backup"),
-            "drill": check("drill"),
-            "gate": check("gate_test", params=params),
-            **more,
-        }  # fmt: skip
-        return application_with(checks, folder=self.folder, plan={"environments": places})
-
-    def run(self, *, first: str = "", more: dict[str, Any] | None = None, **params: Any) -> Run:
-        application = self.application(more or {}, **params)
-        release = make_release(application=application, rehearsing=False, build=b"six==1.16.0\n")
-        if first:
-            assert run_section(application, first, release=release).state == "passed"
-        environments.build_running(
-            environment=release.source_environment, release=release, version="2", build_digest=release.build_digest
-        )
-        return run_section(application, "checks.gate", release=release)
-
-
-@pytest.fixture
-def world(storage_folder: Path, tmp_path: Path) -> Iterator[World]:
-    with _world(tmp_path) as made:
-        yield made
-
-
-@contextmanager
-def _world(folder: Path) -> Iterator[World]:
-    with database_pair("gate_test", source=SHOP, target=SHOP) as pair, serving() as server:
-        yield World(pair, folder, server)
-
-
-def verdicts(run: Run) -> dict[str, str]:
-    return {row["key"]: row["verdict"] for row in run.result["faults"]}
-
-
-def page(run: Run) -> str:
-    return render_to_string("checks/kinds/gate_test.html", {"run": run})
 
 
 @pytest.mark.campaign
@@ -164,6 +83,87 @@ def test_a_vulnerable_pin_is_caught_and_no_finding_is_kept_of_it(world: World) -
     assert not Finding.objects.exists()
 
 
+GREEN = '<testsuite name="unit"><testcase name="buys"/></testsuite>'
+UNIT = {"script": f"mkdir -p $GONOGO_WORK/reports; printf '%s' '{GREEN}' > $GONOGO_WORK/reports/unit.xml"}
+
+
+def test_a_failing_test_is_caught_beside_the_plan_s_own(world: World) -> None:
+    run = world.run(more={"unit": check("suite", params={"command": UNIT})}, faults=["failing-test"])
+    (row,) = run.result["faults"]
+    assert (run.state, row["verdict"]) == ("passed", "caught"), (row, log_text(run))
+    assert row["with"]["summary"] == "2 tests, 1 failed: gonogo.a_planted_test"
+
+
+def test_a_failing_test_is_caught_also_where_the_plan_s_own_command_ends_badly(world: World) -> None:
+    command = {"script": f"{UNIT['script']}; false"}
+    run = world.run(more={"unit": check("suite", params={"command": command})}, faults=["failing-test"])
+    (row,) = run.result["faults"]
+    assert row["verdict"] == "caught", (row, log_text(run))
+    assert (row["without"]["said"], row["with"]["said"]) == ("failed", "failed")
+
+
+def test_tests_that_are_only_uploaded_have_nothing_planted_beside_them(world: World) -> None:
+    run = world.run(more={"unit": check("suite")}, faults=["failing-test"])
+    (row,) = run.result["faults"]
+    assert (row["verdict"], "uploaded and not run" in row["why"]) == ("untested", True), row
+
+
+LOAD = check("load", params={
+    "steps": [3, 6], "hold": "30s", "settle": "1s", "think": "50ms", "limits": ["errors < 1%", "p95 < 900ms"],
+})  # fmt: skip
+CONSENT: dict[str, Any] = {
+    "load": {
+        "consent": {"staging": {"by": "Operations", "on": "2026-01-01", "at_most": 10}},
+        "expected": {"requests_per_second": 900},
+    }
+}
+
+
+@pytest.mark.campaign
+def test_slowness_under_load_is_caught(world: World) -> None:
+    run = world.run(more={"load": LOAD}, plan=CONSENT, faults=["slow-under-load"])
+    (row,) = run.result["faults"]
+    assert (run.state, row["verdict"]) == ("passed", "caught"), (row, log_text(run))
+    assert row["planted"] == "every answer takes 1.4 s longer"
+    assert "median is 1," in row["with"]["summary"]
+
+
+def test_without_consent_no_load_is_made_to_prove_anything(world: World) -> None:
+    elsewhere = check("load", environment="production", params={"steps": [1]})
+    consent = {"by": "Operations", "on": "2026-01-01", "at_most": 10, "production": True}
+    run = world.run(more={"load": elsewhere}, plan={"load": {"consent": {"production": consent}}},
+                    faults=["slow-under-load"])  # fmt: skip
+    (row,) = run.result["faults"]
+    assert (row["verdict"], "nobody consented to load on staging" in row["why"]) == ("untested", True), row
+
+
+def test_the_page_says_which_checks_are_proven_and_which_are_not_and_why(world: World) -> None:
+    more = {
+        "unit": check("suite", params={"command": UNIT}),
+        "smoke_again": check("smoke"),
+        "audit": check("audit", params={"packages": {}, "headers": {}}),
+        "kept": check("retention", environment="production"),
+    }
+    run = world.run(more=more, faults=["broken-page", "truncated-backup"])
+    assert run.state == "passed", log_text(run)
+    told = {(row["section"], row["look"]): (row["state"], row["why"]) for row in run.result["checks"]}
+    assert told["checks.smoke", ""] == ("proven", "said no to: a page is broken")
+    other = "the faults of this kind were shown to another check of it: Smoke"
+    assert told["checks.smoke_again", ""] == ("untried", other)
+    assert told["checks.drill", ""] == ("untried", run.result["faults"][1]["why"])
+    left_out = ("untried", "this run's parameters leave its faults out")
+    assert told["checks.unit", ""] == told["checks.audit", "Known vulnerabilities of packages"] == left_out
+    unknown = ("untried", "no fault is known that could be planted for it")
+    assert told["checks.kept", ""] == told["checks.backup", ""] == unknown
+    assert {row["section"] for row in run.result["checks"]} == {
+        f"checks.{key}" for key in ("same", "smoke", "migration", "backup", "drill", *more)
+    }
+    shown = page(run)
+    assert "Which checks of the plan are proven by this" in shown
+    assert "Said no to: a page is broken" in shown
+    assert shown.count("No fault is known") == 2
+
+
 def test_a_check_that_always_says_yes_is_found_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     result = {"answers": [{"path": "/", "passed": True}]}
     monkeypatch.setattr(get_kind("smoke"), "run", lambda context: Outcome(True, "All is well.", result=result))
@@ -171,6 +171,9 @@ def test_a_check_that_always_says_yes_is_found_out(world: World, monkeypatch: py
     assert run.state == "failed"
     assert set(verdicts(run).values()) == {"missed"}
     assert "missed: an endpoint is slow, a page is broken" in run.summary
+    (row,) = (row for row in run.result["checks"] if row["section"] == "checks.smoke")
+    assert (row["state"], row["why"]) == ("missed", "did not say no to: an endpoint is slow, a page is broken")
+    assert "Proves nothing" in page(run)
 
 
 def test_a_check_that_breaks_proves_nothing(world: World) -> None:
@@ -203,12 +206,6 @@ def test_what_cannot_be_planted_says_why(world: World) -> None:
 )
 def test_a_planted_thing_counts_as_named_by_its_whole_name_only(said: str, wanted: str, named: bool) -> None:
     assert names([said], wanted) is named
-
-
-def test_the_planted_pin_is_looked_for_by_no_other_look_of_the_audit() -> None:
-    (fault,) = (fault for fault in FAULTS if fault.key == "vulnerable-pin")
-    assert set(LOOKS) <= set(fault.clean)
-    assert [key for key in LOOKS if fault.clean[key] is not None] == ["packages"]
 
 
 def test_an_unknown_fault_is_refused_in_the_plan() -> None:

@@ -1,13 +1,19 @@
 """What faults are made of that are no changes of a database: a list with a known bad release, a backup cut short."""
 
-from collections.abc import Iterator
+import io
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from checks.enums import ACTIVE_STATES
 from checks.errors import CheckError
 from checks.models import Run
+from checks.plan import Plan
 from checks.tools import manifest, sbom, storage
 from checks.tools.auditing.looking import NotSeen
 from checks.tools.auditing.packages import KNOWN_BAD, advisories_to_ask
@@ -22,7 +28,7 @@ class NotPlantable(Exception):
     """Why this fault cannot be planted here."""
 
 
-def refuse_without_advisories() -> None:
+def refuse_without_advisories(plan: Plan, planned: Mapping[str, Any], environment: str) -> None:
     """NotPlantable when nobody can be asked which versions are vulnerable."""
     try:
         with ExitStack() as stack:
@@ -42,6 +48,30 @@ def with_bad_pin(build: Path | None, name: str) -> tuple[str, str]:
     package, version = KNOWN_BAD["PyPI"]
     pins = {each.name: each.version for each in components if each.ecosystem == "pypi"} | {package: version}
     return "".join(f"{each}=={pins[each]}\n" for each in sorted(pins)), f"{package} {version}"
+
+
+def with_file(build: Path | None, folder: Path, name: str, text: str) -> Path:
+    """A copy of a build that is an archive, in ``folder``, with one file more."""
+    if build is None:
+        raise NotPlantable("the release has no build whose source could be copied")
+    copy, data = folder / build.name, text.encode()
+    try:
+        if tarfile.is_tarfile(build):
+            with tarfile.open(build) as old, tarfile.open(copy, "w") as new:
+                for member in old:
+                    new.addfile(member, old.extractfile(member) if member.isreg() else None)
+                more = tarfile.TarInfo(name)
+                more.size = len(data)
+                new.addfile(more, io.BytesIO(data))
+        elif zipfile.is_zipfile(build):
+            shutil.copyfile(build, copy)
+            with zipfile.ZipFile(copy, "a") as packed:
+                packed.writestr(name, data)
+        else:
+            raise NotPlantable("the build is no archive, so it holds no source beside which a file could lie")
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise NotPlantable(f"the build cannot be unpacked: {error}") from None
+    return copy
 
 
 class CutBackup:
@@ -84,6 +114,15 @@ class CutBackup:
         for name in storage.names(self.folder):
             if name.partition(".")[0] not in active - {own}:
                 storage.remove_surely(f"{self.folder}/{name}")
+
+
+def remove_cut_backups(application: str, environments: Sequence[str], run: str) -> None:
+    """Take away what a run (hex) whose worker was killed left below the backups of any environment."""
+    for environment in environments:
+        folder = f"{manifest.folder(application, environment)}/{FOLDER}"
+        for name in storage.names(folder):
+            if name.partition(".")[0] == run:
+                storage.remove_surely(f"{folder}/{name}")
 
 
 def _first(key: str, size: int) -> Iterator[bytes]:

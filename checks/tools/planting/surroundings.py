@@ -42,7 +42,7 @@ class _Step:
 class Surroundings:
     """Implements ``RunContext``. ``urls``: environment -> another address; ``databases``: old URL -> new URL.
 
-    ``extra``: variables that every environment has besides. ``listed``: a list of packages in place of the build.
+    ``extra``: variables that every environment has besides. ``build``: a file in place of the release's build.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Surroundings:
         urls: Mapping[str, str],
         databases: Mapping[str, str],
         extra: Mapping[str, str],
-        listed: str = "",
+        build: Path | None = None,
     ) -> None:
         self._outer, self._label, self._databases, self._extra = outer, label, databases, extra
         self.run: Any = _Run(outer.run, environment, section)
@@ -64,15 +64,14 @@ class Surroundings:
             name: place.model_copy(update={"url": urls[name]}) if name in urls else place
             for name, place in outer.plan.environments.items()
         }
-        self.plan: Plan = outer.plan.model_copy(update={"environments": places})
+        # How much traffic is expected is no matter of a fault: only that the check says no to it.
+        load = outer.plan.load.model_copy(update={"expected": None})
+        self.plan: Plan = outer.plan.model_copy(update={"environments": places, "load": load})
         self.params = params
         self.environment: EnvironmentSection = self.plan.environment(environment.name)
         self.scratch: Path = outer.scratch / label
         self.scratch.mkdir(parents=True, exist_ok=True)
-        self.build_file = outer.build_file
-        if listed:
-            self.build_file = self.scratch / "requirements.txt"
-            self.build_file.write_text(listed, encoding="utf-8")
+        self.build_file = build or outer.build_file
 
     @contextmanager
     def _step(self, key: str) -> Iterator[StepHandle]:
@@ -103,7 +102,7 @@ class Surroundings:
         echo: bool = True,
         meanwhile: Callable[[], None] | None = None,
     ) -> Completed:
-        told = {**self.variables(), **(variables or {})}
+        told = {**self._told(), **(variables or {})}
         return self._outer.command(
             argv, timeout=timeout, variables=told, cwd=cwd, check=check, echo=echo, meanwhile=meanwhile
         )
@@ -117,7 +116,7 @@ class Surroundings:
         cwd: Path | None = None,
         limit: int = 10_000_000,
     ) -> Completed:
-        told = {**self.variables(), **(variables or {})}
+        told = {**self._told(), **(variables or {})}
         return self._outer.capture(argv, timeout=timeout, variables=told, cwd=cwd, limit=limit)
 
     def pipe(
@@ -130,6 +129,13 @@ class Surroundings:
         shown: Sequence[str] | None = None,
     ) -> AbstractContextManager[Pipe]:
         return self._outer.pipe(argv, stdin=stdin, stdout=stdout, variables=variables, shown=shown)
+
+    def _told(self) -> dict[str, str]:
+        """What a child is told besides the usual: it works for its own look, in that look's folder."""
+        own = {"GONOGO_WORK": str(self.scratch), "GONOGO_ENVIRONMENT": self.run.environment.name}
+        if self.build_file is not None:
+            own["GONOGO_BUILD_FILE"] = str(self.build_file)
+        return {**self.variables(), **own}
 
     def secret(self, name: str) -> str:
         return self._outer.secret(name)
