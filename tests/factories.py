@@ -152,14 +152,14 @@ class Team:
 
 
 def make_team(application: Application, stations: tuple[str, ...] = STATIONS) -> Team:
-    return Team(
-        viewer=member(application, Role.VIEWER),
-        auditor=member(application, Role.AUDITOR),
-        engineer=member(application, Role.ENGINEER),
-        manager=member(application, Role.RELEASE_MANAGER),
-        administrator=member(application, Role.ADMINISTRATOR),
-        approvers={station: member(application, Role.APPROVER, station) for station in stations},
+    roles = [Role.VIEWER, Role.AUDITOR, Role.ENGINEER, Role.RELEASE_MANAGER, Role.ADMINISTRATOR]
+    places = [(role, "") for role in roles] + [(Role.APPROVER, station) for station in stations]
+    people = User.objects.bulk_create(UserFactory.build_batch(len(places)))
+    Membership.objects.bulk_create(
+        Membership(application=application, user=person, role=role, station=station)
+        for person, (role, station) in zip(people, places, strict=True)
     )
+    return Team(*people[: len(roles)], approvers=dict(zip(stations, people[len(roles) :], strict=True)))
 
 
 def make_release(

@@ -18,29 +18,39 @@ from releases.errors import DomainError, NotAllowed
 from releases.models import ChecklistItem, Environment, Release, User, Waiver
 
 LONGEST_WAIVER = timedelta(days=90)
+#: What a plan says of an item; everything else of it stays as it is when another plan is adopted.
+_BY_PLAN = [
+    "requirement", "position", "title", "description", "section", "receipt", "environment", "valid_for", "attested",
+    "blocking", "owner",
+]  # fmt: skip
 
 
 def instantiate(*, release: Release, specs: list[ItemSpec], environments: dict[str, Environment]) -> None:
     """Bring the items of a release in line with the specs. Items that hold signatures or waivers are never deleted:
     one that the plan no longer asks for stays visible and stops blocking."""
-    present = {item.key: item for item in release.items.all()}
-    for position, spec in enumerate(specs):
-        values = {
-            "requirement": spec.requirement,
-            "position": position,
-            "title": spec.title[:200],
-            "description": spec.description,
-            "section": spec.section,
-            "receipt": spec.receipt,
-            "environment": environments[spec.environment] if spec.environment else None,
-            "valid_for": spec.valid_for,
-            "attested": spec.attested and not spec.section and not spec.receipt,
-            "blocking": spec.blocking,
-            "owner": spec.owner,
-        }
-        ChecklistItem.objects.update_or_create(release=release, key=spec.key, defaults=values)
-        present.pop(spec.key, None)
-    for item in present.values():
+    wanted = [
+        ChecklistItem(
+            release=release,
+            key=spec.key,
+            requirement=spec.requirement,
+            position=position,
+            title=spec.title[:200],
+            description=spec.description,
+            section=spec.section,
+            receipt=spec.receipt,
+            environment=environments[spec.environment] if spec.environment else None,
+            valid_for=spec.valid_for,
+            attested=spec.attested and not spec.section and not spec.receipt,
+            blocking=spec.blocking,
+            owner=spec.owner,
+        )
+        for position, spec in enumerate(specs)
+    ]
+    gone = list(release.items.exclude(key__in=[item.key for item in wanted]))
+    ChecklistItem.objects.bulk_create(
+        wanted, update_conflicts=True, unique_fields=["release", "key"], update_fields=_BY_PLAN
+    )
+    for item in gone:
         if item.sign_offs.exists() or item.waivers.exists():
             ChecklistItem.objects.filter(pk=item.pk).update(blocking=False, position=1000 + item.position)
         else:

@@ -15,26 +15,35 @@ from releases.enums import Role, Treatment
 from releases.errors import DomainError, NotAllowed
 from releases.models import Release, Risk, RiskAssessment, User
 
+#: What a plan says of a risk; what happened to it and what people think of it stays when another plan is adopted.
+_BY_PLAN = [
+    "position", "title", "description", "owner", "inherent_likelihood", "inherent_impact", "residual_likelihood",
+    "residual_impact", "appetite", "mitigations",
+]  # fmt: skip
+
 
 def instantiate(*, release: Release, specs: list[RiskSpec]) -> None:
     """Bring the register of a release in line with the specs. A risk that was assessed is never deleted."""
-    present = {risk.key: risk for risk in release.risks.all()}
-    for position, spec in enumerate(specs):
-        values = {
-            "position": position,
-            "title": spec.title,
-            "description": spec.description,
-            "owner": spec.owner,
-            "inherent_likelihood": spec.inherent[0],
-            "inherent_impact": spec.inherent[1],
-            "residual_likelihood": spec.residual[0],
-            "residual_impact": spec.residual[1],
-            "appetite": spec.appetite,
-            "mitigations": [{"text": text, "items": list(items)} for text, items in spec.mitigations],
-        }
-        Risk.objects.update_or_create(release=release, key=spec.key, defaults=values)
-        present.pop(spec.key, None)
-    for risk in present.values():
+    wanted = [
+        Risk(
+            release=release,
+            key=spec.key,
+            position=position,
+            title=spec.title,
+            description=spec.description,
+            owner=spec.owner,
+            inherent_likelihood=spec.inherent[0],
+            inherent_impact=spec.inherent[1],
+            residual_likelihood=spec.residual[0],
+            residual_impact=spec.residual[1],
+            appetite=spec.appetite,
+            mitigations=[{"text": text, "items": list(items)} for text, items in spec.mitigations],
+        )
+        for position, spec in enumerate(specs)
+    ]
+    gone = list(release.risks.exclude(key__in=[risk.key for risk in wanted]))
+    Risk.objects.bulk_create(wanted, update_conflicts=True, unique_fields=["release", "key"], update_fields=_BY_PLAN)
+    for risk in gone:
         if risk.opened_at is None and not risk.assessments.exists():
             risk.delete()
 
