@@ -140,6 +140,19 @@ def usual_step_seconds(run: Run) -> dict[str, float]:
         return dict(cursor.fetchall())
 
 
+def holder_of(run: Run) -> Run | None:
+    """For which run a queued one waits: the one that it judges, or one beside which it may not run; one query."""
+    if run.state != RunState.QUEUED:
+        return None
+    if run.waits_for is not None and run.waits_for.active:
+        return run.waits_for
+    if not run.alone_in:
+        return None
+    beside = Q(alone_in__overlap=run.alone_in) | Q(exclusive=True, environment__in=run.alone_in)
+    found = Run.objects.filter(beside, state=RunState.RUNNING).select_related(*RELATED)
+    return found.order_by("number").first()
+
+
 def evidence_of(run: Run) -> Evidence | None:
     return Evidence.objects.filter(run_id=run.id).first()
 

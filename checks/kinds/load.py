@@ -72,6 +72,10 @@ class Load(Kind):
             found.append((("compare", "environment"), refusal))
         return found
 
+    def alone_in(self, params: Any, environment: str) -> list[str]:
+        rival = params.compare.environment if params.compare else ""
+        return [environment, rival] if rival else [environment]
+
     def run(self, context: RunContext) -> Outcome:
         params: LoadParams = context.params
         _refuse_without_consent(context, params)
