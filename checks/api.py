@@ -95,8 +95,8 @@ def run_out(run: Run, *, steps: bool) -> RunOut:
 def list_runs(request: HttpRequest, state: str = "", kind: str = "", q: str = "") -> list[RunOut]:
     """The newest 200 runs that match; ``state`` also takes active, decide, passed, not_passed."""
     filters = page_queries.RunFilters(text=q[:200], kind=kind[:60], state=state[:20])
-    runs = page_queries.run_list(visible_applications(request.user), filters)[:MOST]
-    return [run_out(run, steps=False) for run in runs]
+    runs = page_queries.run_list(visible_applications(request.user), filters).defer(None).defer("plan_version__text")
+    return [run_out(run, steps=False) for run in runs[:MOST]]
 
 
 @router.get("/runs/{int:number}", response=RunOut, operation_id="get_run")

@@ -70,12 +70,13 @@ def _matching(applications: QuerySet[Application], filters: RunFilters) -> Query
 
 
 def run_list(applications: QuerySet[Application], filters: RunFilters) -> QuerySet[Run]:
+    """Without their results: that of one run may be as large as a page of a hundred failures."""
     runs = _matching(applications, filters)
     if filters.state:
         runs = runs.filter(state__in=STATE_GROUPS.get(filters.state, (filters.state,)))
     direction = "-" if filters.sort.startswith("-") else ""
     order = direction + SORTS[filters.sort.lstrip("-")]
-    return runs.select_related(*RELATED).defer("plan_version__text").order_by(order, "-number")
+    return runs.select_related(*RELATED).defer("plan_version__text", "result").order_by(order, "-number")
 
 
 def state_counts(applications: QuerySet[Application], filters: RunFilters) -> dict[str, int]:
@@ -160,7 +161,7 @@ def evidence_of(run: Run) -> Evidence | None:
 def earlier_runs(run: Run, most: int = 5) -> list[Run]:
     """The runs before this one of the same section in the same place."""
     runs = Run.objects.filter(environment=run.environment, section=run.section, number__lt=run.number)
-    return list(runs.select_related(*RELATED).order_by("-number")[:most])
+    return list(runs.select_related(*RELATED).defer("plan_version__text", "result").order_by("-number")[:most])
 
 
 def lines_of_attempt(run: Run, attempt: int) -> int:
@@ -175,7 +176,7 @@ def newest_runs(release: Release, most: int = 12) -> list[Run]:
         .distinct("section", "environment_id")
         .values("pk")
     )
-    runs = list(Run.objects.filter(pk__in=newest).select_related(*RELATED))
+    runs = Run.objects.filter(pk__in=newest).select_related(*RELATED).defer("plan_version__text", "result")
     return sorted(runs, key=lambda run: (not run.active, -run.number))[:most]
 
 
