@@ -21,11 +21,12 @@ RELEASES, RUNS, ENTRIES, TIMES = 200, 20_000, 1_000_000, 60
 FILL = """
 SET session_replication_role = replica;
 INSERT INTO checks_run (id, number, application_id, release_id, environment_id, plan_version_id, kind, section,
-    section_digest, build_digest, params, state, attempt, worker, exclusive, progress, verdict, summary, result, error,
-    remedy, created_at, queued_at, started_at, ended_at, log_lines, log_bytes, log_sealed, log_key)
+    section_digest, build_digest, params, state, attempt, worker, alone_in, exclusive, progress, verdict,
+    summary, result, error, remedy, created_at, queued_at, started_at, ended_at, log_lines, log_bytes, log_sealed,
+    log_key)
 SELECT gen_random_uuid(), nextval('checks_run_number'), r.application_id, r.id, r.source_environment_id,
     r.plan_version_id, 'suite', 'checks.check-' || n %% 5, repeat('0', 64), r.build_digest, '{}', 'passed', 1, 'bench',
-    false, '{}', 'passed', 'Passed.', '{}', '', '', at, at, at, at + interval '20 s', 100, 5000, true, ''
+    '{}', false, '{}', 'passed', 'Passed.', '{}', '', '', at, at, at, at + interval '20 s', 100, 5000, true, ''
 FROM generate_series(1, %(runs)s) AS n
 JOIN LATERAL (SELECT now() - n * interval '30 s' AS at) AS t ON true
 JOIN bench_release r ON r.place = n %% %(releases)s;

@@ -56,6 +56,7 @@ class RunOut(Schema):
     result: dict[str, Any]
     log_lines: int
     log_sealed: bool
+    waits_for: int | None = Field(None, description="The number of the run that has to end first; of one run only.")
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -72,11 +73,13 @@ class StartIn(Schema):
 
 def run_out(run: Run, *, steps: bool) -> RunOut:
     found = run.steps.filter(attempt=run.attempt) if steps else ()
+    holder = page_queries.holder_of(run) if steps else None
     return RunOut(
         title=presenting.title(run),
         application=run.application.slug,
         release=run.release_id,
         environment=run.environment.name,
+        waits_for=holder.number if holder else None,
         steps=[StepOut.from_orm(step) for step in found],
         **{
             name: getattr(run, name)
@@ -92,8 +95,8 @@ def run_out(run: Run, *, steps: bool) -> RunOut:
 def list_runs(request: HttpRequest, state: str = "", kind: str = "", q: str = "") -> list[RunOut]:
     """The newest 200 runs that match; ``state`` also takes active, decide, passed, not_passed."""
     filters = page_queries.RunFilters(text=q[:200], kind=kind[:60], state=state[:20])
-    runs = page_queries.run_list(visible_applications(request.user), filters)[:MOST]
-    return [run_out(run, steps=False) for run in runs]
+    runs = page_queries.run_list(visible_applications(request.user), filters).defer(None).defer("plan_version__text")
+    return [run_out(run, steps=False) for run in runs[:MOST]]
 
 
 @router.get("/runs/{int:number}", response=RunOut, operation_id="get_run")

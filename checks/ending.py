@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.db import transaction
 from django.utils import timezone
 
-from checks.enums import RunState, StepState
+from checks.enums import ACTIVE_STATES, RunState, StepState
 from checks.kinds.base import Kind, get_kind, uploads_of
 from checks.models import Outbox, Run, RunStep
 from checks.plan import from_document
@@ -90,6 +90,7 @@ def end_run(
             _record_evidence(run, ending)
         _kind_ended(run)
     _release_followers(run)
+    _let_others_in(run)
     announce(run)
 
 
@@ -97,6 +98,16 @@ def _release_followers(run: Run) -> None:
     """Runs that waited for this one go to a worker now, whatever it came to: they judge what is there."""
     for follower in Run.objects.filter(waits_for=run, state=RunState.QUEUED).select_related("environment"):
         Outbox.objects.create(run=follower, queue=follower.environment.queue, created_at=timezone.now())
+
+
+def _let_others_in(run: Run) -> None:
+    """What had to wait until this one ran no more asks again; the first that a worker takes goes, the others wait."""
+    places = {*run.alone_in, run.environment_id} if run.exclusive else set(run.alone_in)
+    waiting = Run.objects.filter(alone_in__overlap=list(places), state=RunState.QUEUED).exclude(pk=run.pk)
+    waiting = waiting.exclude(waits_for__state__in=ACTIVE_STATES)
+    now = timezone.now()
+    for other in waiting.select_related("environment").order_by("number"):
+        Outbox.objects.create(run=other, queue=other.environment.queue, created_at=now)
 
 
 def requeue(run: Run, *, reason: str) -> None:
@@ -107,6 +118,7 @@ def requeue(run: Run, *, reason: str) -> None:
     run.token, run.owner, run.lease_until = None, None, None
     run.save(update_fields=["state", "queued_at", "token", "owner", "lease_until"])
     Outbox.objects.create(run=run, queue=run.environment.queue, created_at=now)
+    _let_others_in(run)
     ledger.append(
         action="run.requeued",
         actor=None,

@@ -41,11 +41,19 @@ logger = logging.getLogger(__name__)
 #: A fresh name for each process: two workers are never taken for one, not even after a restart under one name.
 _owners: dict[int, uuid.UUID] = {}
 
+#: Claims of runs that must be alone in an environment go through one gate, so that no two look at the same moment.
+GATE = """
+SELECT 1 FROM releases_environment
+WHERE id IN (SELECT unnest(alone_in) FROM checks_run WHERE id = %s) ORDER BY id FOR NO KEY UPDATE
+"""
 CLAIM = """
 UPDATE checks_run SET state = 'running', attempt = attempt + 1, token = nextval('checks_run_token'), owner = %s,
     worker = %s, lease_until = clock_timestamp() + make_interval(secs => %s), started_at = clock_timestamp(),
     log_lines = 0, log_bytes = 0, log_sealed = false, log_key = '', progress = '{}'
-WHERE id = %s AND state = 'queued' AND cancel_requested_at IS NULL
+WHERE id = %s AND state = 'queued' AND cancel_requested_at IS NULL AND NOT EXISTS (
+    SELECT 1 FROM checks_run AS other WHERE other.state = 'running' AND (
+        other.alone_in && checks_run.alone_in
+        OR other.exclusive AND other.environment_id = ANY (checks_run.alone_in)))
 RETURNING token, attempt
 """
 
@@ -62,11 +70,13 @@ def execute(run_id: uuid.UUID | str) -> None:
 def _claim(run_id: uuid.UUID) -> tuple[Run, Claim, DomainError | None] | None:
     """Take the run with one UPDATE, and let its kind take part in the same transaction.
 
-    Where the kind refuses to start (a domain rule), the run is claimed all the same, to be ended with that sentence.
+    A run that must wait for another one stays queued; the end of that one sends it to a worker again. Where the kind
+    refuses to start (a domain rule), the run is claimed all the same, to be ended with that sentence.
     """
     with transaction.atomic():
         row = _take(run_id)
         if row is None:
+            _tell_waiting(run_id)
             return None
         run = load(run_id)
         refusal: DomainError | None = None
@@ -85,9 +95,17 @@ def _take(run_id: uuid.UUID) -> tuple[int, int] | None:
     owner = _owners.setdefault(os.getpid(), uuid.uuid4())
     worker = f"{socket.gethostname()}:{os.getpid()}"
     with connection.cursor() as cursor:
+        cursor.execute(GATE, [run_id])
         cursor.execute(CLAIM, [owner, worker, float(settings.RUN_LEASE_SECONDS), run_id])
         row = cursor.fetchone()
     return (row[0], row[1]) if row else None
+
+
+def _tell_waiting(run_id: uuid.UUID) -> None:
+    """Let the page of a run that stays queued say for what it waits."""
+    run = Run.objects.filter(pk=run_id, state=RunState.QUEUED).exclude(alone_in=[]).first()
+    if run is not None:
+        announce(run)
 
 
 def load(run_id: uuid.UUID) -> Run:

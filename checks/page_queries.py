@@ -70,12 +70,13 @@ def _matching(applications: QuerySet[Application], filters: RunFilters) -> Query
 
 
 def run_list(applications: QuerySet[Application], filters: RunFilters) -> QuerySet[Run]:
+    """Without their results: that of one run may be as large as a page of a hundred failures."""
     runs = _matching(applications, filters)
     if filters.state:
         runs = runs.filter(state__in=STATE_GROUPS.get(filters.state, (filters.state,)))
     direction = "-" if filters.sort.startswith("-") else ""
     order = direction + SORTS[filters.sort.lstrip("-")]
-    return runs.select_related(*RELATED).defer("plan_version__text").order_by(order, "-number")
+    return runs.select_related(*RELATED).defer("plan_version__text", "result").order_by(order, "-number")
 
 
 def state_counts(applications: QuerySet[Application], filters: RunFilters) -> dict[str, int]:
@@ -140,6 +141,19 @@ def usual_step_seconds(run: Run) -> dict[str, float]:
         return dict(cursor.fetchall())
 
 
+def holder_of(run: Run) -> Run | None:
+    """For which run a queued one waits: the one that it judges, or one beside which it may not run; one query."""
+    if run.state != RunState.QUEUED:
+        return None
+    if run.waits_for is not None and run.waits_for.active:
+        return run.waits_for
+    if not run.alone_in:
+        return None
+    beside = Q(alone_in__overlap=run.alone_in) | Q(exclusive=True, environment__in=run.alone_in)
+    found = Run.objects.filter(beside, state=RunState.RUNNING).select_related(*RELATED)
+    return found.order_by("number").first()
+
+
 def evidence_of(run: Run) -> Evidence | None:
     return Evidence.objects.filter(run_id=run.id).first()
 
@@ -147,7 +161,7 @@ def evidence_of(run: Run) -> Evidence | None:
 def earlier_runs(run: Run, most: int = 5) -> list[Run]:
     """The runs before this one of the same section in the same place."""
     runs = Run.objects.filter(environment=run.environment, section=run.section, number__lt=run.number)
-    return list(runs.select_related(*RELATED).order_by("-number")[:most])
+    return list(runs.select_related(*RELATED).defer("plan_version__text", "result").order_by("-number")[:most])
 
 
 def lines_of_attempt(run: Run, attempt: int) -> int:
@@ -162,7 +176,7 @@ def newest_runs(release: Release, most: int = 12) -> list[Run]:
         .distinct("section", "environment_id")
         .values("pk")
     )
-    runs = list(Run.objects.filter(pk__in=newest).select_related(*RELATED))
+    runs = Run.objects.filter(pk__in=newest).select_related(*RELATED).defer("plan_version__text", "result")
     return sorted(runs, key=lambda run: (not run.active, -run.number))[:most]
 
 

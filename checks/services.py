@@ -320,6 +320,7 @@ def _queue(
         created_at=now,
         queued_at=now,
     )
+    run.alone_in = _alone_in(kind, params, place)
     run.waits_for = _waited_for(kind, place)
     _insert(run)
     if run.waits_for is None:
@@ -342,6 +343,12 @@ def _queue(
     )
     announce(run)
     return run
+
+
+def _alone_in(kind: Kind, params: Mapping[str, Any], place: Environment) -> list[int]:
+    names = kind.alone_in(kind.Params.model_validate(params), place.name)
+    found = Environment.objects.filter(application=place.application_id, name__in=names)
+    return sorted(found.values_list("pk", flat=True))
 
 
 def _waited_for(kind: Kind, place: Environment) -> Run | None:

@@ -105,6 +105,7 @@ def _run_context(run: Run, attempt: int) -> dict[str, Any]:
         "attempt": attempt,
         "attempts": range(1, run.attempt + 1),
         "params": pretty(run.params) if run.params else "",
+        "holder": SimpleLazyObject(lambda: queries.holder_of(run)),
         "evidence": SimpleLazyObject(lambda: queries.evidence_of(run)),
         "artifacts": run.result.get("artifacts", []),
         "earlier": SimpleLazyObject(lambda: presenting.shown_all(queries.earlier_runs(run))),

@@ -123,6 +123,9 @@ class Audit(Kind):
         ]
         return [look.before for look in looks if look]
 
+    def alone_in(self, params: Any, environment: str) -> list[str]:
+        return [environment] if any(key in ACTIVE for key in params.named) else []
+
     def run(self, context: RunContext) -> Outcome:
         return _judged(context, *self._looked(context))
 

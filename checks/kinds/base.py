@@ -257,6 +257,13 @@ class Kind(ABC):
         """What people should know before they start it, such as data that it leaves behind; shown beside the button."""
         return []
 
+    def alone_in(self, params: Any, environment: str) -> list[str]:
+        """Environments in which this run and others that name one of them too would spoil each other's results.
+
+        They go one after the other. For kinds that put load on an environment, attack it, or measure under such.
+        """
+        return []
+
     def started(self, run: "Run") -> None:  # noqa: B027 - most kinds have nothing to do here
         """Called inside the transaction that claims the run, for every attempt."""
 

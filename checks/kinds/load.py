@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 from checks.errors import CheckError
 from checks.kinds.base import Kind, Outcome, RunContext, Step, register
-from checks.plan import Plan, Request
+from checks.plan import Plan, Request, from_document
 from checks.tools import http, toolbox
 from checks.tools.loading import drawing, hints, judging, knee, limits, rivals
 from checks.tools.loading.carrying import Carried, Carrying, thinned
@@ -72,6 +72,10 @@ class Load(Kind):
             found.append((("compare", "environment"), refusal))
         return found
 
+    def alone_in(self, params: Any, environment: str) -> list[str]:
+        rival = params.compare.environment if params.compare else ""
+        return [environment, rival] if rival else [environment]
+
     def run(self, context: RunContext) -> Outcome:
         params: LoadParams = context.params
         _refuse_without_consent(context, params)
@@ -110,11 +114,17 @@ def _request_problems(plan: Plan, params: LoadParams) -> Problems:
 
 
 def _refuse_without_consent(context: RunContext, params: LoadParams) -> None:
-    """Once more when it runs: a consent may have ended, and a run may be started in another environment."""
+    """Once more when it runs: a consent may have ended or been taken back, and a run be started somewhere else.
+
+    The release's own plan must allow it, and the newest one too: a consent that is no longer there was taken back.
+    """
+    newest = from_document(context.run.application.current_plan.document)
     rival = params.compare.environment if params.compare else None
     for environment in filter(None, (context.run.environment.name, rival)):
-        if refusal := consent_refusal(context.plan, environment, params):
-            raise CheckError(refusal[:1].upper() + refusal[1:] + ".", remedy="Nothing was asked. Correct the plan.")
+        for plan in (context.plan, newest):
+            if refusal := consent_refusal(plan, environment, params):
+                told = refusal[:1].upper() + refusal[1:]
+                raise CheckError(f"{told}{_NEWER if plan is newest else ''}.", remedy=_NOT_ASKED)
 
 
 def _job(context: RunContext, params: LoadParams) -> tuple[Job, dict[str, Any]]:
@@ -259,5 +269,7 @@ def _outcome(
     )  # fmt: skip
 
 
+_NEWER: Final = " (so says the newest plan)"
+_NOT_ASKED: Final = "Nothing was asked. Correct the plan."
 _PATIENT: Final = timedelta(seconds=30)
 _CORRECT: Final = "Correct the plan, or put the file there."

@@ -52,6 +52,10 @@ class SuiteParams(KindParams):
     refuse: list[Literal["gone", "not_run", "slower", "flaky"]] = Field(
         default=[], description="What says no besides a failure: tests gone, no longer run, slower, or flaky."
     )
+    alone: bool = Field(
+        default=False,
+        description="The tests ask the environment itself: no load and no attack there meanwhile.",
+    )
     uploaded: str = Field(
         default="",
         max_length=500,
@@ -79,6 +83,9 @@ class Suite(Kind):
     def steps(self, plan: Plan, section: str, params: Any) -> list[Step]:
         first = Step("tests", "Fetch the uploaded report") if params.uploaded else Step("tests", "Run the tests")
         return [first, Step("reports", "Read the reports", StepCategory.CHECK)]
+
+    def alone_in(self, params: Any, environment: str) -> list[str]:
+        return [environment] if params.alone and not params.uploaded else []
 
     def run(self, context: RunContext) -> Outcome:
         params: SuiteParams = context.params

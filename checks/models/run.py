@@ -4,6 +4,7 @@ import uuid
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from checks.enums import ACTIVE_STATES, RunState, StepCategory, StepState
@@ -40,6 +41,11 @@ class Run(models.Model):
     cancel_requested_at = models.DateTimeField(null=True)
     cancel_requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    alone_in = ArrayField(
+        models.BigIntegerField(),
+        default=list,
+        help_text="Ids of environments in which no other run that names them, and no deploy, may run meanwhile.",
     )
     exclusive = models.BooleanField(default=False, help_text="Deploy or rollback: one at a time for an environment.")
 

@@ -7,7 +7,8 @@ gone or no longer run, and slower ones.
 import csv
 import io
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -33,6 +34,7 @@ RULE: Final = (
 )
 _WORST: Final = ("passed", "skipped", "failed", "errored")
 BAD: Final = frozenset({"failed", "errored"})
+_BOTH: Final = {"passed", "failed"}
 
 
 class Key(NamedTuple):
@@ -40,7 +42,7 @@ class Key(NamedTuple):
     test: str
 
 
-@dataclass
+@dataclass(slots=True)
 class Case:
     state: str
     seconds: float
@@ -121,12 +123,9 @@ def compare(run: Run, cases: Cases) -> Comparison:
     if not base:
         found.why = "no earlier build was tested by this section"
         return found
-    read = [(each, kept) for each in base if (kept := _kept(each)) is not None]
-    if not read:
+    _against(cases.found, base, found)
+    if found.base is None:
         found.why = f"what run #{base[0].number} kept of its tests cannot be read any more"
-        return found
-    found.base = read[0][0]
-    _against(cases.found, [kept for _, kept in read], found)
     return found
 
 
@@ -140,21 +139,20 @@ def _ended(run: Run) -> Any:
 
 def _find_flaky(run: Run, now: Mapping[Key, Case], found: Comparison) -> None:
     """Those that disagree with now, each with what all runs of this build said of it, newest first."""
-    told: dict[Key, list[tuple[int, str]]] = {key: [(run.number, case.state)] for key, case in now.items()}
+    readable: list[Run] = []
     disagree: set[Key] = set()
     for earlier in _ended(run).filter(build_digest=run.build_digest)[:MAX_RUNS]:
-        kept = _kept(earlier)
-        if kept is None:
-            continue
-        found.runs_of_this_build += 1
-        for key, case in now.items():
-            other = kept.get(key)
-            if other is None:
-                continue
-            told[key].append((earlier.number, other.state))
-            if {_verdict(case), _verdict(other)} == {"passed", "failed"}:
-                disagree.add(key)
-    found.flaky = [(key, told[key]) for key in sorted(disagree)]
+        kept = _kept(earlier, lambda key, case: key in now and {_verdict(now[key]), _verdict(case)} == _BOTH)
+        if kept is not None:
+            readable.append(earlier)
+            disagree.update(kept.cases)
+    found.runs_of_this_build += len(readable)
+    told = {key: [(run.number, now[key].state)] for key in sorted(disagree)}
+    for earlier in readable if disagree else ():
+        kept = _kept(earlier, lambda key, case: key in disagree)
+        for key, case in kept.cases.items() if kept else ():
+            told[key].append((earlier.number, case.state))
+    found.flaky = list(told.items())
 
 
 def _verdict(case: Case) -> str:
@@ -171,37 +169,76 @@ def _of_last_release(run: Run) -> Sequence[Run]:
     return list(others.filter(build_digest=newest.build_digest)[:MAX_RUNS])
 
 
-def _against(now: Mapping[Key, Case], runs: Sequence[Mapping[Key, Case]], found: Comparison) -> None:
-    before = runs[0]
+def _against(now: Mapping[Key, Case], runs: Sequence[Run], found: Comparison) -> None:
+    """With the newest of these runs that can be read; how long a test usually takes is told by all of them."""
+
+    def may_be_slower(key: Key, _case: Case) -> bool:
+        return key in now and now[key].state == "passed" and now[key].seconds > SLOWER_SECONDS
+
+    def tells(key: Key, case: Case) -> bool:
+        return key not in now or now[key].state != "passed" or (case.state == "passed" and may_be_slower(key, case))
+
+    before: _Kept | None = None
+    usual: dict[Key, list[float]] = {}
+    for run in runs:
+        kept = _kept(run, tells if before is None else may_be_slower)
+        if kept is None:
+            continue
+        if before is None:
+            before, found.base = kept, run
+            usual = {key: [] for key, case in kept.cases.items() if tells(key, case) and may_be_slower(key, case)}
+        for key in usual.keys() & kept.cases.keys():
+            usual[key].append(kept.cases[key].seconds)
+    if before is not None:
+        _tell(now, before, usual, found)
+
+
+def _tell(now: Mapping[Key, Case], before: "_Kept", usual: Mapping[Key, Sequence[float]], found: Comparison) -> None:
     for key, case in now.items():
-        old = before.get(key)
-        found.added += old is None
+        if case.state == "passed":
+            continue
+        old = before.cases.get(key)
         if case.state in BAD and (old is None or old.state not in BAD):
             found.new_failures.append(key)
         elif case.state == "skipped" and old is not None and old.state != "skipped":
             found.not_run.append(key)
-        elif case.state == "passed" and old is not None and old.state == "passed":
-            usual = statistics.median(kept[key].seconds for kept in runs if key in kept)
-            if case.seconds > SLOWER_TIMES * usual and case.seconds - usual > SLOWER_SECONDS:
-                found.slower.append((key, round(usual, 3), round(case.seconds, 3)))
-    found.gone = sorted(key for key in before if key not in now)
+    found.gone = sorted(key for key in before.cases if key not in now)
+    found.added = len(now) - (before.rows - len(found.gone))
+    for key, seconds in usual.items():
+        median, case = statistics.median(seconds), now[key]
+        if case.seconds > SLOWER_TIMES * median and case.seconds - median > SLOWER_SECONDS:
+            found.slower.append((key, round(median, 3), round(case.seconds, 3)))
     found.slower.sort(key=lambda entry: entry[1] - entry[2])
 
 
-def _kept(run: Run) -> dict[Key, Case] | None:
-    """What a run kept of its cases; None where it kept nothing that can be read."""
-    key = next((each["key"] for each in run.result.get("artifacts", []) if each["name"] == FILE), None)
-    if key is None:
+class _Kept(NamedTuple):
+    """What a run kept: how many cases, and those that were asked for."""
+
+    rows: int
+    cases: dict[Key, Case]
+
+
+def _kept(run: Run, wanted: Callable[[Key, Case], bool]) -> _Kept | None:
+    """None where it kept nothing that can be read to its end. Only what is wanted is ever in memory."""
+    file = next((each["key"] for each in run.result.get("artifacts", []) if each["name"] == FILE), None)
+    if file is None:
         return None
+    rows, cases = 0, {}
     try:
-        with default_storage.open(key) as source, io.TextIOWrapper(source, encoding="utf-8", newline="") as text:
-            return dict(_cases(csv.DictReader(text)))
-    except (OSError, ValueError, KeyError, TypeError):
+        with default_storage.open(file) as source, io.TextIOWrapper(source, encoding="utf-8", newline="") as text:
+            for rows, (key, case) in enumerate(_cases(csv.reader(text)), 1):  # noqa: B007 - the last one counts
+                if wanted(key, case):
+                    cases[key] = case
+    except (OSError, ValueError, csv.Error):
         return None
+    return _Kept(rows, cases)
 
 
-def _cases(rows: Iterable[Mapping[str, str]]) -> Iterator[tuple[Key, Case]]:
-    for number, row in enumerate(rows):
+def _cases(lines: Iterator[list[str]]) -> Iterator[tuple[Key, Case]]:
+    """ValueError where this is no list of cases."""
+    if tuple(next(lines, ())) != COLUMNS:
+        raise ValueError("no list of cases")
+    for number, (suite, test, state, seconds, times) in enumerate(lines):
         if number >= MAX_CASES:
             raise ValueError("too many cases")
-        yield Key(row["suite"], row["test"]), Case(row["state"], float(row["seconds"]), int(row["times"]))
+        yield Key(suite, test), Case(sys.intern(state), float(seconds), int(times))

@@ -34,12 +34,13 @@ def test_two_environments_may_swap_and_never_share() -> None:
         example_plan(folder, {"THINKINCOIN_STAGING_PORT": "18102"})
 
 
-def test_tls_is_ten_above_and_moves_along() -> None:
-    folder = EXAMPLES / "thinkincoin"
-    plan = parse(example_plan(folder, {"THINKINCOIN_STAGING_PORT": "23456"}))
+@pytest.mark.parametrize("name", ["thinkincoin", "pretalx"])
+def test_tls_is_ten_above_and_moves_along(name: str) -> None:
+    folder, variables = EXAMPLES / name, {f"{name.upper()}_STAGING_PORT": "23456"}
+    plan = parse(example_plan(folder, variables))
     assert plan.checks["audit"].params["tls"]["port"] == 23466
-    with pytest.raises(WrongPort, match=r"THINKINCOIN_PRODUCTION_PORT must not be ten above .* TLS at 23466"):
-        example_plan(folder, {"THINKINCOIN_STAGING_PORT": "23456", "THINKINCOIN_PRODUCTION_PORT": "23466"})
+    with pytest.raises(WrongPort, match=rf"{name.upper()}_PRODUCTION_PORT must not be ten above .* TLS at 23466"):
+        example_plan(folder, {**variables, f"{name.upper()}_PRODUCTION_PORT": "23466"})
 
 
 @pytest.mark.parametrize("value", ["x", "80", "70000", "-1", "1e4"])

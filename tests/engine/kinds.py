@@ -87,6 +87,21 @@ class Exclusive(CommandKind):
     exclusive = True
 
 
+class AloneParams(CommandParams):
+    also_in: str = ""
+
+
+@register
+class Alone(CommandKind):
+    name = "test_alone"
+    title = "Test load"
+    description = "Runs a command, beside no other of its sort."
+    Params = AloneParams
+
+    def alone_in(self, params: Any, environment: str) -> list[str]:
+        return [environment, *filter(None, [params.also_in])]
+
+
 @register
 class AboutTheBuild(CommandKind):
     name = "test_build"

@@ -126,6 +126,44 @@ def test_a_test_that_changed_its_mind_about_one_build_is_flaky(storage_folder: P
     assert suite.run(suite.release(), buy="failed", sell=0.1).result["compared"]["flaky"] == []
 
 
+def cut_off(run: Run) -> None:
+    """The second half of the cases that a run kept is lost, in the middle of a line."""
+    key = next(each["key"] for each in run.result["artifacts"] if each["name"] == case_history.FILE)
+    with default_storage.open(key) as kept:
+        whole = kept.read()
+    default_storage.delete(key)
+    default_storage.save(key, ContentFile(whole[: whole.index(b"sell") + 8]))
+
+
+def test_of_a_list_that_is_cut_off_nothing_is_compared_not_even_what_is_left(
+    storage_folder: Path, tmp_path: Path
+) -> None:
+    suite = Suite(tmp_path)
+    older, newer, release = suite.release(), suite.release(), suite.release()
+    suite.run(older, buy="failed")
+    cut_off(suite.run(newer, buy=0.1, sell=0.1, lend=0.1))
+    compared = suite.run(release, buy="failed", sell=0.1).result["compared"]
+    assert compared["base"] is None
+    assert "cannot be read any more" in compared["why"]
+    cut_off(suite.run(release, buy=0.1, sell=0.1, lend=0.1))
+    again = suite.run(release, buy=0.1, sell=0.1).result["compared"]
+    assert again["runs_of_this_build"] == 2, "itself and the first one"
+    assert [seen["state"] for seen in again["flaky"][0]["runs"]] == ["passed", "failed"]
+
+
+def test_where_the_newest_run_of_the_last_release_cannot_be_read_an_older_one_of_it_is(
+    storage_folder: Path, tmp_path: Path
+) -> None:
+    suite = Suite(tmp_path)
+    before = suite.release()
+    first, second = suite.run(before, buy=0.1, sell=0.1), suite.run(before, buy=0.1, sell=0.1, gone=0.1)
+    cut_off(second)
+    compared = suite.run(suite.release(), buy="failed", sell=0.1).result["compared"]
+    assert compared["base"]["run"] == first.number
+    assert names(compared["new_failures"]) == ["buy"]
+    assert compared["gone"] == []
+
+
 @pytest.mark.parametrize(
     ("refused", "now", "word"),
     [("gone", {"sell": 0.1}, "gone"), ("not_run", {"buy": "skipped", "sell": 0.1}, "no longer run"),

@@ -64,6 +64,7 @@ if __name__ == "__main__":
                 build=lock_of,
                 settings=settings,
                 server=server,
+                with_tls=("staging",),
             )
         )
     except (OpsError, OSError) as error:
