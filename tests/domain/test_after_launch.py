@@ -67,6 +67,7 @@ def test_a_second_failure_stays_failed(deploying: Release) -> None:
     assert deploying.state == ReleaseState.FAILED
 
 
+@pytest.mark.campaign
 def test_after_a_rollback_everybody_votes_anew(deploying: Release, team: Team) -> None:
     deploy.deploy_succeeded(release=deploying)
     deploy.rolled_back(release=deploying, run_number=8)

@@ -156,6 +156,7 @@ def test_it_refuses_a_draft_and_a_release_under_way(approved: Release, team: Tea
         launch(approved, team.manager)
 
 
+@pytest.mark.campaign
 def test_it_refuses_while_another_release_is_under_way_there(approved: Release, team: Team) -> None:
     other = ReleaseFactory(application=approved.application, requester=team.engineer)
     make_approved(other, team)

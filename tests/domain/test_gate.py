@@ -168,6 +168,7 @@ def _count(application: Application, releases_: list[Release]) -> int:
     return len(captured)
 
 
+@pytest.mark.campaign
 def test_the_number_of_queries_does_not_grow_with_items_votes_or_releases(team: Team, release: Release) -> None:
     make_approved(release, team)
     few = _count(release.application, [release])

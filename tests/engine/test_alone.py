@@ -78,6 +78,7 @@ def work_off(slots: int) -> None:
         each.result()
 
 
+@pytest.mark.campaign
 def test_six_runs_started_at_once_go_one_after_the_other_and_none_is_lost(
     application: Application, tmp_path: Path
 ) -> None:

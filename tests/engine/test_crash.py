@@ -83,6 +83,7 @@ def test_a_killed_worker_gives_a_check_back_and_it_is_done_once(application: Any
     assert list(ended.steps.filter(attempt=1, state="running")) == []
 
 
+@pytest.mark.campaign
 def test_a_killed_worker_leaves_a_deploy_unknown_and_a_person_decides(application: Any, tmp_path: Path) -> None:
     team = make_team(application)
     release = ReleaseFactory(application=application)
@@ -105,6 +106,7 @@ def test_a_killed_worker_leaves_a_deploy_unknown_and_a_person_decides(applicatio
     start(application, "checks.exclusive", release=release)
 
 
+@pytest.mark.campaign
 def test_an_unknown_run_closes_the_gate(tmp_path: Path) -> None:
     application = application_with({"exclusive": check("test_exclusive", "production")}, folder=tmp_path)
     release = ReleaseFactory(application=application)
@@ -131,6 +133,7 @@ def test_what_a_killed_worker_ran_dies_with_it(application: Any) -> None:
     assert time.monotonic() - began < 5, "before the lease of five seconds ends"
 
 
+@pytest.mark.campaign
 def test_a_stopped_worker_loses_its_children_before_its_lease(application: Any, tmp_path: Path) -> None:
     marker = f"frozen-{uuid4()}"
     run = start(application, "checks.command", params={"argv": ["sh", "-c", f"sleep 60; : {marker}"]})
@@ -164,6 +167,7 @@ def test_three_lost_workers_end_a_check_as_lost(application: Any) -> None:
     assert release.evidence.get(run_id=run.pk).verdict == "errored"
 
 
+@pytest.mark.campaign
 def test_a_cancelled_run_whose_worker_died_is_not_tried_again(application: Any) -> None:
     team = make_team(application)
     run = start(application, "checks.command", params={"argv": ["sleep", "60"]})
@@ -188,6 +192,7 @@ def _die_with_lines_unread(run: Any, tmp_path: Path) -> int:
     return int((tmp_path / "said").read_text().split()[-1])
 
 
+@pytest.mark.campaign
 def test_the_last_lines_of_a_dead_worker_are_found_in_its_file(tmp_path: Path) -> None:
     staging = {"tier": "staging", "url": "http://127.0.0.1:1", "secrets": {"TOKEN": "token"}}
     production = {"tier": "production", "url": "http://127.0.0.1:2"}
@@ -208,6 +213,7 @@ def test_the_last_lines_of_a_dead_worker_are_found_in_its_file(tmp_path: Path) -
     assert "The worker died here." in log_lines(unknown, kinds="n")[-1]
 
 
+@pytest.mark.campaign
 def test_lines_that_may_hold_an_unknown_secret_are_not_shown(application: Any, tmp_path: Path) -> None:
     params = {"argv": ["sh", "-c", SAY], "secret_value": "made-up-1", "variables": {"TOKEN": "made-up-1"}}
     run = start(application, "checks.exclusive", params=params)

@@ -29,6 +29,7 @@ def python(source: str) -> dict[str, Any]:
     return {"argv": [sys.executable, "-c", source], "timeout": 120}
 
 
+@pytest.mark.campaign
 def test_a_hundred_thousand_lines_are_all_there_in_order(application: Any) -> None:
     run = run_section(application, "checks.command", params=python("for n in range(100_000): print('line', n)"))
     assert run.state == "passed"

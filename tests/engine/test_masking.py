@@ -39,6 +39,7 @@ def test_no_form_of_a_secret_comes_through(secrets: list[str], data: st.DataObje
     assert not [form for form in every if form in out]
 
 
+@pytest.mark.campaign
 @given(SECRET, st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=10))
 @settings(max_examples=300, deadline=None)
 def test_a_stream_without_secrets_is_unchanged(secret: str, stream: bytes, cuts: list[int]) -> None:
@@ -53,6 +54,7 @@ def test_the_cuts_change_nothing(secret: str, parts: list[bytes], cuts: list[int
     assert mask([secret], stream, cuts) == mask([secret], stream)
 
 
+@pytest.mark.campaign
 @given(st.binary(max_size=7), SECRET, st.binary(max_size=7))
 @example(b"x", "pass/word+1", b"")
 @settings(max_examples=300, deadline=None)

@@ -54,6 +54,7 @@ def own_redis(tmp_path: Path) -> Any:
     own.kill()
 
 
+@pytest.mark.campaign
 def test_redis_is_killed_during_a_run(application: Any, own_redis: Any) -> None:
     run = start(application, "checks.command", params={"argv": ["sh", "-c", COUNT]})
     process = execute_elsewhere(run, REDIS_URL=own_redis.url)

@@ -88,6 +88,7 @@ def test_it_refuses_to_judge_a_build_that_does_not_run_there(application: Any) -
     assert run_section(application, "checks.build", release=release).state == "passed"
 
 
+@pytest.mark.campaign
 def test_a_build_that_changes_during_the_run_makes_it_errored(application: Any) -> None:
     release = ReleaseFactory(application=application)
     staging = Environment.objects.get(application=application, name="staging")

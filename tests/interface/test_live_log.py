@@ -101,6 +101,7 @@ def test_lines_that_come_twice_are_shown_once(server: ScriptedStream, open_log: 
     assert server.filled == []
 
 
+@pytest.mark.campaign
 def test_a_gap_is_fetched_before_anything_after_it_is_shown(
     server: ScriptedStream, open_log: Callable[..., Page]
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_gap_is_fetched_before_anything_after_it_is_shown(
     assert server.filled == ["1:3"]
 
 
+@pytest.mark.campaign
 def test_a_gap_that_cannot_be_fetched_is_replayed_by_the_stream(
     server: ScriptedStream, open_log: Callable[..., Page]
 ) -> None:
@@ -302,6 +304,7 @@ def test_without_scripts_the_page_shows_the_same_lines(server: ScriptedStream, o
     expect(page.get_by_label("Find in log")).not_to_be_visible()
 
 
+@pytest.mark.campaign
 def test_a_finished_log_opens_no_stream(server: ScriptedStream, open_log: Callable[..., Page]) -> None:
     server.write("first", "second")
     page = open_log(live=False)

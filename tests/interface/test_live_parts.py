@@ -73,6 +73,7 @@ def test_many_events_at_once_fetch_once(server: ScriptedStream, open_parts: Call
     assert server.parts["stations"] <= 2
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("pause", [400, 600, 900])
 def test_an_event_that_comes_while_a_part_is_fetched_is_not_lost(
     server: ScriptedStream, open_parts: Callable[[], Page], pause: int
@@ -106,6 +107,7 @@ def test_a_part_in_which_somebody_types_waits(server: ScriptedStream, open_parts
     expect(page.locator("#poll h2")).to_have_text("poll 1")
 
 
+@pytest.mark.campaign
 def test_opened_details_stay_open(server: ScriptedStream, open_parts: Callable[[], Page]) -> None:
     page = open_parts()
     page.locator("#stations summary").click()

@@ -45,6 +45,7 @@ def test_a_wrong_password_is_told_beside_the_form(live_server: LiveServer, open_
     assert page.get_by_label("E-mail address").input_value() == "mara@example.org"
 
 
+@pytest.mark.campaign
 def test_the_chosen_theme_stays(live_server: LiveServer, open_page: OpenPage, mara: User) -> None:
     page = open_page(live_server.url + reverse("account_login"))
     log_in(page)
@@ -67,6 +68,7 @@ ACCOUNT_PAGES = (
 )
 
 
+@pytest.mark.campaign
 def test_the_pages_of_an_account_are_in_the_hand_of_the_program(
     live_server: LiveServer, open_page: OpenPage, mara: User, complaints: Complaints
 ) -> None:

@@ -172,6 +172,7 @@ EMPTY = ["releases:list", "releases:application_list", "checks:run_list", "relea
          "monitoring:incident_list", "releases:calendar", "releases:words"]  # fmt: skip
 
 
+@pytest.mark.campaign
 def test_pages_on_which_nothing_stands_yet_are_without_faults(
     live_server: LiveServer, open_page: OpenPage, complaints: Complaints
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_passkey_is_added_and_logs_in_without_a_password(
     assert complaints.texts == []
 
 
+@pytest.mark.campaign
 def test_a_key_that_is_no_passkey_is_asked_for_after_the_password(
     live_server: LiveServer, open_page: OpenPage, mara: User
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_key_that_is_no_passkey_is_asked_for_after_the_password(
     expect(page.get_by_role("navigation", name="Main")).to_be_visible()
 
 
+@pytest.mark.campaign
 def test_a_passkey_of_a_deactivated_account_opens_nothing(
     live_server: LiveServer, open_page: OpenPage, mara: User
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_passkey_of_a_deactivated_account_opens_nothing(
     expect(page.get_by_role("navigation", name="Main")).to_have_count(0)
 
 
+@pytest.mark.campaign
 def test_a_browser_that_has_no_passkey_here_says_so(live_server: LiveServer, open_page: OpenPage, mara: User) -> None:
     page = open_page(live_server.url + reverse("account_login"))
     plug_in(page)

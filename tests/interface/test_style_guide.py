@@ -79,6 +79,7 @@ class TestInTheBrowser:
         assert not page.locator("button:visible").count()
         assert page.get_by_text("No-go").first.is_visible()
 
+    @pytest.mark.campaign
     def test_what_the_scripts_write_about_time_is_what_the_server_wrote(self, guide: str, open_page: OpenPage) -> None:
         plain = open_page(guide, scripts=False)
         words = plain.locator("dl.facts time[data-relative]").all_inner_texts()
@@ -90,6 +91,7 @@ class TestInTheBrowser:
 @pytest.mark.browser
 @pytest.mark.urls("tests.interface.test_style_guide")
 class TestKeys:
+    @pytest.mark.campaign
     def test_a_question_mark_lists_the_keys(self, guide: str, open_page: OpenPage) -> None:
         page = open_page(guide)
         page.keyboard.press("?")
@@ -114,6 +116,7 @@ class TestKeys:
             page.keyboard.press("k")
         assert urlsplit(asked.value.url).path == wanted
 
+    @pytest.mark.campaign
     def test_the_keys_can_be_turned_off(self, guide: str, open_page: OpenPage) -> None:
         page = open_page(guide)
         page.keyboard.press("?")

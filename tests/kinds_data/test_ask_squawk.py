@@ -58,6 +58,7 @@ def test_a_squawk_that_broke_ends_the_check(tmp_path: Path, monkeypatch: pytest.
     assert "update squawk" in run.remedy
 
 
+@pytest.mark.campaign
 def test_the_real_squawk_is_found_and_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = hypotheses.find_squawk()
     assert program, "the tests need squawk, which requirements/base.txt brings"

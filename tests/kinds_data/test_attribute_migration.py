@@ -34,6 +34,7 @@ def kept(run: Run, name: str) -> str:
         return str(file.read().decode())
 
 
+@pytest.mark.campaign
 @pytest.mark.usefixtures("transactional_db", "storage_folder")
 def test_each_migration_has_its_own_time_lock_stall_rewrite_wal_and_way_back(tmp_path: Path) -> None:
     with django_library.library(tmp_path, MIGRATIONS) as made:

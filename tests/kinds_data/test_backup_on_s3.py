@@ -172,6 +172,7 @@ def test_what_breaks_off_or_falls_silent_is_read_on_from_there(stored: Store) ->
         assert sum(line.startswith("GET") for line in stored.weather.seen) >= 2
 
 
+@pytest.mark.campaign
 def test_a_slow_answer_is_waited_for_as_long_as_bytes_come(stored: Store) -> None:
     stored.weather.rules.append((reads, slow(5, 2.5)))
     began = time.monotonic()

@@ -68,6 +68,7 @@ def test_many_differences_end_in_buckets_and_are_counted_exactly(pair: DatabaseP
     assert "buckets" in tables["scattered"].how
 
 
+@pytest.mark.campaign
 def test_equal_rows_that_lie_elsewhere_agree_and_one_among_them_is_found(pair: DatabasePair) -> None:
     move = """
         CREATE TABLE copy AS TABLE {0}; TRUNCATE {0}; INSERT INTO {0} SELECT * FROM copy ORDER BY md5(value);

@@ -90,6 +90,7 @@ def test_buckets_follow_ranges_of_the_key_where_rows_lie_in_its_order(found: Com
     assert table(found, "key_scattered").how == table(found, "key_uuid").how == "buckets by the hash of the key"
 
 
+@pytest.mark.campaign
 def test_a_composite_key_counts_whole(found: Comparison) -> None:
     result = table(found, "composite")
     assert (list(result.key), counts(result)) == (["tenant", "code", "colour"], (1, 1, 1))

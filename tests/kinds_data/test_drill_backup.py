@@ -56,6 +56,7 @@ def test_a_whole_backup_comes_back_equal_and_the_scratch_is_dropped(backed_up: S
     assert scratch() == set()
 
 
+@pytest.mark.campaign
 def test_a_backup_of_the_format_before_still_comes_back_equal(
     plain_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +82,7 @@ def test_a_backup_of_the_format_before_still_comes_back_equal(
     assert backup.newest(plain_shop.application.slug, "production").manifest["format"] == 2
 
 
+@pytest.mark.campaign
 def test_values_that_a_dump_writes_in_one_form_only_are_no_difference(plain_shop: Shop) -> None:
     plain_shop.sql("UPDATE customer SET weight = 'Infinity'::float8 - 'Infinity'::float8 WHERE id < 9")
     assert plain_shop.run("backup").state == RunState.PASSED
@@ -126,6 +128,7 @@ def test_without_a_backup_the_drill_cannot_be_made(plain_shop: Shop) -> None:
     assert "no published backup of production" in run.error
 
 
+@pytest.mark.campaign
 def test_each_difference_from_the_manifest_has_its_sentence(backed_up: Shop, storage_folder: Path) -> None:
     def change(document: dict[str, Any]) -> None:
         document["tables"]["public.customer"]["rows"] += 1
@@ -170,6 +173,7 @@ def test_a_server_that_cannot_take_it_back_is_told(
     assert scratch() == set()
 
 
+@pytest.mark.campaign
 def test_targets_that_are_missed_say_no(transactional_db: None, storage_folder: Path, tmp_path: Path) -> None:
     with shop(tmp_path, plan={"recovery": {"rto": "10ms", "rpo": "10ms"}}) as made:
         made.run("backup")
@@ -180,6 +184,7 @@ def test_targets_that_are_missed_say_no(transactional_db: None, storage_folder: 
         assert run.result["recovery"]["within_rto"] is False
 
 
+@pytest.mark.campaign
 def test_what_dead_attempts_left_behind_is_dropped_and_nothing_else(backed_up: Shop) -> None:
     dead = backed_up.queued("drill")
     Run.objects.filter(pk=dead.pk).update(state=RunState.CANCELLED, attempt=1, ended_at=timezone.now())
@@ -192,6 +197,7 @@ def test_what_dead_attempts_left_behind_is_dropped_and_nothing_else(backed_up: S
     assert strange in databases()  # it may be another installation's, at work right now
 
 
+@pytest.mark.campaign
 def test_a_cancelled_drill_drops_its_scratch(transactional_db: None, storage_folder: Path, tmp_path: Path) -> None:
     with shop(tmp_path, schema=BULK.format(rows=600_000)) as made:
         made.run("backup")
@@ -224,6 +230,7 @@ def test_a_drill_killed_in_the_middle_is_cleared_up_by_the_next_attempt(
         assert scratch() == set()
 
 
+@pytest.mark.campaign
 def test_a_superuser_s_drill_also_checks_pages_and_indexes(backed_up: Shop) -> None:
     with administration() as server:
         server.execute(sql.SQL("ALTER ROLE {} SUPERUSER").format(sql.Identifier(backed_up.role)))
@@ -264,6 +271,7 @@ def small_tablespace(tmp_path: Path) -> Iterator[str]:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.mark.campaign
 def test_a_full_disk_of_the_server_is_told_and_the_scratch_dropped(
     small_tablespace: str, transactional_db: None, storage_folder: Path, tmp_path: Path
 ) -> None:
@@ -282,6 +290,7 @@ def test_a_full_disk_of_the_server_is_told_and_the_scratch_dropped(
         assert scratch() == set()
 
 
+@pytest.mark.campaign
 def test_the_interval_of_the_last_two_backups_is_reported(backed_up: Shop) -> None:
     backed_up.run("backup")
     keys = manifest.published(backed_up.application.slug, "production")

@@ -51,6 +51,7 @@ TABLES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.campaign
 def test_rows_are_written_after_what_they_name_and_name_the_same_afterwards(tmp_path: Path) -> None:
     # Seen in the target itself: a trigger keeps what was written before the proof's end, and the clone is gone.
     seen = """
@@ -80,6 +81,7 @@ def test_what_would_name_nothing_is_an_orphan_by_whichever_key(tmp_path: Path) -
         assert moving.everything() == before
 
 
+@pytest.mark.campaign
 def test_half_of_a_key_names_nobody_and_is_not_dropped_in_silence(tmp_path: Path) -> None:
     with people(tmp_path, source=SOURCE, target=TARGET + OLD) as moving:
         moving.at_source("INSERT INTO mark (person_id) VALUES (6)")

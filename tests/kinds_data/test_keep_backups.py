@@ -127,6 +127,7 @@ def test_what_no_count_keeps_is_removed_whole_and_told_in_the_ledger(three_backu
     assert {entry.document["manifest"] for entry in entries} == {row.manifest_key for row in gone}
 
 
+@pytest.mark.campaign
 def test_a_dry_run_removes_nothing(three_backups: Shop) -> None:
     run = three_backups.run("retention", dry=True, **ONE)
     assert run.state == RunState.PASSED
@@ -134,6 +135,7 @@ def test_a_dry_run_removes_nothing(three_backups: Shop) -> None:
     assert len(keys(three_backups)) == 3
 
 
+@pytest.mark.campaign
 def test_the_backup_of_the_deploy_that_runs_there_stays(three_backups: Shop) -> None:
     oldest = StoredBackup.objects.order_by("snapshot_at").first()
     assert oldest is not None
@@ -147,6 +149,7 @@ def test_the_backup_of_the_deploy_that_runs_there_stays(three_backups: Shop) -> 
     assert oldest.manifest_key in keys(three_backups)
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("kind", ["drill", "disaster"])
 @pytest.mark.parametrize("named", [True, False], ids=["named", "newest"])
 def test_what_a_drill_works_with_stays(three_backups: Shop, kind: str, *, named: bool) -> None:
@@ -161,6 +164,7 @@ def test_what_a_drill_works_with_stays(three_backups: Shop, kind: str, *, named:
     assert oldest.manifest_key in keys(three_backups)
 
 
+@pytest.mark.campaign
 def test_a_damaged_one_is_found_and_counts_no_more(three_backups: Shop, storage_folder: Path) -> None:
     newest = StoredBackup.objects.order_by("-snapshot_at").first()
     assert newest is not None
@@ -177,6 +181,7 @@ def test_a_damaged_one_is_found_and_counts_no_more(three_backups: Shop, storage_
     assert len(keys(three_backups)) == 2
 
 
+@pytest.mark.campaign
 def test_backups_unknown_here_and_gone_from_storage_are_noticed(three_backups: Shop) -> None:
     lost, unknown, _ = StoredBackup.objects.order_by("snapshot_at")
     unknown_key = unknown.manifest_key
@@ -196,6 +201,7 @@ def test_without_a_backup_it_says_no(plain_shop: Shop) -> None:
     assert (run.state, run.summary) == (RunState.FAILED, "There is no backup at all.")
 
 
+@pytest.mark.campaign
 def test_a_storage_that_refuses_to_remove_is_told_and_the_list_stays_true(
     three_backups: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +220,7 @@ def test_a_storage_that_refuses_to_remove_is_told_and_the_list_stays_true(
     assert len(keys(three_backups)) == 1
 
 
+@pytest.mark.campaign
 def test_a_drill_marks_what_it_restored_and_what_it_found_faulty(plain_shop: Shop, storage_folder: Path) -> None:
     plain_shop.run("backup")
     drill = plain_shop.run("drill")

@@ -55,6 +55,7 @@ def counts(run: Any) -> dict[str, list[int]]:
     return {row["table"]: [row[name] for name in names] for row in run.result["tables"]}
 
 
+@pytest.mark.campaign
 def test_rows_move_between_partitions_of_any_shape_are_proven_and_undone(tmp_path: Path) -> None:
     with people(tmp_path, source=SOURCE, target=TARGET) as moving:
         moving.at_source("INSERT INTO visit (person_id, at, place) VALUES (7, '2026-02-11Z', 'old1')")

@@ -40,6 +40,7 @@ MEMBER: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.mark.campaign
 def test_a_merge_that_the_target_would_refuse_is_named_before_it_is_tried(tmp_path: Path) -> None:
     with people(tmp_path, source=SOURCE, target=TARGET) as moving:
         before = moving.everything()
@@ -56,6 +57,7 @@ def test_a_merge_that_the_target_would_refuse_is_named_before_it_is_tried(tmp_pa
         assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))
 
 
+@pytest.mark.campaign
 def test_nulls_that_an_index_takes_for_equal_are_named(tmp_path: Path) -> None:
     with people(tmp_path, source=SOURCE, target=TARGET) as moving:
         run = moving.rehearse([{"table": "slot", "same": ["room", "floor"]}])

@@ -163,6 +163,7 @@ def test_each_drift_of_a_real_run_is_named(world: World) -> None:
     assert "citext" not in page(run, "?facts=expected")
 
 
+@pytest.mark.campaign
 def test_what_cannot_be_seen_blocks_and_is_named(world: World) -> None:
     world.servers[1].replies["/"] = Reply(drop=True)
     run = world.run(facts={"argv": ["sh", "-c", "exit 3"]}, migrate={"argv": ["false"]}, settings=["no_such_setting"],
@@ -192,6 +193,7 @@ def test_without_a_database_nothing_of_it_is_the_same(world: World) -> None:
     assert differing(run)["plan_variable.DATABASE_URL"] == "drift"
 
 
+@pytest.mark.campaign
 def test_an_integration_that_does_not_answer_says_no(world: World) -> None:
     world.variables["staging"]["SMTP_URL"] = f"smtp://127.0.0.1:{world.servers[0].port}"
     world.variables["production"]["SMTP_URL"] = "smtp://127.0.0.1:1"
@@ -208,6 +210,7 @@ def test_drift_says_no_where_the_plan_is_strict(world: World) -> None:
     assert world.run(strict=True).state == "failed"
 
 
+@pytest.mark.campaign
 def test_the_original_is_never_migrated(world: World) -> None:
     careless = MIGRATE.replace('os.environ["DATABASE_URL"]', repr(world.pair.target.url()))
     run = world.run(migrate={"argv": [sys.executable, "-c", careless]})

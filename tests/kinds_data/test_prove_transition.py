@@ -36,6 +36,7 @@ def moving(transactional_db: None, storage_folder: Path, tmp_path: Path) -> Iter
         yield made
 
 
+@pytest.mark.campaign
 def test_whatever_triggers_do_to_rows_is_found_and_may_be_declared_or_switched_off(moving: People) -> None:
     moving.sql(TAMPERING)
     before = moving.everything()

@@ -145,6 +145,7 @@ def test_a_run_whose_worker_is_lost_goes_on_where_it_was(
     assert storage.names(f"runs/{run.pk}/resume") == []
 
 
+@pytest.mark.campaign
 def test_what_is_declared_not_to_matter_does_not_fail(storage_folder: Path, tmp_path: Path) -> None:
     change = """
         UPDATE person SET seen = seen + interval '1 microsecond'; UPDATE person SET email = upper(email) WHERE id = 7;
@@ -161,6 +162,7 @@ def test_what_is_declared_not_to_matter_does_not_fail(storage_folder: Path, tmp_
     assert "public.person: 1 changed of 200 rows" in failed.summary
 
 
+@pytest.mark.campaign
 def test_what_cannot_be_compared_is_errored_and_not_failed(storage_folder: Path, tmp_path: Path) -> None:
     with databases() as pair:
         same = reconciled(pair, tmp_path, source_database="DATABASE_URL", source="production")

@@ -63,6 +63,7 @@ def names_at(server: Address) -> set[str]:
         return {name for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall()}
 
 
+@pytest.mark.campaign
 def test_on_stagings_server_nobody_of_production_is_in_clear(
     transactional_db: None, storage_folder: Path, tmp_path: Path, second_server: Address
 ) -> None:

@@ -83,6 +83,7 @@ REWRITES = {
 }
 
 
+@pytest.mark.campaign
 def test_of_rewrites_none_is_missed_and_none_is_invented(application: Shop) -> None:
     names = {name: {"full": "full_", "text": "text_"}.get(name, name) for name in REWRITES}
     application.sql("CREATE TABLE whole (n integer, word varchar(20)) PARTITION BY RANGE (n)")
@@ -103,12 +104,14 @@ def test_of_rewrites_none_is_missed_and_none_is_invented(application: Shop) -> N
     assert "public.longer" not in unchanged
 
 
+@pytest.mark.campaign
 def test_a_rewrite_over_the_limit_says_no(application: Shop) -> None:
     run = rehearse(application, "ALTER TABLE purchase ALTER COLUMN id TYPE bigint", rewrite_rows=1999)
     assert run.state == RunState.FAILED
     assert run.summary == "public.purchase with 2,000 rows was rewritten; 1,999 may be."
 
 
+@pytest.mark.campaign
 def test_who_waits_for_a_quick_statement_in_a_slow_transaction_is_measured_and_says_no(application: Shop) -> None:
     run = rehearse(
         application, "ALTER TABLE customer ADD COLUMN nick text", "SELECT pg_sleep(0.7)", longest_stall="0.3s"
@@ -208,6 +211,7 @@ def test_what_nobody_checked_is_not_called_reversible(application: Shop) -> None
     assert [row["waived"] for row in run.result["irreversible"]] == ["", "The column was empty for a year."]
 
 
+@pytest.mark.campaign
 def test_a_missing_program_breaks_the_check(application: Shop) -> None:
     run = application.run("migration", release=application.release(), command={"argv": ["no-such-program"]})
     assert run.state == RunState.ERRORED

@@ -73,6 +73,7 @@ def test_a_clean_restore_brings_the_old_rows_back_and_keeps_what_was_there(backe
     assert not [name for name in databases() if name.startswith("gonogo_")]
 
 
+@pytest.mark.campaign
 def test_the_restored_database_has_the_owner_the_rights_and_the_settings_of_the_old_one(backed_up: Shop) -> None:
     name = sql.Identifier(backed_up.address.database)
     with administration() as server:
@@ -89,6 +90,7 @@ def test_the_restored_database_has_the_owner_the_rights_and_the_settings_of_the_
     assert backed_up.sql("SHOW work_mem") == [("7MB",)]
 
 
+@pytest.mark.campaign
 def test_open_sessions_are_ended_and_new_ones_find_the_restored_rows(backed_up: Shop) -> None:
     session = psycopg.connect(backed_up.address.conninfo(), autocommit=True)
     session.execute("DELETE FROM nothing")
@@ -118,6 +120,7 @@ def test_a_damaged_backup_leaves_the_database_untouched_and_says_so(backed_up: S
     assert backed_up.sql("SELECT count(*) FROM added_since") == [(0,)]
 
 
+@pytest.mark.campaign
 def test_a_swap_that_is_refused_leaves_the_database_open(backed_up: Shop) -> None:
     """A superuser's session cannot be ended by an ordinary role."""
     with administration(backed_up.address.database):

@@ -2,6 +2,7 @@
 
 import sys
 
+import pytest
 from django.template.loader import render_to_string
 
 from checks.models import Run
@@ -20,6 +21,7 @@ def page(run: Run) -> str:
     return render_to_string(f"checks/kinds/{run.kind}.html", {"run": run}).replace("<wbr>", "")
 
 
+@pytest.mark.campaign
 def test_every_result_is_shown_without_a_style_or_a_script(plain_shop: Shop) -> None:
     backup = page(plain_shop.run("backup"))
     assert "2,805 rows" in backup

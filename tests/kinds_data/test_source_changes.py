@@ -75,6 +75,7 @@ def test_a_source_that_is_written_to_meanwhile_fails_and_opens_no_risk(
     assert "Stop what writes to the source" in page
 
 
+@pytest.mark.campaign
 def test_where_the_plan_allows_it_the_snapshot_moves_and_the_page_says_what_came_later(moving: People) -> None:
     run = moved_while(moving, ADDED, may_change=True)
     assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))

@@ -68,6 +68,7 @@ def test_nothing_readable_of_the_data_or_the_password_is_in_storage_or_log(
     assert "pa:ss/wo rd" not in str(run.result)
 
 
+@pytest.mark.campaign
 def test_rows_written_during_the_dump_are_neither_dumped_nor_counted(plain_shop: Shop) -> None:
     stop = threading.Event()
 
@@ -112,6 +113,7 @@ def test_configuration_files_and_folders_are_taken_and_come_back_equal(
         assert not any(b"xyzzy" in path.read_bytes() for path in objects(storage_folder))
 
 
+@pytest.mark.campaign
 def test_media_come_back_equal_and_one_removed_meanwhile_is_left_out(
     transactional_db: None, storage_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,7 @@ def test_a_lock_timeout_is_told_as_one(plain_shop: Shop) -> None:
     assert run.summary.endswith("No migration had been applied; the clone is as it was before.")
 
 
+@pytest.mark.campaign
 def test_a_deadlock_is_told_as_one_and_leaves_nothing_behind(plain_shop: Shop) -> None:
     run = command(plain_shop, DEADLOCK)
     assert run.state == RunState.FAILED, run.error
@@ -137,6 +138,7 @@ def test_a_deadlock_is_told_as_one_and_leaves_nothing_behind(plain_shop: Shop) -
     assert run.summary.endswith("No migration had been applied; the clone is as it was before.")
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(
     ("cause", "said", "statements"),
     [
@@ -155,6 +157,7 @@ def test_what_the_server_refused_is_told_with_what_stays(
     assert run.summary.endswith("No migration had been applied; 1 object(s) of the schema stay changed.")
 
 
+@pytest.mark.campaign
 def test_a_session_that_the_server_ended_says_nothing_of_the_migration(plain_shop: Shop) -> None:
     run = command(plain_shop, ONE_BY_ONE, "SELECT pg_terminate_backend(pg_backend_pid())")
     assert run.state == RunState.ERRORED, (run.summary, log_of(run))

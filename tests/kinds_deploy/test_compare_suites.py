@@ -98,6 +98,7 @@ def test_the_last_release_is_the_one_that_went_live(storage_folder: Path, tmp_pa
     assert run.result["compared"]["base"]["run"] == before.number
 
 
+@pytest.mark.campaign
 def test_a_test_that_changed_its_mind_about_one_build_is_flaky(storage_folder: Path, tmp_path: Path) -> None:
     suite = Suite(tmp_path)
     release = suite.release()

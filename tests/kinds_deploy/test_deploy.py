@@ -162,6 +162,7 @@ def test_a_cancel_before_it_began_leaves_everything_as_it_was(shop: Shop) -> Non
     assert shop.deploy().state == "passed"
 
 
+@pytest.mark.campaign
 def test_a_cancel_in_the_middle_is_a_failure_and_never_a_harmless_end(tmp_path: Path, server: LocalServer) -> None:
     waiting = step("migrate", 'touch "$GONOGO_PLAN_DIR/there"; sleep 60')
     shop = make_shop(tmp_path, server, deploy={"steps": [STEPS[0], waiting, STEPS[2]]})

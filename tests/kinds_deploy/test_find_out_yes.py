@@ -41,6 +41,7 @@ AUDIT = check("audit", params={
 })  # fmt: skip
 
 
+@pytest.mark.campaign
 def test_each_fault_finds_out_a_check_that_says_yes_to_everything(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

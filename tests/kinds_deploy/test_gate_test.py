@@ -37,6 +37,7 @@ def test_every_planted_fault_is_caught_and_nothing_is_left(world: World) -> None
     assert "style=" not in text
 
 
+@pytest.mark.campaign
 def test_a_row_is_lost_where_the_plan_s_own_check_looks(world: World) -> None:
     own = check("reconcile", params={"source": "production", "tables": ["visit"], "compare_schema": False})
     run = world.run(more={"catalogue": own}, faults=["lost-row"])
@@ -176,6 +177,7 @@ def test_a_check_that_always_says_yes_is_found_out(world: World, monkeypatch: py
     assert "Proves nothing" in page(run)
 
 
+@pytest.mark.campaign
 def test_a_check_that_breaks_proves_nothing(world: World) -> None:
     world.server.replies["/"] = Reply(drop=True)
     run = world.run(faults=["slow-endpoint"])

@@ -164,6 +164,7 @@ def test_a_session_that_holds_one_table_and_wants_another_comes_first(
         assert run.result["transition"]["total"]["inserted"] == 128
 
 
+@pytest.mark.campaign
 def test_a_deadlock_in_the_middle_takes_everything_back_and_says_so(
     tmp_path: Path, server: LocalServer, storage_folder: Path
 ) -> None:

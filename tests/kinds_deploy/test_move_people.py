@@ -50,6 +50,7 @@ def reasons(run: Run) -> dict[str, str]:
     return {row["key"]: row["reason"] for row in run.result["steps"]}
 
 
+@pytest.mark.campaign
 def test_a_deploy_moves_people_once_and_the_rollback_takes_exactly_them_out(shop: Shop, data: People) -> None:
     before = data.everything()
     (shop.folder / "broken").touch()

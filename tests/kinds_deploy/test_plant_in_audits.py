@@ -37,6 +37,7 @@ def archive(folder: Path, name: str = "app-1.0.tar") -> dict[str, Any]:
     return {"build": path.read_bytes(), "build_name": name}
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", ["app-1.0.tar", "app-1.0.zip"])
 def test_insecure_code_in_a_copy_of_the_build_is_caught(world: World, tmp_path: Path, name: str) -> None:
     run, row = audited(world, "insecure-code", archive(tmp_path, name), code={}, source={"exclude": ["app/tests/*"]})
@@ -45,11 +46,13 @@ def test_insecure_code_in_a_copy_of_the_build_is_caught(world: World, tmp_path: 
     assert (proven["look"], proven["state"]) == (LOOKS["code"], "proven")
 
 
+@pytest.mark.campaign
 def test_insecure_code_is_caught_where_the_plan_unpacks_the_source_itself(world: World) -> None:
     unpack = {"argv": ["sh", "-c", 'echo "x = 1" > "$GONOGO_SOURCE/a.py"'], "timeout": "9s"}
     caught(*audited(world, "insecure-code", code={}, source={"unpack": unpack}), "gonogo_planted.py")
 
 
+@pytest.mark.campaign
 def test_insecure_code_that_the_plan_leaves_out_is_missed(world: World, tmp_path: Path) -> None:
     run, row = audited(world, "insecure-code", archive(tmp_path), code={}, source={"exclude": ["gonogo_*"]})
     assert (run.state, row["verdict"]) == ("failed", "missed"), (row, log_text(run))
@@ -73,6 +76,7 @@ def test_debug_that_was_left_on_is_caught(world: World, tmp_path: Path) -> None:
     caught(*audited(world, "debug-left-on", deploy_check={"command": command}), "security.W018")
 
 
+@pytest.mark.campaign
 def test_debug_is_caught_where_the_application_has_a_rule_of_its_own_for_it(world: World, tmp_path: Path) -> None:
     rule = """
 from django.core.checks import Error, register
@@ -91,6 +95,7 @@ def own(app_configs, **_):
     assert "debug mode" in row["with"]["summary"]
 
 
+@pytest.mark.campaign
 def test_debug_cannot_be_left_on_where_python_is_told_to_look_at_nothing(world: World, tmp_path: Path) -> None:
     settings_in(tmp_path)
     script = f"cd {tmp_path} && {sys.executable} -E -m django check --deploy --settings site_settings"
@@ -114,6 +119,7 @@ def test_a_missing_policy_is_caught(world: World) -> None:
     caught(*audited(world, "missing-policy", headers={}, fail_at="medium"), "content-security-policy")
 
 
+@pytest.mark.campaign
 def test_what_the_plan_lets_pass_or_does_not_look_at_is_not_planted(world: World) -> None:
     _, row = audited(world, "missing-policy", headers={}, fail_at="high")
     assert row["why"] == "the plan's audit says no from high on, and this fault is medium"

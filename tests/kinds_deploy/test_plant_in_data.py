@@ -31,6 +31,7 @@ def moved(world: World, *faults: str, **params: Any) -> Run:
     return world.run(more={"people": people}, faults=list(faults))
 
 
+@pytest.mark.campaign
 def test_a_row_that_vanishes_and_a_value_that_is_changed_on_the_way_are_caught(world: World) -> None:
     world.pair.sql("source", NEW)
     before = databases()
@@ -49,6 +50,7 @@ def test_a_row_that_vanishes_and_a_value_that_is_changed_on_the_way_are_caught(w
         assert planted == (0,)
 
 
+@pytest.mark.campaign
 def test_where_nothing_is_moved_or_triggers_are_off_nothing_is_planted_on_the_way(world: World) -> None:
     run = moved(world, "vanishing-row", "changed-value")
     assert run.state == "errored"
@@ -78,6 +80,7 @@ def test_a_column_is_planted_also_where_the_inventory_lacks_others(world: World)
     assert verdicts(run) == {"unclassified-column": "caught"}, log_text(run)
 
 
+@pytest.mark.campaign
 def test_a_row_vanishes_only_where_no_moved_table_refers_to_it(world: World) -> None:
     """What other tables refer to is no matter: nothing there refers to a row that is only arriving."""
     world.pair.sql("source", NEW)

@@ -88,6 +88,7 @@ def test_a_refused_rollback_leaves_a_watched_release_watched(tmp_path: Path, ser
     assert runs_there(shop.production) == ("2.0", shop.release.build_digest)
 
 
+@pytest.mark.campaign
 def test_a_failed_rollback_is_a_failed_release_and_can_be_tried_again(tmp_path: Path, server: LocalServer) -> None:
     back = step(
         "back", 'test -e "$GONOGO_PLAN_DIR/mended" && echo "back $GONOGO_PREVIOUS_VERSION" > "$GONOGO_PLAN_DIR/x"'
@@ -105,6 +106,7 @@ def test_a_failed_rollback_is_a_failed_release_and_can_be_tried_again(tmp_path: 
     assert runs_there(shop.production) == ("1.0", OLD)
 
 
+@pytest.mark.campaign
 def test_smoke_after_it_decides(shop: Shop) -> None:
     shop.deploy()
     shop.server.replies["/"] = Reply(503)
@@ -135,6 +137,7 @@ def test_it_can_be_deployed_again_after_it(shop: Shop) -> None:
     assert shop.roll_back(shop.staging).state == "passed"
 
 
+@pytest.mark.campaign
 def test_while_it_is_under_way_no_person_says_what_runs_there(shop: Shop) -> None:
     shop.deploy()
     run = services.start_rollback(release=shop.fresh(), actor=shop.team.manager)

@@ -55,6 +55,7 @@ def test_a_deploy_and_its_rollback(shop: Shop) -> None:
     assert f"#{deployed.number}" in back
 
 
+@pytest.mark.campaign
 def test_a_deploy_that_stopped_says_what_is_not_done_and_offers_the_ways_out(
     tmp_path: Path, server: LocalServer, storage_folder: Path
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_cancelled_deploy_has_a_page(shop: Shop) -> None:
     assert "untouched" in page(run, shop.team.auditor)
 
 
+@pytest.mark.campaign
 def test_a_smoke_test(shop: Shop) -> None:
     shop.deploy(shop.staging)
     shop.server.replies["/"] = Reply(500)

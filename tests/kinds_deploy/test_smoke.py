@@ -70,6 +70,7 @@ def test_another_port_of_the_same_host_may_be_asked(release: Release) -> None:
         assert smoke(release, url=other.url).state == "passed"
 
 
+@pytest.mark.campaign
 def test_what_runs_there_must_not_change_meanwhile(release: Release, server: LocalServer) -> None:
     server.replies |= {"/a": Reply(delay=1.5), "/b": Reply()}
 

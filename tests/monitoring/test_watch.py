@@ -167,6 +167,7 @@ def test_the_recommendation_stands_on_the_board(shift: Shift) -> None:
     assert "watch_rollback" in [blocker.code for blocker in evaluate(release).blockers]
 
 
+@pytest.mark.campaign
 def test_a_release_manager_may_watch_it_once_more(shift: Shift) -> None:
     shift.answer("d" * 10)
     shift.look(12)

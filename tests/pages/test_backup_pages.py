@@ -66,6 +66,7 @@ def test_without_a_backup_it_says_so(application: Application) -> None:
     assert "Nothing is scheduled here." in page
 
 
+@pytest.mark.campaign
 def test_the_calendar_shows_twelve_weeks_with_size_and_age_however_many_there_are(application: Application) -> None:
     """Hourly ones that retention thinned out are more than the list's first pages hold."""
     for hours in range(600):

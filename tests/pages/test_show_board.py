@@ -47,6 +47,7 @@ def test_it_offers_the_deploy_only_when_the_gate_is_open(team_and_release: tuple
     assert f'href="{reverse("checks:deploy", args=[release.pk])}"' not in page(browser(team.engineer), release)
 
 
+@pytest.mark.campaign
 def test_a_vote_over_older_evidence_is_shown_as_not_counting(team_and_release: tuple[Team, Release]) -> None:
     team, release = team_and_release
     release = make_approved(release, team)
@@ -76,6 +77,7 @@ def test_after_a_deploy_that_stopped_it_tells_what_stands_against_another_try(
     assert reverse("checks:deploy", args=[failed.pk]) not in text
 
 
+@pytest.mark.campaign
 def test_after_a_deploy_that_stopped_people_vote_anew_from_the_board_and_the_retry_goes_through(
     team_and_release: tuple[Team, Release], failed: Release
 ) -> None:

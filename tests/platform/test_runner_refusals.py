@@ -67,6 +67,7 @@ def test_a_wrong_number_is_named(tmp_path: Path) -> None:
     assert "GONOGO_PORT is 'http'" in refused(Runner(tmp_path / "home", GONOGO_PORT="http"))
 
 
+@pytest.mark.campaign
 def test_a_database_elsewhere_that_does_not_answer_is_named(tmp_path: Path) -> None:
     runner = Runner(tmp_path / "home", DATABASE_URL="postgresql://me:pw@127.0.0.1:1/none")
     message = refused(runner)

@@ -35,6 +35,7 @@ def supervise(tmp_path: Path, program: str) -> "subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.campaign
 def test_it_gives_up_loudly_on_a_part_that_dies_again_and_again(tmp_path: Path) -> None:
     done = supervise(
         tmp_path,
@@ -54,6 +55,7 @@ def test_it_gives_up_loudly_on_a_part_that_dies_again_and_again(tmp_path: Path) 
     assert "no such file: x" in done.stdout.split("GAVE UP:")[1]
 
 
+@pytest.mark.campaign
 def test_it_waits_longer_after_each_death(tmp_path: Path) -> None:
     done = supervise(
         tmp_path,
@@ -69,6 +71,7 @@ def test_it_waits_longer_after_each_death(tmp_path: Path) -> None:
     assert delays[:3] == ["0.25 s.", "0.5 s.", "1 s."]
 
 
+@pytest.mark.campaign
 def test_stopping_ends_a_part_that_ignores_the_signal_and_its_runaway_children(tmp_path: Path) -> None:
     done = supervise(
         tmp_path,

@@ -49,6 +49,7 @@ def test_a_column_that_looks_personal_and_is_not_classified_blocks(
         assert "inventory.csv" in page
 
 
+@pytest.mark.campaign
 def test_a_whole_inventory_is_rehearsed_and_proven(
     transactional_db: None, storage_folder: Path, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_whole_inventory_is_rehearsed_and_proven(
         assert shop.sql("SELECT count(*) FROM old_name") == [(0,)]
 
 
+@pytest.mark.campaign
 def test_a_copy_that_the_inventory_calls_harmless_is_found_in_the_clone(
     transactional_db: None, storage_folder: Path, tmp_path: Path
 ) -> None:

@@ -83,6 +83,7 @@ def looked_for_in_staging(shop: Shop) -> Any:
     return run
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("locale", ["", "LOCALE_PROVIDER libc LOCALE 'C'"], ids=["like production", "another locale"])
 def test_a_value_is_found_in_whatever_surrounds_it(
     transactional_db: None, storage_folder: Path, tmp_path: Path, locale: str
@@ -101,6 +102,7 @@ def test_a_value_is_found_in_whatever_surrounds_it(
         assert column in found[name], name
 
 
+@pytest.mark.campaign
 def test_databases_whose_texts_cannot_be_compared_prove_nothing(
     transactional_db: None, storage_folder: Path, tmp_path: Path
 ) -> None:
@@ -111,6 +113,7 @@ def test_databases_whose_texts_cannot_be_compared_prove_nothing(
     assert run.error == "The two servers do not see texts in one way, so nothing can be proven between them."
 
 
+@pytest.mark.campaign
 def test_columns_and_documents_of_any_name_and_shape_are_masked_and_proven(
     transactional_db: None, storage_folder: Path, tmp_path: Path
 ) -> None:
