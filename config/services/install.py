@@ -42,9 +42,15 @@ def run(command: list[str], problem: str) -> None:
         raise InstallError(f"{problem}\n{done.stdout.strip()}")
 
 
-def succeeds(command: list[str], variables: dict[str, str] | None = None) -> bool:
+def succeeds(command: list[str], variables: dict[str, str] | None = None, within: float | None = None) -> bool:
+    """Whether a command ends well, and within so many seconds."""
     environment = {**os.environ, **(variables or {})}
-    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+    try:
+        return (
+            subprocess.run(command, env=environment, capture_output=True, check=False, timeout=within).returncode == 0
+        )
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def make_environment() -> None:
@@ -119,7 +125,7 @@ def install_browser() -> None:
     prefix = as_root()
     if prefix is not None:
         print("Installing Chromium ...", flush=True)
-        if succeeds([*prefix, "apt-get", "update", "-q"]):
+        if succeeds([*prefix, "apt-get", "update", "-q"], within=120):
             # The first is Debian's; where it is not offered, the whole browser does as well.
             found = any(install_package(prefix, name) for name in ([LIGHT_BROWSER] if found else BROWSERS[:2])) or found
     if not found:
