@@ -48,7 +48,8 @@ def end(run: Run, state: str = RunState.PASSED) -> Run:
     for step in (RunState.RUNNING, state):
         values: dict[str, Any] = {"state": step}
         if step == RunState.RUNNING:
-            values |= {"token": run.number, "owner": run.pk, "lease_until": timezone.now(), "attempt": 1}
+            # Below zero: no worker's token is.
+            values |= {"token": -1000 - run.number, "owner": run.pk, "lease_until": timezone.now(), "attempt": 1}
             values["started_at"] = timezone.now()
         else:
             values |= {"ended_at": timezone.now(), "owner": None, "lease_until": None}

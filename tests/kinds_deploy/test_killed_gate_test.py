@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.campaign]
 def killed_when(run: Run, settings: Any, reached: Callable[[int], Any]) -> Any:
     """Begin an attempt elsewhere and KILL all of it once ``reached`` (given its process) returns something."""
     worker = execute_elsewhere(run, STORAGES=settings.STORAGES, BACKUP_KEYS=settings.BACKUP_KEYS)
-    found = until(lambda: reached(worker.pid), every=0.005)
+    found = until(lambda: reached(worker.pid), seconds=150, every=0.005)
     kill_tree(worker)
     assert engine.load(run.pk).state == "running", "the worker had ended by itself"
     return found

@@ -49,7 +49,7 @@ def booking(server: LocalServer, address: str, statement: str) -> Run:
     server.before = book
     server.replies |= {"/book": Reply(), "/browse": Reply(delay=BROWSE)}
     requests = [{"path": "/book"}, {"path": "/browse", "weight": 5}]
-    params = {**LOAD, "steps": [1, 16], "think": "50ms", "requests": requests}
+    params = {**LOAD, "hold": "9s", "steps": [1, 16], "think": "50ms", "requests": requests}
     run = run_load(release_of(server, params, database=address))
     assert run.state == "passed", log_text(run) + run.error
     return run
