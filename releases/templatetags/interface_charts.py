@@ -179,7 +179,8 @@ def _place_marks(marks: Sequence[Mark], x_range: tuple[float, float]) -> list[Dr
 def _place_mark(mark: Mark, x_range: tuple[float, float]) -> DrawnMark:
     first, last = x_range
     width = (last - first) or 1.0
-    x = 100 * (mark.x - first) / width
+    # What lies outside the series, such as a release after the newest answer, stands at the edge of the chart.
+    x = min(max(100 * (mark.x - first) / width, 0.0), 100.0)
     until = 100 * (min(mark.until, last) - first) / width if mark.until is not None else x
     return DrawnMark(percent(x), percent(max(until - x, 0.0)), mark.label, mark.until is not None, near_end=x > 80)
 

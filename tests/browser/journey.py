@@ -142,8 +142,17 @@ def _is_meant(complaint: str) -> bool:
     return "status of 422" in complaint or ("status of 404" in complaint and "/static/" not in complaint)
 
 
+#: The elements that reach farthest to the right, innermost first, so that a page that is too wide can be mended.
+_STICKING_OUT = """() => [...document.querySelectorAll("body *")]
+    .map((one) => [Math.round(one.getBoundingClientRect().right), one])
+    .filter(([right]) => right > document.documentElement.clientWidth)
+    .sort((one, other) => other[0] - one[0]).slice(0, 6)
+    .map(([right, one]) => [one.tagName, one.getAttribute("class"), right, one.textContent.slice(0, 40)].join(" "))
+    .join("; ")"""
+
+
 def _faults(page: Page, width: int) -> list[str]:
     found = []
     if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
-        found.append(f"it is {wide} px wide")
+        found.append(f"it is {wide} px wide, by {page.evaluate(_STICKING_OUT)}")
     return found + barriers(page)

@@ -151,6 +151,13 @@ def test_an_incident_is_a_band_and_a_release_a_line() -> None:
     assert [(mark.is_band, mark.x, mark.width) for mark in drawn.marks] == [(True, "10%", "10%"), (False, "90%", "0%")]
 
 
+def test_a_mark_outside_the_series_stands_at_the_edge() -> None:
+    """So a release after the newest answer makes no page wider."""
+    points: list[tuple[float, float | None]] = [(0, 1.0), (10, 1.0)]
+    drawn = chart([Series("p95", points)], marks=[Mark(14, "1.1"), Mark(-3, "1.0")], times=False)
+    assert sorted(mark.x for mark in drawn.marks) == ["0%", "100%"]
+
+
 def test_names_of_marks_never_stand_on_each_other() -> None:
     points = [(float(x), 1.0) for x in range(101)]
     marks = [Mark(50, "incident", until=52), Mark(53, "1.1"), Mark(90, "1.2")]
