@@ -31,9 +31,9 @@ FROM generate_series(1, %(runs)s) AS n
 JOIN LATERAL (SELECT now() - n * interval '30 s' AS at) AS t ON true
 JOIN bench_release r ON r.place = n %% %(releases)s;
 INSERT INTO releases_evidence (id, release_id, source, kind, section, section_digest, run_id, run_number,
-    environment_id, build_digest, verdict, summary, figures, artifacts, recorded_at)
+    environment_id, build_digest, verdict, summary, figures, artifacts, recorded_at, link, link_note)
 SELECT gen_random_uuid(), release_id, 'run', kind, section, section_digest, id, number, environment_id, build_digest,
-    'passed', 'Passed.', '{}', '[]', ended_at
+    'passed', 'Passed.', '{}', '[]', ended_at, '', ''
 FROM checks_run;
 INSERT INTO releases_ledgerentry (sequence, at, actor_name, action, subject_type, subject_id, application_id,
     release_id, request_id, document, canonical, previous, hash)
