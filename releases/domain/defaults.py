@@ -249,6 +249,12 @@ def checklist_for(document: Mapping[str, Any], *, source: str, target: str) -> l
         specs += _expand(template, document, source, target)
     for override in document.get("checklist", []):
         specs = _override(specs, override, document, source)
+    keys = [spec.key for spec in specs]
+    if twice := next((key for key in keys if keys.count(key) > 1), ""):
+        raise DomainError(
+            f"The plan's checks make two items {twice!r} of the checklist, and one would hide the other. Nothing was"
+            f" changed; publish a plan in which the check {twice.partition('.')[2]!r} has another name."
+        )
     for requirement in Requirement:
         if not any(spec.requirement == requirement and spec.blocking for spec in specs):
             raise DomainError(

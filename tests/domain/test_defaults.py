@@ -49,6 +49,11 @@ def test_each_suite_is_an_item_of_its_own_and_two_checks_of_a_kind_do_not_hide_e
     assert "security.audit" not in items
 
 
+def test_two_items_of_one_key_are_refused_so_that_none_hides_the_other() -> None:
+    with pytest.raises(DomainError, match=r"two items 'testing\.parity'.*another name"):
+        made({"parity": check("suite"), "same": check("parity")})
+
+
 def test_a_check_in_the_wrong_place_does_not_answer_the_item() -> None:
     items = made({"smoke": check("smoke", "production"), "backup": check("backup", "staging")})
     assert items["testing.smoke"].section == ""
