@@ -204,5 +204,5 @@ class Life(RuleBasedStateMachine):
 def test_any_order_of_verbs_keeps_state_and_ledger_in_step(application: Application, team: Team) -> None:
     Life.team, Life.application = team, application
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Life, settings=settings(max_examples=8, stateful_step_count=15, deadline=None)
+        Life, settings=settings(max_examples=12, stateful_step_count=15, deadline=None)
     )
