@@ -1,5 +1,6 @@
 #!/bin/sh
-# Disaster drill: this release in a home of its own, with the configuration that the backup holds, on the restored data.
+# Disaster drill: this release in a home of its own, with the configuration and media that the backup holds, on the
+# restored data.
 #   sh ops/disaster.sh prepare | serve
 set -eu
 ops="$(dirname "$0")"
@@ -11,8 +12,14 @@ export APP_HOME PRETALX_CONFIG_FILE PRETALX_FILESYSTEM_DATA PRETALX_FILESYSTEM_L
 mkdir -p "$PRETALX_FILESYSTEM_DATA" "$PRETALX_FILESYSTEM_LOGS"
 case "$1" in
 prepare)
+    # The backup names every file by the whole path that it had.
+    media="$(find "$GONOGO_MEDIA" -type d -path '*/data/media' -prune)"
+    [ -d "$media" ] || { echo "disaster: the backup holds no media." >&2; exit 1; }
+    cp -R "$media" "$PRETALX_FILESYSTEM_DATA/media"
     sh "$ops/static.sh"
     sh "$ops/migrate.sh"
+    . "$ops/pretalx.sh"
+    pretalx_python "$GONOGO_PLAN_DIR/ops/media.py" check
     ;;
 serve)
     . "$ops/pretalx.sh"

@@ -15,6 +15,7 @@ else
     pretalx create_test_event --seed "$SEED_NUMBER"
     has_rows submission_submission || fail "create_test_event ended well but made no submission; see the lines above"
 fi
+pretalx_python "$GONOGO_PLAN_DIR/ops/media.py" make
 if [ -n "${LOAD_ACCESS_CODE:-}" ]; then
     pretalx_python "$GONOGO_PLAN_DIR/ops/access_code.py" "$LOAD_ACCESS_CODE"
 fi
