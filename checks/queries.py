@@ -6,29 +6,22 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
-
 from checks.enums import ACTIVE_STATES, RunState
 from checks.models import Run
-from releases.domain.gate import Blocker
+from releases.domain.gate import Blocker, Statuses
+from releases.domain.items import Activity
 from releases.enums import GateVerdict
-from releases.models import ChecklistItem, Environment, Release
+from releases.models import Environment, Release
 
 _HOLDING: Final = (*ACTIVE_STATES, RunState.UNKNOWN)
 #: What a blocker says of a run; a run has many columns more, and every board asks.
 _TOLD: Final = ("number", "kind", "section", "state", "release", "environment")
 
 
-def blockers(release: Release, at: datetime) -> list[Blocker]:
-    """Runs that keep the gate of one release closed."""
-    return list(blockers_of([release], at).get(release.pk, []))
+def blockers_of(releases: Sequence[Release], _statuses: Statuses, _at: datetime) -> Mapping[UUID, list[Blocker]]:
+    """Release -> the deploy or rollback that keeps its gate closed; one query.
 
-
-def blockers_of(releases: Sequence[Release], at: datetime) -> Mapping[UUID, list[Blocker]]:
-    """Release -> runs that keep its gate closed; two queries.
-
-    A deploy or rollback that touches the target now, or of which nobody knows what it did there, blocks every release
-    that goes there; a check under way blocks where a blocking item waits for its answer.
+    One that touches the target now, or of which nobody knows what it did there, blocks every release that goes there.
     """
     found: dict[UUID, list[Blocker]] = defaultdict(list)
     by_target: dict[int, list[Release]] = defaultdict(list)
@@ -38,21 +31,18 @@ def blockers_of(releases: Sequence[Release], at: datetime) -> Mapping[UUID, list
     for run in holding.select_related("environment").only(*_TOLD, "environment__name").order_by("number"):
         for release in by_target[run.environment_id]:
             found[release.pk].append(_holder(run))
-    asked = ChecklistItem.objects.filter(release=OuterRef("release"), section=OuterRef("section"), blocking=True)
-    waited_for = Run.objects.filter(Exists(asked), release__in=releases, exclusive=False, state__in=ACTIVE_STATES)
-    for run in waited_for.only(*_TOLD).order_by("number"):
-        assert run.release_id is not None
-        found[run.release_id].append(_under_way(run))
     return found
 
 
-def activities(releases: Sequence[Release]) -> Mapping[UUID, Iterable[tuple[str, int | None]]]:
-    """Release -> (section, environment id) of its runs under way; one query."""
-    found: dict[UUID, set[tuple[str, int | None]]] = defaultdict(set)
-    rows = Run.objects.filter(release__in=releases, state__in=ACTIVE_STATES)
-    for release_id, section, environment_id in rows.values_list("release_id", "section", "environment_id"):
+def activities(releases: Sequence[Release]) -> Mapping[UUID, Iterable[Activity]]:
+    """Release -> its runs under way, the oldest first; one query."""
+    found: dict[UUID, list[Activity]] = defaultdict(list)
+    rows = Run.objects.filter(release__in=releases, state__in=ACTIVE_STATES).order_by("number")
+    told = rows.values_list("release_id", "section", "environment_id", "pk", "number", "state", "exclusive")
+    for release_id, section, environment_id, pk, number, state, exclusive in told:
         assert release_id is not None
-        found[release_id].add((section, environment_id))
+        name = RunState(state).label.lower()
+        found[release_id].append(Activity(section, environment_id, pk, number, name, exclusive))
     return found
 
 
@@ -76,14 +66,5 @@ def _holder(run: Run) -> Blocker:
         code="run.exclusive",
         title=f"{where} is being changed",
         text=f"{run.kind.capitalize()} run #{run.number} is {run.get_state_display().lower()} there.",
-        target=("run", str(run.pk)),
-    )
-
-
-def _under_way(run: Run) -> Blocker:
-    return Blocker(
-        code="run.active",
-        title=f"{run.section} is under way",
-        text=f"Run #{run.number} is {run.get_state_display().lower()}; its answer may change the verdict.",
         target=("run", str(run.pk)),
     )

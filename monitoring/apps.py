@@ -15,6 +15,6 @@ class MonitoringConfig(AppConfig):
         from releases.domain.application import register_plan_listener
         from releases.domain.gate import register_source
 
-        register_source(sources.blockers, bulk=sources.blockers_of_many)
+        register_source(sources.blockers_of)
         register_plan_listener(follow_plan)
         notice.register_teller(notify)

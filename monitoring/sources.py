@@ -7,7 +7,7 @@ from uuid import UUID
 
 from monitoring.enums import WatchState
 from monitoring.models import Incident, Watch
-from releases.domain.gate import Blocker
+from releases.domain.gate import Blocker, Statuses
 from releases.domain.wording import moment
 from releases.enums import GateVerdict, ReleaseState
 from releases.models import Release
@@ -21,11 +21,7 @@ _BEFORE_LAUNCH: Final = (
 )
 
 
-def blockers(release: Release, at: datetime) -> list[Blocker]:
-    return list(blockers_of_many([release], at).get(release.pk, []))
-
-
-def blockers_of_many(releases: Sequence[Release], _at: datetime) -> Mapping[UUID, list[Blocker]]:
+def blockers_of(releases: Sequence[Release], _statuses: Statuses, _at: datetime) -> Mapping[UUID, list[Blocker]]:
     """Blockers of many releases, in two queries."""
     waiting = [release for release in releases if release.state in _BEFORE_LAUNCH]
     watched = [release for release in releases if release.state == ReleaseState.WATCHING]

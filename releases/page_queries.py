@@ -20,7 +20,6 @@ from releases.models import (
     ChecklistItem,
     Evidence,
     LedgerEntry,
-    PlanVersion,
     Release,
     Risk,
     RiskAssessment,
@@ -114,9 +113,10 @@ def may_freeze(user: User) -> bool:
     return user.memberships.filter(role__in=[Role.RELEASE_MANAGER, Role.ADMINISTRATOR]).exists()
 
 
-def newer_plan(release: Release) -> PlanVersion | None:
-    newest = release.application.plan_versions.defer("text", "document").order_by("-number").first()
-    return newest if newest is not None and newest.number > release.plan_version.number else None
+def newer_plan(release: Release) -> int | None:
+    """The number of the newest plan, where it was published after the release was made."""
+    newest = release.application.plan_versions.order_by("-number").values_list("number", flat=True).first()
+    return newest if newest is not None and newest > release.plan_version.number else None
 
 
 @dataclass(frozen=True)

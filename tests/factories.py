@@ -269,11 +269,13 @@ def vote(release: Release, voter: User, station: str, choice: str = Choice.GO, c
     )
 
 
-def make_approved(release: Release, team: Team, *, opens: datetime | None = None) -> Release:
-    """Schedule, answer every item, ask for votes, and let every station vote go."""
+def make_approved(
+    release: Release, team: Team, *, opens: datetime | None = None, answered: tuple[str, ...] = ()
+) -> Release:
+    """Schedule, answer every item but those answered already, ask for votes, and let every station vote go."""
     if release.window_opens is None:
         schedule(release, team.manager, opens=opens)
-    go_green(release)
+    go_green(release, without=answered)
     releases.open_poll(release=release, actor=team.manager)
     digest = gates.evaluate(Release.objects.get(pk=release.pk)).digest
     for station, voter in team.approvers.items():

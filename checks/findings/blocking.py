@@ -6,31 +6,24 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
-
-from checks.enums import SEVERITY_RANKS, AcceptanceEnd, OccurrenceChange, RunState
+from checks.enums import SEVERITY_RANKS, AcceptanceEnd, OccurrenceChange
 from checks.findings.accepting import WAITING, validly_accepted, why_not
-from checks.models import Acceptance, Finding, Occurrence, Run
-from releases.domain.gate import Blocker
+from checks.models import Acceptance, Finding, Occurrence, Scan
+from releases.domain.gate import Blocker, Statuses
+from releases.domain.items import ItemStatus, item_statuses
 from releases.domain.wording import moment
-from releases.enums import GateVerdict
-from releases.models import ChecklistItem, Release
+from releases.enums import EvidenceVerdict, GateVerdict
+from releases.models import Release
 
-#: What says something about a release when it ends; the newest of them is its audit.
-_ANSWERS: Final = (RunState.PASSED, RunState.FAILED, RunState.ERRORED, RunState.LOST)
 MOST_NAMED: Final = 10
 
 
-def blockers(release: Release, at: datetime) -> list[Blocker]:
-    return list(blockers_of([release], at).get(release.pk, []))
-
-
-def blockers_of(releases: Sequence[Release], at: datetime) -> Mapping[UUID, list[Blocker]]:
-    """Release -> findings of its newest passed audits, at or over the limit, that nobody validly accepts.
+def blockers_of(_releases: Sequence[Release], statuses: Statuses, at: datetime) -> Mapping[UUID, list[Blocker]]:
+    """Release -> findings of the audits that answer its items, at or over the limit, that nobody validly accepts.
 
     Three queries for any number of releases. An audit that did not pass blocks by its checklist item already.
     """
-    bad = _at_or_over(releases)
+    bad = _at_or_over(statuses)
     if not bad:
         return {}
     newest = _newest_acceptances({pk for found in bad.values() for pk in found})
@@ -38,38 +31,31 @@ def blockers_of(releases: Sequence[Release], at: datetime) -> Mapping[UUID, list
 
 
 def lived_with(release: Release, at: datetime) -> list[Finding]:
-    """What would block this release if two people did not accept it for now; worst first. Three queries."""
-    bad = _at_or_over([release]).get(release.pk, {})
+    """What would block this release if two people did not accept it for now; worst first."""
+    bad = _at_or_over({release.pk: item_statuses(release, at)}).get(release.pk, {})
     accepted = validly_accepted(bad.values(), at)
     return sorted((bad[pk] for pk in accepted), key=lambda one: (-one.rank, one.pk))
 
 
-def _at_or_over(releases: Sequence[Release]) -> dict[UUID, dict[int, Finding]]:
-    """Release -> findings of its newest passed audits at or over their limit, by primary key; two queries."""
-    audits = {run.pk: run for run in _newest_audits(releases) if run.state == RunState.PASSED}
-    if not audits:
+def _at_or_over(statuses: Statuses) -> dict[UUID, dict[int, Finding]]:
+    """Release -> findings of the audits that answer its items at or over their limit, by primary key; two queries."""
+    answered = {run_id: release_id for release_id, items in statuses.items() for run_id in _answers(items)}
+    limits = dict(Scan.objects.filter(run__in=answered).values_list("run", "limit")) if answered else {}
+    if not limits:
         return {}
     bad: dict[UUID, dict[int, Finding]] = defaultdict(dict)
-    seen = Occurrence.objects.filter(run__in=audits).exclude(change=OccurrenceChange.RESOLVED)
+    seen = Occurrence.objects.filter(run__in=limits).exclude(change=OccurrenceChange.RESOLVED)
     for row in seen.select_related("finding__joined_into").order_by("finding_id"):
-        run, finding = audits[row.run_id], row.finding.joined_into or row.finding
-        if max(SEVERITY_RANKS[row.severity], finding.rank) >= SEVERITY_RANKS[run.scan.limit]:
-            assert run.release_id is not None
-            bad[run.release_id][finding.pk] = finding
+        finding = row.finding.joined_into or row.finding
+        if max(SEVERITY_RANKS[row.severity], finding.rank) >= SEVERITY_RANKS[limits[row.run_id]]:
+            bad[answered[row.run_id]][finding.pk] = finding
     return bad
 
 
-def _newest_audits(releases: Sequence[Release]) -> list[Run]:
-    """The newest answer of each section that a blocking item asks for and that looks for findings."""
-    asked = ChecklistItem.objects.filter(release=OuterRef("release"), section=OuterRef("section"), blocking=True)
-    looked = Run.objects.filter(
-        release=OuterRef("release"), section=OuterRef("section"), environment=OuterRef("environment"),
-        scan__isnull=False,
-    )  # fmt: skip
-    runs = Run.objects.filter(Exists(asked), Exists(looked), release__in=releases, state__in=_ANSWERS)
-    newest = runs.order_by("release_id", "section", "environment_id", "-number")
-    needed = ("release", "section", "environment", "number", "state", "scan__run", "scan__limit")
-    return list(newest.distinct("release_id", "section", "environment_id").select_related("scan").only(*needed))
+def _answers(items: Iterable[ItemStatus]) -> list[UUID]:
+    """The runs that passed and are the newest answer of a blocking item."""
+    newest = [status.evidence for status in items if status.item.blocking and status.evidence is not None]
+    return [each.run_id for each in newest if each.verdict == EvidenceVerdict.PASSED and each.run_id is not None]
 
 
 def _newest_acceptances(findings: set[int]) -> dict[int, Acceptance]:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from releases.domain.defaults import POLICY_VERSION
-from releases.domain.items import ItemStatus, compute_items, load_items
+from releases.domain.items import Activity, ItemStatus, compute_items, load_items
 from releases.domain.items import register_activity as register_activity
 from releases.domain.poll import Counting, StationVote, compute_poll, load_poll
 from releases.domain.positions import RiskPosition, compute_risks, load_risks
@@ -66,8 +67,12 @@ class Gate:
     poll: list[StationVote]
     risks: list[RiskPosition]
     manifest: dict[str, Any]
-    digest: str
     break_glass: list[BreakGlass] = field(default_factory=list)
+
+    @cached_property
+    def digest(self) -> str:
+        """What a vote given now is bound to."""
+        return digest_of(self.manifest)
 
     @property
     def open(self) -> bool:
@@ -78,15 +83,17 @@ class Gate:
         return not self.blockers and not self.launch_blockers
 
 
-Source = Callable[[Release, datetime], list[Blocker]]
-BulkSource = Callable[[Sequence[Release], datetime], Mapping[UUID, list[Blocker]]]
-_sources: list[tuple[Source, BulkSource | None]] = []
+Statuses = Mapping[UUID, Sequence[ItemStatus]]
+Source = Callable[[Sequence[Release], Statuses, datetime], Mapping[UUID, list[Blocker]]]
+_sources: list[Source] = []
 
 
-def register_source(source: Source, *, bulk: BulkSource | None = None) -> None:
-    """Let another app name blockers. ``bulk`` answers for many releases at once, in a fixed number of queries."""
-    if (source, bulk) not in _sources:
-        _sources.append((source, bulk))
+def register_source(source: Source) -> None:
+    """Let another app name blockers: (releases, release id -> its items as they stand, moment) -> release id ->
+    blockers. It answers for any number of releases in a fixed number of queries.
+    """
+    if source not in _sources:
+        _sources.append(source)
 
 
 def evaluate(release: Release, at: datetime | None = None) -> Gate:
@@ -98,18 +105,21 @@ def evaluate_many(releases: Sequence[Release], at: datetime | None = None) -> di
     """The gates of many releases, in as many queries as for one. Load application, plan and environments before."""
     at = at or timezone.now()
     item_facts, risk_facts, poll_facts = load_items(releases), load_risks(releases), load_poll(releases)
-    freezes, glasses, reported = _freezes(releases), _break_glass(releases), _reported(releases, at)
+    statuses = {release.pk: compute_items(release, item_facts, at) for release in releases}
+    freezes, glasses, reported = _freezes(releases), _break_glass(releases), _reported(releases, statuses, at)
     gates = {}
     for release in releases:
-        items = compute_items(release, item_facts, at)
+        items = statuses[release.pk]
         risks = compute_risks(release, risk_facts, items)
         manifest = manifest_document(release, items, risks)
-        digest = hashlib.sha256(canonical_manifest(manifest)).hexdigest()
+        # Where nobody voted yet, there is nothing to hold it against; a list of releases has many of those.
+        digest = digest_of(manifest) if poll_facts.votes.get(release.pk) else ""
         poll = compute_poll(release, poll_facts, items, digest, at)
         blockers = [
             *_window_blockers(release, freezes, at),
             *(_item_blocker(status) for status in items if status.item.blocking and not status.green),
             *(_risk_blocker(position) for position in risks if position.blocks),
+            *_activity_blockers(release, item_facts.active.get(release.pk, []), items),
             *reported[release.pk],
             *_poll_blockers(release, poll),
         ]
@@ -123,7 +133,6 @@ def evaluate_many(releases: Sequence[Release], at: datetime | None = None) -> di
             poll=poll,
             risks=risks,
             manifest=manifest,
-            digest=digest,
             break_glass=glasses[release.pk],
         )
     return gates
@@ -132,6 +141,10 @@ def evaluate_many(releases: Sequence[Release], at: datetime | None = None) -> di
 def canonical_manifest(document: Mapping[str, Any]) -> bytes:
     """The bytes of a manifest whose SHA-256 is its digest (RFC 8785)."""
     return rfc8785.dumps(dict(document))
+
+
+def digest_of(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical_manifest(manifest)).hexdigest()
 
 
 def manifest_document(release: Release, items: Sequence[ItemStatus], risks: Sequence[RiskPosition]) -> dict[str, Any]:
@@ -208,15 +221,11 @@ def _break_glass(releases: Sequence[Release]) -> dict[UUID, list[BreakGlass]]:
     return found
 
 
-def _reported(releases: Sequence[Release], at: datetime) -> dict[UUID, list[Blocker]]:
+def _reported(releases: Sequence[Release], statuses: Statuses, at: datetime) -> dict[UUID, list[Blocker]]:
     found: dict[UUID, list[Blocker]] = defaultdict(list)
-    for source, bulk in _sources:
-        if bulk is not None:
-            for release_id, blockers in bulk(releases, at).items():
-                found[release_id] += blockers
-        else:
-            for release in releases:
-                found[release.pk] += source(release, at)
+    for source in _sources:
+        for release_id, blockers in source(releases, statuses, at).items():
+            found[release_id] += blockers
     return found
 
 
@@ -257,6 +266,22 @@ def _item_blocker(status: ItemStatus) -> Blocker:
     severity = GateVerdict.NO_GO if status.refused else GateVerdict.HOLD
     target = ("item", status.item.key)
     return Blocker(f"item_{status.state.value}", status.item.title, status.reason, target, severity)
+
+
+def _activity_blockers(release: Release, active: Iterable[Activity], items: Sequence[ItemStatus]) -> list[Blocker]:
+    """Runs under way that a blocking item waits for. What changes the target is told by who knows of all releases."""
+    asked = {status.item.section for status in items if status.item.blocking}
+    return [
+        Blocker(
+            "run.active",
+            f"{activity.section} is under way",
+            f"Run #{activity.number} is {activity.state}; its answer may change the verdict.",
+            ("run", str(activity.run_id)),
+        )
+        for activity in active
+        if activity.section in asked
+        and not (activity.changing and activity.environment_id == release.target_environment_id)
+    ]
 
 
 def _risk_blocker(position: RiskPosition) -> Blocker:

@@ -13,20 +13,32 @@ from uuid import UUID
 
 from releases.domain.wording import moment, span
 from releases.enums import EvidenceSource, EvidenceVerdict, ItemState
-from releases.models import ChecklistItem, Evidence, Release, Waiver, beside_names
+from releases.models import ChecklistItem, Environment, Evidence, Release, Waiver, beside_names
 
 #: The item that the cases of the plan's section answer, where it has such a section; otherwise people sign it.
 ACCEPTANCE_ITEM: Final = "testing.acceptance"
 ACCEPTANCE_SECTION: Final = "acceptance"
 GREEN: Final = frozenset({ItemState.PASSED, ItemState.WAIVED})
 
-#: (section, environment id) of what runs now.
-Activity = tuple[str, int | None]
-_activities: list[Callable[[Sequence[Release]], Mapping[UUID, Iterable[Activity]]]] = []
+
+@dataclass(frozen=True)
+class Activity:
+    """A run of a release that is under way. ``changing``: it changes the environment, as a deploy does."""
+
+    section: str
+    environment_id: int | None
+    run_id: UUID
+    number: int
+    state: str
+    changing: bool = False
 
 
-def register_activity(source: Callable[[Sequence[Release]], Mapping[UUID, Iterable[Activity]]]) -> None:
-    """Let another app tell what runs now: releases -> {release id: (section, environment id)...}, few queries."""
+ActivitySource = Callable[[Sequence[Release]], Mapping[UUID, Iterable[Activity]]]
+_activities: list[ActivitySource] = []
+
+
+def register_activity(source: ActivitySource) -> None:
+    """Let another app tell what runs now: releases -> {release id: activities}, in a fixed number of queries."""
     if source not in _activities:
         _activities.append(source)
 
@@ -67,7 +79,7 @@ class ItemFacts:
     items: dict[UUID, list[ChecklistItem]] = field(default_factory=lambda: defaultdict(list))
     evidence: dict[UUID, list[Evidence]] = field(default_factory=lambda: defaultdict(list))
     waivers: dict[int, list[Waiver]] = field(default_factory=lambda: defaultdict(list))
-    active: dict[UUID, set[Activity]] = field(default_factory=lambda: defaultdict(set))
+    active: dict[UUID, list[Activity]] = field(default_factory=lambda: defaultdict(list))
 
 
 _NEWEST_OF = ("release_id", "source", "section", "kind", "environment_id", "item_id")
@@ -77,7 +89,9 @@ def load_items(releases: Sequence[Release]) -> ItemFacts:
     """Read items, the newest evidence of each section, receipt and sign-off, waivers, and what runs now."""
     facts = ItemFacts()
     ids = [release.pk for release in releases]
-    for item in ChecklistItem.objects.filter(release__in=ids).select_related("environment"):
+    items = list(ChecklistItem.objects.filter(release__in=ids))
+    _place(items, releases)
+    for item in items:
         facts.items[item.release_id].append(item)
     newest = Evidence.objects.filter(release__in=ids).select_related("author").defer(*beside_names("author"))
     for evidence in newest.order_by(*_NEWEST_OF, "-recorded_at").distinct(*_NEWEST_OF):
@@ -88,8 +102,18 @@ def load_items(releases: Sequence[Release]) -> ItemFacts:
         facts.waivers[waiver.item_id].append(waiver)
     for source in _activities:
         for release_id, running in source(releases).items():
-            facts.active[release_id].update(running)
+            facts.active[release_id] += running
     return facts
+
+
+def _place(items: Iterable[ChecklistItem], releases: Sequence[Release]) -> None:
+    """Give items their environments: nearly always one of the release's two, which are loaded; no wide row for each."""
+    known = {place.pk: place for each in releases for place in (each.source_environment, each.target_environment)}
+    elsewhere = {item.environment_id for item in items if item.environment_id} - known.keys()
+    if elsewhere:
+        known |= Environment.objects.in_bulk(elsewhere)
+    for item in items:
+        item.environment = known[item.environment_id] if item.environment_id else None
 
 
 def item_statuses(release: Release, at: datetime) -> list[ItemStatus]:
@@ -118,7 +142,10 @@ def _status(release: Release, item: ChecklistItem, facts: ItemFacts, at: datetim
     evidence = newest_for(item, facts.evidence.get(release.pk, []))
     state, reason, valid_until = _judge(release, item, evidence, at)
     waiver = counting_waiver(facts.waivers.get(item.pk, []), judged_at(release, at))
-    running = bool(item.section) and (item.section, item.environment_id) in facts.active.get(release.pk, set())
+    running = bool(item.section) and any(
+        (activity.section, activity.environment_id) == (item.section, item.environment_id)
+        for activity in facts.active.get(release.pk, [])
+    )
     if state != ItemState.PASSED and waiver is not None:
         state = ItemState.WAIVED
         reason = f"Waived until {moment(waiver.expires_at)}: {waiver.reason}"

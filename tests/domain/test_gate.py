@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -137,7 +138,7 @@ def test_a_freeze_over_the_window_holds_and_a_lifted_one_does_not(release: Relea
 def test_another_app_can_name_blockers(release: Release, team: Team, registries: None) -> None:
     make_approved(release, team)
     reported = Blocker("incident", "Checkout", "The site is down.", ("incident", "7"), GateVerdict.NO_GO)
-    gate.register_source(lambda found, at: [reported] if found.pk == release.pk else [])
+    gate.register_source(lambda found, statuses, at: {release.pk: [reported]})
     found = evaluate(release)
     assert found.blockers == [reported]
     assert found.verdict == GateVerdict.NO_GO
@@ -149,7 +150,8 @@ def test_an_item_whose_check_runs_now_is_shown_as_running_but_does_not_count(
     go_green(release)
     load = release.items.get(key="scalability.load")
     answer(load, verdict=EvidenceVerdict.FAILED, summary="Too slow.")
-    gate.register_activity(lambda found: {release.pk: [("checks.load", load.environment_id)]})
+    running = items.Activity("checks.load", load.environment_id, uuid4(), 7, "running")
+    gate.register_activity(lambda found: {release.pk: [running]})
     found = evaluate(release)
     station = next(each for each in found.stations if each.requirement == Requirement.SCALABILITY)
     assert station.verdict == "running"

@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from checks import queries
 from checks.engine import load
+from releases.domain import gate
+from releases.domain.gate import Blocker
 from releases.enums import GateVerdict
 from tests.engine.support import application_with, check, run_section, start
 from tests.factories import ReleaseFactory
@@ -34,8 +36,12 @@ def application(tmp_path: Path) -> Any:
     )
 
 
+def _told(release: Any) -> list[Blocker]:
+    return [blocker for blocker in gate.evaluate(release).blockers if blocker.code.startswith("run.")]
+
+
 def _codes(release: Any) -> list[str]:
-    return [blocker.code for blocker in queries.blockers(release, timezone.now())]
+    return [blocker.code for blocker in _told(release)]
 
 
 def test_a_check_under_way_blocks_where_an_item_waits_for_it(application: Any) -> None:
@@ -45,7 +51,9 @@ def test_a_check_under_way_blocks_where_an_item_waits_for_it(application: Any) -
     assert _codes(release) == []
     run = start(application, "checks.smoke", release=release)
     assert _codes(release) == ["run.active"]
-    assert queries.activities([release])[release.pk] >= {("checks.smoke", run.environment_id)}
+    active = {(one.section, one.environment_id, one.number) for one in queries.activities([release])[release.pk]}
+    assert ("checks.smoke", run.environment_id, run.number) in active
+    assert _told(release)[0].text == f"Run #{run.number} is queued; its answer may change the verdict."
     assert _codes(ReleaseFactory(application=application)) == []
 
 
@@ -60,7 +68,7 @@ def test_a_deploy_of_another_release_blocks_all_that_go_there(application: Any) 
     first, second = ReleaseFactory(application=application), ReleaseFactory(application=application)
     run = start(application, "checks.there", release=first)
     for release in (first, second):
-        blocker = queries.blockers(release, timezone.now())[0]
+        (blocker,) = _told(release)
         assert (blocker.code, blocker.severity, blocker.target) == (
             "run.exclusive",
             GateVerdict.HOLD,
@@ -77,6 +85,7 @@ def test_many_releases_take_as_many_queries_as_one(application: Any, count: int)
     with CaptureQueriesContext(
         connection,
     ) as seen:
-        found = queries.blockers_of(releases, timezone.now())
+        found = queries.activities(releases)
+        queries.blockers_of(releases, {}, timezone.now())
     assert len(found) == count
     assert len(seen) == 2

@@ -10,6 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from checks import findings
+from checks.ending import VERDICTS
 from checks.enums import RunState
 from checks.models import Run
 from checks.tools.auditing.said import (
@@ -24,6 +25,8 @@ from checks.tools.auditing.said import (
     ToolReport,
     ToolStatus,
 )
+from releases.domain import evidence
+from releases.enums import EvidenceSource
 from releases.models import Application, Environment, Release
 
 EVERYTHING = tuple(Covered(family) for family in Family)
@@ -72,7 +75,14 @@ def scan(
     """Record what one run's tools said, and end the run."""
     run = audit_run(application, environment=environment, release=release)
     recorded = findings.record(run=run, reports=reports, limit=limit)
-    return recorded, end(run, state)
+    ended = end(run, state)
+    if release is not None and state in VERDICTS:
+        evidence.record(
+            release=release, source=EvidenceSource.RUN, kind=run.kind, section=run.section,
+            section_digest=run.section_digest, environment=run.environment, build_digest=run.build_digest,
+            verdict=VERDICTS[state], summary="Scanned.", run_id=run.pk, run_number=run.number,
+        )  # fmt: skip
+    return recorded, ended
 
 
 def package(name: str, *ids: str, version: str = "1.0", **more: Any) -> Found:

@@ -14,6 +14,7 @@ from checks.enums import RunState
 from checks.findings import accepting, blocking
 from checks.models import Acceptance, Finding
 from releases.domain import gate
+from releases.domain.items import item_statuses
 from releases.enums import GateVerdict
 from releases.models import Application, Release
 from releases.views.showing import shown_blockers
@@ -47,7 +48,8 @@ def accept(finding: Finding, team: Team) -> Acceptance:
 
 
 def told(release: Release, days: float = 0) -> list[str]:
-    found = blocking.blockers(release, timezone.now() + timedelta(days=days))
+    blockers = gate.evaluate(release, timezone.now() + timedelta(days=days)).blockers
+    found = [one for one in blockers if one.code == "finding_not_accepted"]
     assert all(one.severity == GateVerdict.NO_GO for one in found)
     return [one.text for one in found]
 
@@ -117,7 +119,7 @@ def test_only_the_newest_audit_of_the_release_speaks(
 def test_an_approval_lapses_with_the_acceptance(release: Release, accepted: Finding, team: Team) -> None:
     from tests.factories import make_approved
 
-    make_approved(release, team)
+    make_approved(release, team, answered=("security.audit",))
     assert release.state == "approved"
     accepting.withdraw_acceptance(acceptance=Acceptance.objects.get(), actor=team.engineer)
     release.refresh_from_db()
@@ -129,7 +131,8 @@ def test_many_releases_take_as_many_queries_as_one(application: Application, tea
     releases = [make_release(application=application, requester=team.engineer) for _ in range(count)]
     for release in releases:
         scan(application, report("pip-audit", DJANGO), release=release)
+    statuses = {release.pk: item_statuses(release, timezone.now()) for release in releases}
     with CaptureQueriesContext(connection) as seen:
-        found = blocking.blockers_of(releases, timezone.now())
+        found = blocking.blockers_of(releases, statuses, timezone.now())
     assert len(found) == count
     assert len(seen) == 3
