@@ -16,7 +16,6 @@ class ChecksConfig(AppConfig):
 
         discover()
         system_checks.register()
-        gate.register_source(queries.blockers_of)
         gate.register_source(blocking.blockers_of)
         gate.register_activity(queries.activities)
         environment.register_occupant(queries.occupant)

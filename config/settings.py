@@ -420,7 +420,7 @@ CELERY_ENABLE_UTC = True
 TIME_ZONE = "UTC"
 USE_TZ = True
 LANGUAGE_CODE = "en"
-USE_I18N = True
+USE_I18N = False
 
 LOG_FORMAT = env.one_of("LOG_FORMAT", ("console", "json"), "console" if DEBUG else "json")
 LOG_LEVEL = env.one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")

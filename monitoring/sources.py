@@ -6,11 +6,12 @@ from typing import Final
 from uuid import UUID
 
 from monitoring.enums import WatchState
-from monitoring.models import Incident, Watch
+from monitoring.models import Watch
 from releases.domain.gate import Blocker, Statuses
 from releases.domain.wording import moment
 from releases.enums import GateVerdict, ReleaseState
 from releases.models import Release
+from releases.queries import plain_rows
 
 #: A release that is under way may itself be the cause, and then the way out, forward or back, must stay open.
 _BEFORE_LAUNCH: Final = (
@@ -32,20 +33,21 @@ def _incidents(releases: Sequence[Release]) -> dict[UUID, list[Blocker]]:
     if not releases:
         return {}
     places: dict[int, list[Blocker]] = {}
-    found = Incident.objects.filter(
-        closed_at__isnull=True, probe__environment__in={release.target_environment_id for release in releases}
-    ).select_related("probe__environment")
-    needed = ("opened_at", "acknowledged_at", "reason", "probe__name", "probe__environment__name")
-    for incident in found.only(*needed).order_by("opened_at"):
-        probe = incident.probe
-        places.setdefault(probe.environment_id, []).append(
+    names = {release.target_environment_id: release.target_environment.name for release in releases}
+    open_now = plain_rows(
+        "SELECT i.id, i.opened_at, i.acknowledged_at, i.reason, p.name, p.environment_id FROM monitoring_incident i"
+        " JOIN monitoring_probe p ON p.id = i.probe_id"
+        " WHERE i.closed_at IS NULL AND p.environment_id = ANY(%s) ORDER BY i.opened_at",
+        list(names),
+    )
+    for incident_id, opened_at, acknowledged_at, reason, probe, environment_id in open_now:
+        places.setdefault(environment_id, []).append(
             Blocker(
                 "incident_open",
                 "Open incident",
-                f"{probe.name} is down in {probe.environment.name} since {moment(incident.opened_at)}: "
-                f"{incident.reason}.",
-                ("incident", str(incident.pk)),
-                GateVerdict.HOLD if incident.acknowledged_at else GateVerdict.NO_GO,
+                f"{probe} is down in {names[environment_id]} since {moment(opened_at)}: {reason}.",
+                ("incident", str(incident_id)),
+                GateVerdict.HOLD if acknowledged_at else GateVerdict.NO_GO,
             )
         )
     return {release.pk: places.get(release.target_environment_id, []) for release in releases}

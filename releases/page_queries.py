@@ -27,6 +27,7 @@ from releases.models import (
     Waiver,
 )
 from releases.permissions import visible_releases
+from releases.queries import plain_rows
 from releases.telling import told
 
 UNDER_WAY = (
@@ -115,8 +116,10 @@ def may_freeze(user: User) -> bool:
 
 def newer_plan(release: Release) -> int | None:
     """The number of the newest plan, where it was published after the release was made."""
-    newest = release.application.plan_versions.order_by("-number").values_list("number", flat=True).first()
-    return newest if newest is not None and newest > release.plan_version.number else None
+    ((newest,),) = plain_rows(
+        "SELECT max(number) FROM releases_planversion WHERE application_id = %s", release.application_id
+    )
+    return newest if newest > release.plan_version.number else None
 
 
 @dataclass(frozen=True)
@@ -130,19 +133,27 @@ class HistoryRow:
     by_a_person: bool
 
 
-def history(release: Release, items: Sequence[ChecklistItem] = (), most: int = 8) -> list[HistoryRow]:
-    """The newest entries about a release, or only those about some of its items; one query."""
-    # That a run became evidence is told by its end.
-    entries = LedgerEntry.objects.filter(release_id=release.pk, sequence__isnull=False).exclude(
+def history(release: Release, most: int = 8) -> list[HistoryRow]:
+    """The newest entries about a release; one query. That a run became evidence is told by its end."""
+    entries = LedgerEntry.objects.raw(
+        "SELECT id, sequence, at, actor_id, actor_name, action, document FROM releases_ledgerentry"
+        " WHERE release_id = %s AND sequence IS NOT NULL"
+        " AND NOT (action = 'evidence.recorded' AND document ->> 'source' = %s) ORDER BY sequence DESC LIMIT %s",
+        [release.pk, EvidenceSource.RUN.value, most],
+    )
+    return [_history_row(entry) for entry in entries]
+
+
+def history_of(items: Sequence[ChecklistItem], release: Release, most: int = 8) -> list[HistoryRow]:
+    """The newest entries about some items of a release; one query."""
+    about = Q()
+    for item in items:
+        about |= Q(document__item=item.key)
+        if item.section:
+            about |= Q(document__section=item.section)
+    entries = LedgerEntry.objects.filter(about, release_id=release.pk, sequence__isnull=False).exclude(
         action="evidence.recorded", document__source=EvidenceSource.RUN
     )
-    if items:
-        about = Q()
-        for item in items:
-            about |= Q(document__item=item.key) | Q(document__section=item.section) if item.section else Q(
-                document__item=item.key
-            )  # fmt: skip
-        entries = entries.filter(about)
     told_of = entries.only("sequence", "at", "action", "actor", "actor_name", "document")
     return [_history_row(entry) for entry in told_of.order_by("-sequence")[:most]]
 

@@ -4,13 +4,14 @@
 application and opens no gate.
 """
 
+from contextlib import suppress
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 
+from releases import queries
 from releases.enums import Role
 from releases.errors import NotAllowed
 from releases.models import Application, Membership, Release, User, beside_names
@@ -125,7 +126,10 @@ def get_application_or_404(user: User | AnonymousUser, slug: str) -> Application
 
 def get_release_or_404(user: User | AnonymousUser, release_id: UUID | str) -> Release:
     """The release with application, plan and environments loaded, if this person may see it; otherwise Http404."""
-    try:
-        return visible_releases(user).get(pk=release_id)
-    except (Release.DoesNotExist, ValidationError, ValueError):
-        raise Http404("There is no such release, or you have no role in its application.") from None
+    found = None
+    with suppress(ValueError):
+        if isinstance(user, User) and user.is_active:
+            found = queries.release_seen_by(user.pk, UUID(str(release_id)))
+    if found is None:
+        raise Http404("There is no such release, or you have no role in its application.")
+    return found

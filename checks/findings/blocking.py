@@ -8,12 +8,13 @@ from uuid import UUID
 
 from checks.enums import SEVERITY_RANKS, AcceptanceEnd, OccurrenceChange
 from checks.findings.accepting import WAITING, validly_accepted, why_not
-from checks.models import Acceptance, Finding, Occurrence, Scan
+from checks.models import Acceptance, Finding, Occurrence
 from releases.domain.gate import Blocker, Statuses
 from releases.domain.items import ItemStatus, item_statuses
 from releases.domain.wording import moment
 from releases.enums import EvidenceVerdict, GateVerdict
 from releases.models import Release
+from releases.queries import plain_rows
 
 MOST_NAMED: Final = 10
 
@@ -40,7 +41,9 @@ def lived_with(release: Release, at: datetime) -> list[Finding]:
 def _at_or_over(statuses: Statuses) -> dict[UUID, dict[int, Finding]]:
     """Release -> findings of the audits that answer its items at or over their limit, by primary key; two queries."""
     answered = {run_id: release_id for release_id, items in statuses.items() for run_id in _answers(items)}
-    limits = dict(Scan.objects.filter(run__in=answered).values_list("run", "limit")) if answered else {}
+    limits: dict[UUID, str] = {}
+    if answered:
+        limits = dict(plain_rows('SELECT run_id, "limit" FROM checks_scan WHERE run_id = ANY(%s)', list(answered)))
     if not limits:
         return {}
     bad: dict[UUID, dict[int, Finding]] = defaultdict(dict)

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from releases import permissions
+from releases import permissions, queries
 from releases.domain import ledger
 from releases.domain.defaults import read_seconds
 from releases.domain.gate import Gate, evaluate
@@ -21,7 +21,9 @@ _POLLING = (ReleaseState.REHEARSING, ReleaseState.APPROVED, ReleaseState.FAILED)
 
 def poll(release: Release, gate: Gate) -> list[StationVote]:
     """The stations with their votes, judged against this gate's manifest."""
-    return compute_poll(release, load_poll([release]), gate.items, gate.digest, timezone.now())
+    facts = load_poll([release])
+    queries.name_people(facts.people())
+    return compute_poll(release, facts, gate.items, gate.digest, timezone.now())
 
 
 @transaction.atomic

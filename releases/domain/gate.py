@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
 import rfc8785
-from django.db.models import Q
 from django.utils import timezone
 
+from releases import queries
 from releases.domain.defaults import POLICY_VERSION
 from releases.domain.items import Activity, ItemStatus, compute_items, load_items
 from releases.domain.items import register_activity as register_activity
@@ -24,7 +25,7 @@ from releases.domain.poll import Counting, StationVote, compute_poll, load_poll
 from releases.domain.positions import RiskPosition, compute_risks, load_risks
 from releases.domain.wording import moment, span, stamp
 from releases.enums import Choice, GateVerdict, ItemState, Requirement
-from releases.models import BreakGlass, ChangeFreeze, Release, beside_names
+from releases.models import BreakGlass, ChangeFreeze, Release
 
 RUNNING: Final = "running"
 
@@ -105,8 +106,11 @@ def evaluate_many(releases: Sequence[Release], at: datetime | None = None) -> di
     """The gates of many releases, in as many queries as for one. Load application, plan and environments before."""
     at = at or timezone.now()
     item_facts, risk_facts, poll_facts = load_items(releases), load_risks(releases), load_poll(releases)
+    glasses = queries.break_glass(releases)
+    signed = ((glass, who) for glass in glasses for who in ("requested_by", "approved_by"))
+    queries.name_people(chain(item_facts.people(), risk_facts.people(), poll_facts.people(), signed))
     statuses = {release.pk: compute_items(release, item_facts, at) for release in releases}
-    freezes, glasses, reported = _freezes(releases), _break_glass(releases), _reported(releases, statuses, at)
+    freezes, reported = queries.freezes(releases), _reported(releases, statuses, at)
     gates = {}
     for release in releases:
         items = statuses[release.pk]
@@ -133,7 +137,7 @@ def evaluate_many(releases: Sequence[Release], at: datetime | None = None) -> di
             poll=poll,
             risks=risks,
             manifest=manifest,
-            break_glass=glasses[release.pk],
+            break_glass=[glass for glass in glasses if glass.release_id == release.pk],
         )
     return gates
 
@@ -206,21 +210,6 @@ def _risk_entry(position: RiskPosition) -> dict[str, Any]:
     }
 
 
-def _freezes(releases: Sequence[Release]) -> list[ChangeFreeze]:
-    applications = {release.application_id for release in releases}
-    concerned = Q(application__isnull=True) | Q(application__in=applications)
-    return list(ChangeFreeze.objects.filter(concerned, lifted_at__isnull=True))
-
-
-def _break_glass(releases: Sequence[Release]) -> dict[UUID, list[BreakGlass]]:
-    found: dict[UUID, list[BreakGlass]] = defaultdict(list)
-    glasses = BreakGlass.objects.filter(release__in=[release.pk for release in releases])
-    people = ("requested_by", "approved_by")
-    for glass in glasses.select_related(*people).defer(*beside_names(*people)):
-        found[glass.release_id].append(glass)
-    return found
-
-
 def _reported(releases: Sequence[Release], statuses: Statuses, at: datetime) -> dict[UUID, list[Blocker]]:
     found: dict[UUID, list[Blocker]] = defaultdict(list)
     for source in _sources:
@@ -269,19 +258,26 @@ def _item_blocker(status: ItemStatus) -> Blocker:
 
 
 def _activity_blockers(release: Release, active: Iterable[Activity], items: Sequence[ItemStatus]) -> list[Blocker]:
-    """Runs under way that a blocking item waits for. What changes the target is told by who knows of all releases."""
+    """What changes the target now, whoever's it is, and own runs under way that a blocking item waits for."""
     asked = {status.item.section for status in items if status.item.blocking}
-    return [
-        Blocker(
-            "run.active",
-            f"{activity.section} is under way",
-            f"Run #{activity.number} is {activity.state}; its answer may change the verdict.",
-            ("run", str(activity.run_id)),
-        )
-        for activity in active
-        if activity.section in asked
-        and not (activity.changing and activity.environment_id == release.target_environment_id)
-    ]
+    blockers = []
+    for activity in active:
+        if activity.changing and activity.environment_id == release.target_environment_id:
+            blockers.append(_change_blocker(activity, release.target_environment.name))
+        elif activity.own and activity.section in asked:
+            title = f"{activity.section} is under way"
+            text = f"Run #{activity.number} is {activity.state}; its answer may change the verdict."
+            blockers.append(Blocker("run.active", title, text, ("run", str(activity.run_id))))
+    return blockers
+
+
+def _change_blocker(activity: Activity, where: str) -> Blocker:
+    what, target = f"{activity.kind} run #{activity.number}", ("run", str(activity.run_id))
+    if activity.lost:
+        text = f"Nobody knows what {what} did there: its worker died. A person must decide."
+        return Blocker("run.unknown", f"What happened in {where}?", text, target, GateVerdict.NO_GO)
+    text = f"{what[:1].upper()}{what[1:]} is {activity.state} there."
+    return Blocker("run.exclusive", f"{where} is being changed", text, target)
 
 
 def _risk_blocker(position: RiskPosition) -> Blocker:

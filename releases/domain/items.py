@@ -11,9 +11,12 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from django.db.models import Model
+
+from releases import queries
 from releases.domain.wording import moment, span
 from releases.enums import EvidenceSource, EvidenceVerdict, ItemState
-from releases.models import ChecklistItem, Environment, Evidence, Release, Waiver, beside_names
+from releases.models import ChecklistItem, Environment, Evidence, Release, Waiver
 
 #: The item that the cases of the plan's section answer, where it has such a section; otherwise people sign it.
 ACCEPTANCE_ITEM: Final = "testing.acceptance"
@@ -23,14 +26,20 @@ GREEN: Final = frozenset({ItemState.PASSED, ItemState.WAIVED})
 
 @dataclass(frozen=True)
 class Activity:
-    """A run of a release that is under way. ``changing``: it changes the environment, as a deploy does."""
+    """A run that concerns a release now: one of its own under way, or one that changes its target.
 
-    section: str
-    environment_id: int | None
+    ``state`` in words; ``changing``: it changes its environment, as a deploy does; ``lost``: nobody knows what it did.
+    """
+
     run_id: UUID
     number: int
+    kind: str
+    section: str
+    environment_id: int
     state: str
+    own: bool = True
     changing: bool = False
+    lost: bool = False
 
 
 ActivitySource = Callable[[Sequence[Release]], Mapping[UUID, Iterable[Activity]]]
@@ -38,7 +47,7 @@ _activities: list[ActivitySource] = []
 
 
 def register_activity(source: ActivitySource) -> None:
-    """Let another app tell what runs now: releases -> {release id: activities}, in a fixed number of queries."""
+    """Let another app tell what runs now: releases -> release id -> activities, in a fixed number of queries."""
     if source not in _activities:
         _activities.append(source)
 
@@ -74,31 +83,35 @@ class ItemStatus:
 
 @dataclass
 class ItemFacts:
-    """What the computation needs, for any number of releases, in four queries (and one for each activity)."""
+    """What the computation needs, for any number of releases, in three queries (and one for each source of
+    activities)."""
 
     items: dict[UUID, list[ChecklistItem]] = field(default_factory=lambda: defaultdict(list))
     evidence: dict[UUID, list[Evidence]] = field(default_factory=lambda: defaultdict(list))
     waivers: dict[int, list[Waiver]] = field(default_factory=lambda: defaultdict(list))
     active: dict[UUID, list[Activity]] = field(default_factory=lambda: defaultdict(list))
 
-
-_NEWEST_OF = ("release_id", "source", "section", "kind", "environment_id", "item_id")
+    def people(self) -> Iterable[tuple[Model, str]]:
+        """Where somebody is named; ``releases.queries.name_people`` loads them."""
+        for answers in self.evidence.values():
+            yield from ((each, "author") for each in answers)
+        for waivers in self.waivers.values():
+            yield from ((each, who) for each in waivers for who in ("requested_by", "approved_by", "revoked_by"))
 
 
 def load_items(releases: Sequence[Release]) -> ItemFacts:
-    """Read items, the newest evidence of each section, receipt and sign-off, waivers, and what runs now."""
+    """Read items, the newest evidence of each section, receipt and sign-off, waivers, and what runs now.
+
+    People are not loaded yet.
+    """
     facts = ItemFacts()
-    ids = [release.pk for release in releases]
-    items = list(ChecklistItem.objects.filter(release__in=ids))
+    items = queries.items(releases)
     _place(items, releases)
     for item in items:
         facts.items[item.release_id].append(item)
-    newest = Evidence.objects.filter(release__in=ids).select_related("author").defer(*beside_names("author"))
-    for evidence in newest.order_by(*_NEWEST_OF, "-recorded_at").distinct(*_NEWEST_OF):
+    for evidence in queries.newest_evidence(releases):
         facts.evidence[evidence.release_id].append(evidence)
-    people = ("requested_by", "approved_by", "revoked_by")
-    waivers = Waiver.objects.filter(item__release__in=ids).select_related(*people)
-    for waiver in waivers.defer(*beside_names(*people)):
+    for waiver in queries.waivers(releases):
         facts.waivers[waiver.item_id].append(waiver)
     for source in _activities:
         for release_id, running in source(releases).items():
@@ -118,7 +131,9 @@ def _place(items: Iterable[ChecklistItem], releases: Sequence[Release]) -> None:
 
 def item_statuses(release: Release, at: datetime) -> list[ItemStatus]:
     """All items of the release as they stand at ``at``, in a fixed number of queries."""
-    return compute_items(release, load_items([release]), at)
+    facts = load_items([release])
+    queries.name_people(facts.people())
+    return compute_items(release, facts, at)
 
 
 def compute_items(release: Release, facts: ItemFacts, at: datetime) -> list[ItemStatus]:
@@ -143,7 +158,7 @@ def _status(release: Release, item: ChecklistItem, facts: ItemFacts, at: datetim
     state, reason, valid_until = _judge(release, item, evidence, at)
     waiver = counting_waiver(facts.waivers.get(item.pk, []), judged_at(release, at))
     running = bool(item.section) and any(
-        (activity.section, activity.environment_id) == (item.section, item.environment_id)
+        activity.own and (activity.section, activity.environment_id) == (item.section, item.environment_id)
         for activity in facts.active.get(release.pk, [])
     )
     if state != ItemState.PASSED and waiver is not None:

@@ -1,17 +1,20 @@
 """Which votes count. Votes are never deleted when something changes: they are computed anew at each reading."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Model
+
+from releases import queries
 from releases.domain.items import ItemStatus
 from releases.domain.wording import moment
-from releases.enums import Choice, EvidenceSource, Role
-from releases.models import Membership, Release, Vote, beside_names
+from releases.enums import Choice, EvidenceSource
+from releases.models import Release, Vote
 
 
 class Counting(StrEnum):
@@ -54,17 +57,19 @@ class PollFacts:
     votes: Mapping[UUID, list[Vote]]
     speakers: Mapping[int, set[tuple[int, str]]]
 
+    def people(self) -> Iterable[tuple[Model, str]]:
+        """Where somebody is named; ``releases.queries.name_people`` loads them."""
+        for cast in self.votes.values():
+            yield from ((each, "voter") for each in cast)
+
 
 def load_poll(releases: Sequence[Release]) -> PollFacts:
+    """Read votes and who may vote; people are not loaded yet."""
     votes: dict[UUID, list[Vote]] = defaultdict(list)
-    cast = Vote.objects.filter(release__in=[release.pk for release in releases], withdrawn_at__isnull=True)
-    for vote in cast.select_related("voter").defer(*beside_names("voter")).order_by("-cast_at"):
+    for vote in queries.votes(releases):
         votes[vote.release_id].append(vote)
     speakers: dict[int, set[tuple[int, str]]] = defaultdict(set)
-    approvers = Membership.objects.filter(
-        application__in={release.application_id for release in releases}, role=Role.APPROVER, user__is_active=True
-    )
-    for application, user, station in approvers.values_list("application", "user", "station"):
+    for application, user, station in queries.speakers(releases):
         speakers[application].add((user, station))
     return PollFacts(votes, speakers)
 

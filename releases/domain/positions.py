@@ -1,7 +1,7 @@
 """Where each risk stands now: computed from its mitigations, or assessed by two people."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -9,9 +9,12 @@ from math import floor
 from typing import Final
 from uuid import UUID
 
+from django.db.models import Model
+
+from releases import queries
 from releases.domain.items import ItemStatus, item_statuses
 from releases.enums import Treatment
-from releases.models import Release, Risk, RiskAssessment, beside_names
+from releases.models import Release, Risk, RiskAssessment
 
 #: Impact and likelihood have five steps; the highest score is 25.
 WORST: Final = 25
@@ -90,22 +93,28 @@ class RiskFacts:
     risks: Mapping[UUID, list[Risk]]
     assessments: Mapping[int, list[RiskAssessment]]
 
+    def people(self) -> Iterable[tuple[Model, str]]:
+        """Where somebody is named; ``releases.queries.name_people`` loads them."""
+        for found in self.assessments.values():
+            yield from ((each, who) for each in found for who in ("author", "confirmed_by"))
+
 
 def load_risks(releases: Sequence[Release]) -> RiskFacts:
-    ids = [release.pk for release in releases]
+    """Read risks and assessments; people are not loaded yet."""
     risks: dict[UUID, list[Risk]] = defaultdict(list)
-    for risk in Risk.objects.filter(release__in=ids):
+    for risk in queries.risks(releases):
         risks[risk.release_id].append(risk)
     assessments: dict[int, list[RiskAssessment]] = defaultdict(list)
-    found = RiskAssessment.objects.filter(risk__release__in=ids).select_related("author", "confirmed_by")
-    for assessment in found.defer(*beside_names("author", "confirmed_by")):
+    for assessment in queries.assessments(releases):
         assessments[assessment.risk_id].append(assessment)
     return RiskFacts(risks, assessments)
 
 
 def risk_positions(release: Release, at: datetime) -> list[RiskPosition]:
     """The whole register as it stands at ``at``, in a fixed number of queries."""
-    return compute_risks(release, load_risks([release]), item_statuses(release, at))
+    facts = load_risks([release])
+    queries.name_people(facts.people())
+    return compute_risks(release, facts, item_statuses(release, at))
 
 
 def compute_risks(release: Release, facts: RiskFacts, items: Sequence[ItemStatus]) -> list[RiskPosition]:

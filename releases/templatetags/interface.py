@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from django import template
@@ -103,6 +104,7 @@ def plain(value: float | None) -> str:
 
 
 @register.simple_tag
+@cache
 def glyph(name: str, pulses: bool = False) -> SafeString:
     """Draw a glyph by its name. It says nothing to a screen reader; a word stands beside it."""
     return format_html(
@@ -113,6 +115,7 @@ def glyph(name: str, pulses: bool = False) -> SafeString:
 
 
 @register.simple_tag
+@cache
 def state_glyph(kind: str, state: str) -> SafeString:
     """Draw the glyph of a state, in its tone."""
     shown = look(kind, state)

@@ -47,7 +47,7 @@ def requirement(request: HttpRequest, release_id: UUID, requirement: str) -> Htt
         "requirement": Requirement(requirement),
         "description": DESCRIPTIONS[Requirement(requirement)],
         "items": showing.shown_items(release, statuses),
-        "history": queries.history(release, items=[status.item for status in statuses]),
+        "history": queries.history_of([status.item for status in statuses], release),
         "may_sign": bool(SIGNERS & roles),
         "may_start": bool(STARTERS & roles),
     }
@@ -75,7 +75,7 @@ def item(request: HttpRequest, release_id: UUID, key: str) -> HttpResponse:
         "look": showing.item_look(status),
         "evidence": queries.evidence_for(status.item),
         "waivers": queries.waivers_of(status.item),
-        "history": queries.history(release, items=[status.item]),
+        "history": queries.history_of([status.item], release),
         "signed_by_people": not status.item.section and not status.item.receipt,
         "may_sign": bool(SIGNERS & roles),
         "may_start": bool(STARTERS & roles),

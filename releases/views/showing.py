@@ -1,6 +1,7 @@
 """Domain objects in the shapes that the components show. Words and addresses only, no decisions."""
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.urls import reverse
@@ -18,26 +19,32 @@ LETTERS = {"testing": "T", "security": "S", "scalability": "C", "transition": "D
 _OWN_PAGES = {"run": "checks:run_by_id", "incident": "monitoring:incident", "watch": "monitoring:release_panel"}
 
 
+@lru_cache(maxsize=10_000)
+def address(name: str, *args: Any) -> str:
+    """``reverse``, kept: a board names sixty addresses, and is shown again with each ring."""
+    return reverse(name, args=args)
+
+
 def blocker_url(release: Release, blocker: Blocker) -> str:
     """The page where this blocker is dealt with."""
     kind, name = blocker.target
     if kind in _OWN_PAGES:
-        return reverse(_OWN_PAGES[kind], args=[name])
+        return address(_OWN_PAGES[kind], name)
     if kind == "item":
-        return reverse("releases:item", args=[release.pk, name])
+        return address("releases:item", release.pk, name)
     if kind == "risk":
-        return reverse("releases:risk", args=[release.pk, name])
+        return address("releases:risk", release.pk, name)
     if kind == "window":
-        return reverse("releases:window", args=[release.pk])
+        return address("releases:window", release.pk)
     if kind == "freeze":
-        return reverse("releases:calendar")
+        return address("releases:calendar")
     if kind in ("vote", "poll"):
-        return reverse("releases:vote", args=[release.pk])
+        return address("releases:vote", release.pk)
     if kind == "environment":
-        return reverse("releases:application", args=[release.application.slug])
+        return address("releases:application", release.application.slug)
     if kind == "finding":
-        return reverse("checks:finding", args=[release.application.slug, name])
-    return reverse("monitoring:overview")
+        return address("checks:finding", release.application.slug, name)
+    return address("monitoring:overview")
 
 
 def shown_blockers(release: Release, blockers: list[Blocker]) -> list[dict[str, str]]:
@@ -64,7 +71,7 @@ def shown_station(release: Release, station: StationSummary, items: list[ItemSta
     return {
         "name": Requirement(station.requirement).label,
         "letter": LETTERS[station.requirement],
-        "url": reverse("releases:requirement", args=[release.pk, station.requirement]),
+        "url": address("releases:requirement", release.pk, station.requirement),
         "state": "expiring" if expiring else station.verdict,
         "parts": [(tone, amount) for tone, amount in amounts.items() if amount and tone != "idle"],
         "total": max(1, station.total),
@@ -95,7 +102,7 @@ def shown_items(release: Release, items: list[ItemStatus]) -> list[dict[str, Any
             "status": status,
             "item": status.item,
             "look": item_look(status),
-            "url": reverse("releases:item", args=[release.pk, status.item.key]),
+            "url": address("releases:item", release.pk, status.item.key),
             "late": _late(release, status),
         }
         for status in items
@@ -133,7 +140,7 @@ def timeline(release: Release, gate: Gate) -> list[dict[str, Any]]:
             "label": _short(status.item.section or status.item.receipt),
             "start": status.evidence.recorded_at,
             "end": status.valid_until or status.evidence.valid_until,
-            "url": reverse("releases:item", args=[release.pk, status.item.key]),
+            "url": address("releases:item", release.pk, status.item.key),
             "failed": status.state in (ItemState.FAILED, ItemState.ERRORED),
         }
         for status in gate.items

@@ -150,7 +150,7 @@ def test_an_item_whose_check_runs_now_is_shown_as_running_but_does_not_count(
     go_green(release)
     load = release.items.get(key="scalability.load")
     answer(load, verdict=EvidenceVerdict.FAILED, summary="Too slow.")
-    running = items.Activity("checks.load", load.environment_id, uuid4(), 7, "running")
+    running = items.Activity(uuid4(), 7, "load", "checks.load", load.environment_id, "running")
     gate.register_activity(lambda found: {release.pk: [running]})
     found = evaluate(release)
     station = next(each for each in found.stations if each.requirement == Requirement.SCALABILITY)

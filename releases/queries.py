@@ -1,0 +1,176 @@
+"""A release, and the rows that its gate rests on: one statement for each table.
+
+They are written in SQL because every board, every list and every ring asks all of them, and Django takes several times
+as long to write such a statement as PostgreSQL to answer it (docs/decisions/gate-asks-in-sql.md). A test holds each
+against the same question asked by Django.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Model
+
+from releases.enums import Role
+from releases.models import (
+    Application,
+    BreakGlass,
+    ChangeFreeze,
+    ChecklistItem,
+    Environment,
+    Evidence,
+    PlanVersion,
+    Release,
+    Risk,
+    RiskAssessment,
+    User,
+    Vote,
+    Waiver,
+)
+
+_Row = TypeVar("_Row", bound=Model)
+
+
+def release_seen_by(person: int, release_id: UUID) -> Release | None:
+    """The release with application, plan, environments and requester, if this person has a role in its application.
+
+    One statement for each table: planning one join of all seven takes PostgreSQL longer than these five.
+    """
+    statement = (
+        "SELECT * FROM releases_release r WHERE r.id = %s AND EXISTS"
+        " (SELECT FROM releases_membership m WHERE m.user_id = %s AND m.application_id = r.application_id)"
+    )
+    release = next(iter(Release.objects.raw(statement, [release_id, person])), None)
+    if release is None:
+        return None
+    (release.application,) = Application.objects.raw(
+        "SELECT * FROM releases_application WHERE id = %s", [release.application_id]
+    )
+    # The text of a plan is long, and shown on one page only.
+    (release.plan_version,) = PlanVersion.objects.raw(
+        "SELECT id, application_id, number, document, digest, sections, author_id, created_at"
+        " FROM releases_planversion WHERE id = %s",
+        [release.plan_version_id],
+    )
+    both = [release.source_environment_id, release.target_environment_id]
+    environments = Environment.objects.raw("SELECT * FROM releases_environment WHERE id = ANY(%s)", [both])
+    places = {environment.pk: environment for environment in environments}
+    release.source_environment, release.target_environment = (places[place] for place in both)
+    release.plan_version.application = release.application
+    for place in places.values():
+        place.application = release.application
+    name_people([(release, "requester")])
+    return release
+
+
+def items(releases: Sequence[Release]) -> list[ChecklistItem]:
+    """Each checklist item, in the order of its list."""
+    return _objects(
+        ChecklistItem, "SELECT * FROM releases_checklistitem WHERE release_id = ANY(%s) ORDER BY position", releases
+    )
+
+
+def newest_evidence(releases: Sequence[Release]) -> list[Evidence]:
+    """The newest evidence of each section and environment, each receipt and each signed item."""
+    return _objects(
+        Evidence,
+        "SELECT DISTINCT ON (release_id, source, section, kind, environment_id, item_id) * FROM releases_evidence"
+        " WHERE release_id = ANY(%s)"
+        " ORDER BY release_id, source, section, kind, environment_id, item_id, recorded_at DESC",
+        releases,
+    )
+
+
+def waivers(releases: Sequence[Release]) -> list[Waiver]:
+    """Every waiver, the newest first."""
+    return _objects(
+        Waiver,
+        "SELECT w.* FROM releases_waiver w JOIN releases_checklistitem i ON i.id = w.item_id"
+        " WHERE i.release_id = ANY(%s) ORDER BY w.requested_at DESC",
+        releases,
+    )
+
+
+def risks(releases: Sequence[Release]) -> list[Risk]:
+    """Each risk, in the order of its register."""
+    return _objects(Risk, "SELECT * FROM releases_risk WHERE release_id = ANY(%s) ORDER BY position", releases)
+
+
+def assessments(releases: Sequence[Release]) -> list[RiskAssessment]:
+    """Every assessment of a risk, the newest first."""
+    return _objects(
+        RiskAssessment,
+        "SELECT a.* FROM releases_riskassessment a JOIN releases_risk r ON r.id = a.risk_id"
+        " WHERE r.release_id = ANY(%s) ORDER BY a.created_at DESC",
+        releases,
+    )
+
+
+def votes(releases: Sequence[Release]) -> list[Vote]:
+    """The votes that nobody withdrew, the newest first."""
+    return _objects(
+        Vote,
+        "SELECT * FROM releases_vote WHERE release_id = ANY(%s) AND withdrawn_at IS NULL ORDER BY cast_at DESC",
+        releases,
+    )
+
+
+def break_glass(releases: Sequence[Release]) -> list[BreakGlass]:
+    """Every request to go around the gate, the newest first."""
+    return _objects(
+        BreakGlass,
+        "SELECT * FROM releases_breakglass WHERE release_id = ANY(%s) ORDER BY requested_at DESC",
+        releases,
+    )
+
+
+def freezes(releases: Sequence[Release]) -> list[ChangeFreeze]:
+    """The change freezes that stand for these applications or for all, the first to begin first."""
+    return list(
+        ChangeFreeze.objects.raw(
+            "SELECT * FROM releases_changefreeze WHERE (application_id IS NULL OR application_id = ANY(%s))"
+            " AND lifted_at IS NULL ORDER BY opens",
+            [[release.application_id for release in releases]],
+        )
+    )
+
+
+def speakers(releases: Sequence[Release]) -> list[tuple[int, int, str]]:
+    """(application, person, station) of everybody active who may vote now."""
+    return plain_rows(
+        "SELECT m.application_id, m.user_id, m.station FROM releases_membership m JOIN releases_user u"
+        " ON u.id = m.user_id WHERE m.application_id = ANY(%s) AND m.role = %s AND u.is_active",
+        [release.application_id for release in releases],
+        Role.APPROVER.value,
+    )
+
+
+def name_people(places: Iterable[tuple[Model, str]]) -> None:
+    """Load what these fields of these rows name a person by; one query, and none where they name nobody."""
+    wanted: dict[int, list[tuple[Model, str]]] = defaultdict(list)
+    for row, field in places:
+        person = getattr(row, f"{field}_id")
+        if person is not None:
+            wanted[person].append((row, field))
+    if not wanted:
+        return
+    statement = "SELECT id, email, name, is_active FROM releases_user WHERE id = ANY(%s)"
+    for user in User.objects.raw(statement, [list(wanted)]):
+        for row, field in wanted[user.pk]:
+            setattr(row, field, user)
+
+
+def plain_rows(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """The plain rows of a statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
+def _objects(model: type[_Row], statement: str, releases: Sequence[Release]) -> list[_Row]:
+    """Whole rows as objects. The statement's one parameter are the releases."""
+    ids: list[UUID] = [release.pk for release in releases]
+    return list(model._default_manager.raw(statement, [ids]))
