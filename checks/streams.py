@@ -33,7 +33,7 @@ KEPT_BYTES = 4_000_000
 
 # With so many watchers each piece waits a second for what follows it; with fewer, in proportion less. What is sent is
 # counted by pieces, not by lines, so a thousand watchers of a busy run do not take the whole processor.
-WATCHERS_PER_SECOND = 4000
+WATCHERS_PER_SECOND = 2000
 
 _T = TypeVar("_T")
 Place = tuple[int, int]  # attempt, line
@@ -97,10 +97,12 @@ class LogStream:
         self._sent_at = 0.0
         self._rings: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._place: Place = (0, 0)
-        # Where the run stood when it was last looked at; None after it was said to have changed.
+        # Where the run stood when it was last looked at.
         self._known: Position | None = None
         self._rendered: dict[Place, Frame] = {}
         self._rendered_bytes = 0
+        # One of many who lack the same lines reads them for all.
+        self._reading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         # A watcher replays only after the reader knows its own place; otherwise a line committed between the two
         # would be neither replayed nor sent.
@@ -185,10 +187,15 @@ class LogStream:
         if ring is not None and "first" in ring and self._feed(ring):
             return False
         if ring is not None and "state" in ring:
-            self._known = None
             self._send(state_frame(ring))
-            return False
+            if self._goes_on(ring):
+                return False
         return await self._look()
+
+    def _goes_on(self, ring: dict[str, Any]) -> bool:
+        """Whether the run is still in the attempt in which it was last seen, as it is with every step's progress."""
+        known = self._known
+        return known is not None and ring["state"] in ACTIVE_STATES and ring.get("attempt") == known.attempt
 
     def frame(self, lines: Lines) -> Frame:
         """Lines as they are sent, rendered once for everybody who reads them now."""
@@ -208,18 +215,44 @@ class LogStream:
 
         None: PostgreSQL must be asked. So a thousand who come to watch one run do not each read it.
         """
-        where = self._known
-        if where is None or where.sealed or where.state not in ACTIVE_STATES or self._place[0] != where.attempt:
+        where = self._followed()
+        if where is None:
             return None
-        place = seen if seen[0] == where.attempt else (where.attempt, 0)
+        place, frames = self._chain(seen if seen[0] == where.attempt else (where.attempt, 0))
+        return (where, frames) if place >= self._place else None
+
+    def _followed(self) -> Position | None:
+        """Where the run stood when last seen, where it goes on in the attempt that is read; else None."""
+        where = self._known
+        goes_on = where is not None and not where.sealed and where.state in ACTIVE_STATES
+        return where if goes_on and where is not None and self._place[0] == where.attempt else None
+
+    def _chain(self, place: Place) -> tuple[Place, list[Frame]]:
+        """What is rendered without a gap from a place on, and where that ends."""
         frames: list[Frame] = []
         while place < self._place:
             frame = self._rendered.get((place[0], place[1] + 1))
             if frame is None or frame.last is None:
-                return None
+                break
             frames.append(frame)
             place = frame.last
-        return where, frames
+        return place, frames
+
+    async def read_for_all(self, seen: Place) -> tuple[Position, list[Frame]] | None:
+        """As ``kept_after``, once what is missing has been read; whoever comes meanwhile waits for that.
+
+        None where it is more than is kept: then each reads at their own pace.
+        """
+        async with self._reading:
+            if self._followed() is None:
+                return None
+            place, read = seen if seen[0] == self._place[0] else (self._place[0], 0), 0
+            while (place := self._chain(place)[0]) < self._place and read < KEPT_BYTES // 2:
+                parts = await self.lines_after(place)
+                if not parts:
+                    break
+                read += sum(len(self.frame(lines).payload) for lines in parts)
+            return self.kept_after(seen)
 
     def _feed(self, ring: dict[str, Any]) -> bool:
         """Pass on lines that came with the ring itself. False: they must be read from PostgreSQL."""
@@ -281,7 +314,7 @@ class _Watcher:
     async def replay(self) -> AsyncIterator[bytes]:
         """Everything committed after the place. A new attempt is given from its first line."""
         await self.stream.ready.wait()
-        if kept := self.stream.kept_after(self.seen):
+        if kept := self.stream.kept_after(self.seen) or await self.stream.read_for_all(self.seen):
             where, frames = kept
             if self.seen[0] != where.attempt:
                 self.seen = (where.attempt, 0)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
@@ -14,6 +15,9 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 
+from releases.doorbell import person_channel
+from releases.permissions import still_seen
+
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 15.0
@@ -22,6 +26,8 @@ ASK_SECONDS = 30.0
 # A comment keeps proxies from closing the line; the event tells the page that the line still lives.
 BEAT = b": still here\nevent: beat\ndata: {}\n\n"
 Listener = Callable[[dict[str, Any] | None], None]
+#: A person and the application of which something is followed.
+Guest = tuple[int, int]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -128,49 +134,92 @@ def event(data: str, *, name: str = "", event_id: str = "") -> bytes:
     return (head + "".join(f"data: {line}\n" for line in data.split("\n")) + "\n").encode()
 
 
-async def while_allowed(
-    frames: AsyncGenerator[bytes, None], channel: str, allowed: Callable[[], bool]
-) -> AsyncGenerator[bytes, None]:
-    """Pass on ``frames`` until ``allowed`` says no: asked after each ring of ``channel``, before anything more is sent.
+class Doorkeeper:
+    """Asks, for all open streams of this process at once, who may still listen: one query however many they are."""
 
-    ``channel`` is the person's: a role that was taken away or an account that ended silences what is open already.
-    A ring may be lost, so it is asked every ``ASK_SECONDS`` as well, beside the frames: those do not wait for it.
+    _keepers: "WeakKeyDictionary[asyncio.AbstractEventLoop, Doorkeeper]" = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._guests: dict[Guest, set[asyncio.Event]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def of_this_loop(cls) -> "Doorkeeper":
+        loop = asyncio.get_running_loop()
+        if loop not in cls._keepers:
+            cls._keepers[loop] = cls()
+        return cls._keepers[loop]
+
+    def enter(self, guest: Guest, refused: asyncio.Event) -> None:
+        """``refused`` is set as soon as the guest is found to have no place here any more."""
+        self._guests.setdefault(guest, set()).add(refused)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._serve())
+
+    def leave(self, guest: Guest, refused: asyncio.Event) -> None:
+        self._guests.get(guest, set()).discard(refused)
+        if not self._guests.get(guest):
+            self._guests.pop(guest, None)
+
+    async def ask(self, guests: set[Guest]) -> None:
+        allowed = await read_database(still_seen, guests)
+        for guest in guests - allowed:
+            for refused in self._guests.get(guest, ()):
+                refused.set()
+
+    async def _serve(self) -> None:
+        while self._guests:
+            await asyncio.sleep(ASK_SECONDS)
+            asked_by = time.monotonic() + ASK_SECONDS
+            while guests := set(self._guests):
+                try:
+                    await self.ask(guests)
+                    break
+                except DatabaseError as error:
+                    logger.warning("stream.database_lost", extra={"error": str(error)})
+                    if time.monotonic() > asked_by:
+                        # Where it cannot be asked, nobody stays by default; a page may come again and ask.
+                        self._refuse_everybody()
+                    await asyncio.sleep(0.5)
+
+    def _refuse_everybody(self) -> None:
+        for events in self._guests.values():
+            for refused in events:
+                refused.set()
+
+
+async def while_allowed(
+    frames: AsyncGenerator[bytes, None], person: int, application: int
+) -> AsyncGenerator[bytes, None]:
+    """Pass on ``frames`` while this person sees this application.
+
+    A role that was taken away or an account that ended silences what is open already: it is asked after each ring of
+    the person's channel, before anything more is sent. A ring may be lost, so it is asked every ``ASK_SECONDS`` as
+    well, beside the frames: those do not wait for it.
     """
-    rung = asyncio.Event()
-    refused = asyncio.Event()
+    rung, refused = asyncio.Event(), asyncio.Event()
+    guest, channel = (person, application), person_channel(person)
 
     def listener(_ring: dict[str, Any] | None) -> None:
         rung.set()
 
     # The request's own connection would be held until the stream ends, and a few dozen open pages would hold them all.
     await sync_to_async(connections.close_all)()
-    bell = Bell.of_this_loop()
+    bell, keeper = Bell.of_this_loop(), Doorkeeper.of_this_loop()
     bell.listen(channel, listener)
-    asking = asyncio.create_task(_ask_again(allowed, refused))
+    keeper.enter(guest, refused)
     try:
         async for frame in frames:
             if rung.is_set():
                 rung.clear()
-                if not await read_database(allowed):
-                    return
+                await keeper.ask({guest})
             if refused.is_set():
                 return
             yield frame
     finally:
         bell.leave(channel, listener)
-        asking.cancel()
+        keeper.leave(guest, refused)
         await frames.aclose()
-
-
-async def _ask_again(allowed: Callable[[], bool], refused: asyncio.Event) -> None:
-    """Ask every ``ASK_SECONDS`` until the answer is no. Where it cannot be asked, the page may come again and ask."""
-    try:
-        while await asyncio.sleep(ASK_SECONDS, result=True):
-            if not await read_database(allowed):
-                break
-    except DatabaseError as error:
-        logger.warning("stream.database_lost", extra={"error": str(error)})
-    refused.set()
 
 
 async def topics(channel: str) -> AsyncGenerator[bytes, None]:

@@ -4,6 +4,7 @@
 application and opens no gate.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from uuid import UUID
 
@@ -24,10 +25,14 @@ def visible_applications(user: User | AnonymousUser) -> QuerySet[Application]:
     return Application.objects.filter(pk__in=Membership.objects.filter(user=user).values("application"))
 
 
-def sees_still(user: User, application_id: int) -> bool:
-    """Whether this person, as they are now and not as they were when a page was opened, sees the application."""
-    held = Membership.objects.filter(user=user.pk, user__is_active=True, application=application_id)
-    return held.exists()
+def still_seen(guests: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of (person, application) where the person, as they are now and not as they were when a page was opened,
+    sees the application; one query.
+    """
+    held = Membership.objects.filter(
+        user__in={person for person, _ in guests}, application__in={place for _, place in guests}, user__is_active=True
+    )
+    return set(held.values_list("user_id", "application_id")) & set(guests)
 
 
 def visible_releases(user: User | AnonymousUser) -> QuerySet[Release]:

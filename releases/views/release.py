@@ -22,7 +22,7 @@ from releases.domain import deploy as deploys
 from releases.domain import gate as gates
 from releases.domain import pack
 from releases.domain import release as releases
-from releases.doorbell import person_channel, release_channel
+from releases.doorbell import release_channel
 from releases.enums import ReleaseState, Role
 from releases.errors import DomainError
 from releases.exporting import export_releases
@@ -31,7 +31,7 @@ from releases.listening import topics, while_allowed
 from releases.models import Release
 from releases.paging import page_of
 from releases.people import person
-from releases.permissions import get_release_or_404, sees_still, shown_roles, visible_applications
+from releases.permissions import get_release_or_404, shown_roles, visible_applications
 from releases.views import showing
 from releases.views.acting import act, refuse
 
@@ -186,9 +186,7 @@ async def events(request: HttpRequest, release_id: str) -> HttpResponseBase:
     if not user.is_authenticated:
         return HttpResponseForbidden("Log in to follow this release.")
     release = await sync_to_async(get_release_or_404)(user, release_id)
-    frames = while_allowed(
-        topics(release_channel(release.pk)), person_channel(user.pk), lambda: sees_still(user, release.application_id)
-    )
+    frames = while_allowed(topics(release_channel(release.pk)), user.pk, release.application_id)
     response = StreamingHttpResponse(frames, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-cache, no-transform"
     response["X-Accel-Buffering"] = "no"

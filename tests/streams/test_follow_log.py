@@ -10,6 +10,7 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError
 
 from checks import streams
+from releases.doorbell import publish
 from tests.streams.writer import Writer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,6 +46,16 @@ class Viewer:
 
 
 begin = sync_to_async(Writer.begin)
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[streams.Place]:
+    """From now on, the places after which PostgreSQL was asked for lines."""
+    read: list[streams.Place] = []
+    lines_after = streams.log_reading.lines_after
+    monkeypatch.setattr(
+        streams.log_reading, "lines_after", lambda run, *place: read.append(place) or lines_after(run, *place)
+    )
+    return read
 
 
 async def test_it_replays_what_is_committed_and_then_follows() -> None:
@@ -171,11 +182,7 @@ async def test_who_comes_to_a_watched_run_is_given_what_others_have_without_anot
     await sync_to_async(writer.lines)("line 2")
     await first.until("line 2")
     await asyncio.sleep(1.2 * streams.LOOK_SECONDS)  # the reader has looked once more by itself
-    read: list[streams.Place] = []
-    lines_after = streams.log_reading.lines_after
-    monkeypatch.setattr(
-        streams.log_reading, "lines_after", lambda run, *place: read.append(place) or lines_after(run, *place)
-    )
+    read = count_reads(monkeypatch)
     late, again = Viewer(writer), Viewer(writer, (1, 2))
     await asyncio.gather(late.until("line 2"), again.until("line 2"))
     await sync_to_async(writer.lines)("line 3")
@@ -184,6 +191,37 @@ async def test_who_comes_to_a_watched_run_is_given_what_others_have_without_anot
     assert (first.numbers, late.numbers, again.numbers) == ([1, 2, 3, 4], [1, 2, 3, 4], [3, 4])
     assert '"attempt":1' in late.text
     assert read == []
+
+
+async def test_a_step_that_goes_on_lets_nobody_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While lines come all the time, the reader never looks by itself: what it knew must survive a state's ring."""
+    writer = await begin()
+    await sync_to_async(writer.lines)("line 0")
+    first = Viewer(writer)
+    await first.until("line 0")
+    await sync_to_async(publish)(writer.run.log_channel, {"state": "running", "attempt": 1, "step_state": "running"})
+    await first.until("step_state")
+    monkeypatch.setattr(streams, "LOOK_SECONDS", 60)
+    read = count_reads(monkeypatch)
+    await sync_to_async(writer.lines)("line 1")
+    late = Viewer(writer)
+    await late.until("line 1")
+    await sync_to_async(writer.seal)()
+    await asyncio.gather(first.ends(), late.ends())
+    assert (first.numbers, late.numbers, read) == ([1, 2], [1, 2], [])
+
+
+async def test_a_crowd_that_comes_at_once_reads_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = await begin()
+    for number in range(30):
+        await sync_to_async(writer.lines)(f"line {number}", ring=False)
+    read = count_reads(monkeypatch)
+    crowd = [Viewer(writer) for _ in range(100)]
+    await asyncio.gather(*(viewer.until("line 29") for viewer in crowd))
+    assert len(read) == 1
+    await sync_to_async(writer.seal)()
+    await asyncio.gather(*(viewer.ends() for viewer in crowd))
+    assert all(viewer.numbers == list(range(1, 31)) for viewer in crowd)
 
 
 async def test_many_watchers_get_what_came_together_and_each_line_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """What is open already goes silent when a role is taken away, or the account ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from releases.domain.membership import remove_member
 from releases.doorbell import ring_release
 from releases.enums import Role
 from releases.models import User
+from releases.permissions import still_seen
 from tests.factories import make_application, make_release, member
 from tests.streams.writer import Writer
 
@@ -100,6 +101,32 @@ async def test_a_lost_ring_only_delays_it(monkeypatch: pytest.MonkeyPatch) -> No
     await asyncio.sleep(0.3)
     await sync_to_async(writer.lines)("after")
     assert b"after" not in await rest(theirs)
+
+
+async def test_all_open_pages_are_asked_about_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(guests: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        asked.append(len(guests))
+        return still_seen(guests)
+
+    monkeypatch.setattr(listening, "ASK_SECONDS", 0.5)
+    monkeypatch.setattr(listening, "still_seen", counted)
+    application = await sync_to_async(make_application)()
+    viewers = [await sync_to_async(member)(application, Role.VIEWER) for _ in range(4)]
+    release = await sync_to_async(lambda: make_release(application=application))()
+    address = reverse("releases:events", args=[release.pk])
+    pages = [await opened(viewer, address) for viewer in [*viewers, viewers[0]]]
+    for page in pages:
+        await until(page, "connected")
+    asked.clear()
+    await asyncio.sleep(0.8)
+    assert asked == [4], "four people, one of them with two pages, and one query"
+    await sync_to_async(lambda: viewers[0].memberships.all().delete())()
+    await asyncio.sleep(0.7)
+    await sync_to_async(ring_release)(release.pk, "vote")
+    assert b"vote" not in await rest(pages[0]) + await rest(pages[4])
+    await until(pages[1], "event: vote")
 
 
 async def test_the_events_of_a_release_end_with_the_role() -> None:
