@@ -1,7 +1,7 @@
 """Pages of runs: the list, one run, starting one, and the decisions about one."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -61,15 +61,23 @@ def run_list(request: HttpRequest) -> HttpResponseBase:
     )
 
 
+#: What a run's page asks for while it is open. What changes with each second comes in one answer: steps, head and live
+#: figures, which the page puts where they belong.
+_PARTS: Final = {
+    "progress": "checks/run/progress.html",
+    "verdict": "checks/run/detail.html#verdict",
+    "result": "checks/run/detail.html#result",
+}
+
+
 @login_required
 @require_GET
 def run_detail(request: HttpRequest, number: int) -> HttpResponse:
     run = visible_run(request.user, number)
     attempt = _attempt(request, run)
     part = request.GET.get("part", "")
-    asks_for_part = "HX-Request" in request.headers and part in ("head", "verdict", "steps", "live", "result")
-    template = f"checks/run/detail.html#{part}" if asks_for_part else None
-    context = _run_context(run, attempt) | _permitted(request, run)
+    template = _PARTS.get(part) if "HX-Request" in request.headers else None
+    context = _run_context(run, attempt) | _permitted(request, run) | {"part": part if template else ""}
     if template is None:
         context |= _log_context(request, run, attempt)
     return render(request, template or "checks/run/detail.html", context)

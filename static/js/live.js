@@ -143,12 +143,14 @@ function mark(element) {
 // A part that is swapped keeps its open <details> and the focus, and may bring parts with new events.
 const opened = new Set();
 let held = null;
-document.addEventListener("htmx:beforeSwap", (event) => {
+function keep(event) {
   const focused = document.activeElement;
   const part = event.detail.target;
   if (focused && part?.contains?.(focused)) held = { part: part.id, mark: mark(focused) };
   for (const details of event.detail.target?.querySelectorAll?.("details[id][open]") ?? []) opened.add(details.id);
-});
+}
+document.addEventListener("htmx:beforeSwap", keep);
+document.addEventListener("htmx:oobBeforeSwap", keep); // One answer may bring more than one part.
 document.addEventListener("htmx:afterSettle", () => {
   for (const id of opened) {
     const details = document.getElementById(id);

@@ -81,7 +81,7 @@ def page(run: Run, person: User, part: str = "") -> str:
 
 @contextmanager
 def watching(release: Release, person: User) -> Iterator[list[str]]:
-    """Fetches the live part of the run's page twice a second, as a browser does, until the block ends."""
+    """Fetches what changes of the run's page twice a second, as a browser does, until the block ends."""
     seen: list[str] = []
     over = threading.Event()
 
@@ -89,7 +89,7 @@ def watching(release: Release, person: User) -> Iterator[list[str]]:
         while not over.wait(0.5):
             run = Run.objects.filter(application=release.application, state="running").first()
             if run is not None:
-                seen.append(page(run, person, "live"))
+                seen.append(page(run, person, "progress"))
         connections.close_all()
 
     thread = threading.Thread(target=look)
