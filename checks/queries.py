@@ -36,7 +36,9 @@ def activities(releases: Sequence[Release]) -> Mapping[UUID, Iterable[Activity]]
     )
     for release_id, run_id, number, kind, section, environment_id, state, exclusive in runs:
         concerned = {release.pk for release in by_target.get(environment_id, ()) if exclusive}
-        for each in concerned | ({release_id} & ours):
+        # One that holds another's target may be of a release that is asked about too, and is over for that one.
+        under_way = {release_id} & ours if state in ACTIVE_STATES else set()
+        for each in concerned | under_way:
             found[each].append(
                 Activity(
                     run_id, number, kind, section, environment_id, RunState(state).label.lower(),

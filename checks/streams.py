@@ -30,6 +30,8 @@ LOOK_SECONDS = 1.0
 QUEUE_LIMIT = 1000
 # So much of a run's newest lines is kept rendered, for those who come to watch while it runs.
 KEPT_BYTES = 4_000_000
+# So many lines are read at most by one for all; of a longer log, each reads what they lack by themselves.
+MOST_READ = 5000
 
 # With so many watchers each piece waits a second for what follows it; with fewer, in proportion less. What is sent is
 # counted by pieces, not by lines, so a thousand watchers of a busy run do not take the whole processor.
@@ -99,6 +101,7 @@ class LogStream:
         self._place: Place = (0, 0)
         # Where the run stood when it was last looked at.
         self._known: Position | None = None
+        self._looked_at = 0.0
         self._rendered: dict[Place, Frame] = {}
         self._rendered_bytes = 0
         # One of many who lack the same lines reads them for all.
@@ -161,6 +164,7 @@ class LogStream:
         bell.listen(self.channel, self._rings.put_nowait)
         try:
             self._known = where = await self.position()
+            self._looked_at = time.monotonic()
             self._place = (where.attempt, where.lines)
             self.ready.set()
             while self.watchers and not await self._step():
@@ -187,15 +191,19 @@ class LogStream:
         if ring is not None and "first" in ring and self._feed(ring):
             return False
         if ring is not None and "state" in ring:
+            if ring.get("attempt", 0) > self._place[0]:
+                await self._end_attempt()
             self._send(state_frame(ring))
             if self._goes_on(ring):
                 return False
         return await self._look()
 
     def _goes_on(self, ring: dict[str, Any]) -> bool:
-        """Whether the run is still in the attempt in which it was last seen, as it is with every step's progress."""
+        """Whether the run is as it was last seen a moment ago: so it is with the progress of a step."""
         known = self._known
-        return known is not None and ring["state"] in ACTIVE_STATES and ring.get("attempt") == known.attempt
+        if known is None or time.monotonic() - self._looked_at > LOOK_SECONDS:
+            return False
+        return known.state in ACTIVE_STATES and (ring["state"], ring.get("attempt")) == (known.state, known.attempt)
 
     def frame(self, lines: Lines) -> Frame:
         """Lines as they are sent, rendered once for everybody who reads them now."""
@@ -246,12 +254,12 @@ class LogStream:
         async with self._reading:
             if self._followed() is None:
                 return None
-            place, read = seen if seen[0] == self._place[0] else (self._place[0], 0), 0
-            while (place := self._chain(place)[0]) < self._place and read < KEPT_BYTES // 2:
-                parts = await self.lines_after(place)
-                if not parts:
-                    break
-                read += sum(len(self.frame(lines).payload) for lines in parts)
+            place = self._chain(seen if seen[0] == self._place[0] else (self._place[0], 0))[0]
+            if self._place[1] - place[1] > MOST_READ:
+                return None
+            if place < self._place:
+                for lines in await self.lines_after(place):
+                    self.frame(lines)
             return self.kept_after(seen)
 
     def _feed(self, ring: dict[str, Any]) -> bool:
@@ -268,20 +276,30 @@ class LogStream:
 
     async def _look(self) -> bool:
         self._known = where = await self.position()
+        self._looked_at = time.monotonic()
         if where.attempt > self._place[0]:
+            await self._end_attempt()
             self._place = (where.attempt, 0)
             self._send(attempt_frame(where))
-        while self._place[1] < where.lines:
-            parts = await self.lines_after(self._place)
-            if not parts:
-                break
-            for lines in parts:
-                self._send(self.frame(lines))
-                self._place = (lines.attempt, lines.last)
+        while self._place[1] < where.lines and await self._send_after_place():
+            pass
         if where.sealed and where.state not in ACTIVE_STATES and self._place[1] >= where.lines:
             self._send(sealed_frame(where))
             return True
         return False
+
+    async def _end_attempt(self) -> None:
+        """What was saved of a worker that died belongs to the attempt before the next, and nothing rang for it."""
+        while await self._send_after_place():
+            pass
+
+    async def _send_after_place(self) -> bool:
+        """Send what PostgreSQL has of this attempt after the place; False where that is nothing."""
+        parts = await self.lines_after(self._place) if self._place[0] else []
+        for lines in parts:
+            self._send(self.frame(lines))
+            self._place = (lines.attempt, lines.last)
+        return bool(parts)
 
     async def position(self) -> Position:
         return await self._ask(log_reading.position, self.run_id)

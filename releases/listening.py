@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 15.0
 # How long somebody may go on reading whose role is gone, where nothing rang.
 ASK_SECONDS = 30.0
+# And how long it may take to be answered, so that a restart of PostgreSQL silences nobody.
+ANSWER_SECONDS = 10.0
 # A comment keeps proxies from closing the line; the event tells the page that the line still lives.
 BEAT = b": still here\nevent: beat\ndata: {}\n\n"
 Listener = Callable[[dict[str, Any] | None], None]
@@ -170,14 +172,14 @@ class Doorkeeper:
     async def _serve(self) -> None:
         while self._guests:
             await asyncio.sleep(ASK_SECONDS)
-            asked_by = time.monotonic() + ASK_SECONDS
+            answered_by = time.monotonic() + ANSWER_SECONDS
             while guests := set(self._guests):
                 try:
                     await self.ask(guests)
                     break
                 except DatabaseError as error:
                     logger.warning("stream.database_lost", extra={"error": str(error)})
-                    if time.monotonic() > asked_by:
+                    if time.monotonic() > answered_by:
                         # Where it cannot be asked, nobody stays by default; a page may come again and ask.
                         self._refuse_everybody()
                     await asyncio.sleep(0.5)
@@ -212,7 +214,11 @@ async def while_allowed(
         async for frame in frames:
             if rung.is_set():
                 rung.clear()
-                await keeper.ask({guest})
+                try:
+                    await keeper.ask({guest})
+                except DatabaseError as error:
+                    logger.warning("stream.database_lost", extra={"error": str(error)})
+                    return  # The page comes again, and is let in when it can be asked.
             if refused.is_set():
                 return
             yield frame

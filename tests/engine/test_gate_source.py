@@ -9,11 +9,14 @@ from django.test.utils import CaptureQueriesContext
 
 from checks import queries
 from checks.engine import load
+from checks.enums import RunState
 from releases.domain import gate
 from releases.domain.gate import Blocker
-from releases.enums import GateVerdict
+from releases.enums import GateVerdict, Tier
+from releases.models import Environment
 from tests.engine.support import application_with, check, run_section, start
 from tests.factories import ReleaseFactory
+from tests.findings.support import end
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,6 +77,20 @@ def test_a_deploy_of_another_release_blocks_all_that_go_there(application: Any) 
             ("run", str(run.pk)),
         )
     assert load(run.pk).state == "queued"
+
+
+def test_a_lost_rehearsal_says_the_same_of_a_release_whoever_is_asked_about_beside_it(application: Any) -> None:
+    """Where it rehearses is another's target; for its own release, a run that is lost is under way no more."""
+    ours = ReleaseFactory(application=application)
+    Environment.objects.create(application=application, name="trial", tier=Tier.DEVELOPMENT)
+    theirs = ReleaseFactory(application=application, source="trial", target="staging")
+    run = start(application, "checks.there", release=ours, environment=ours.source_environment)
+    end(run, RunState.UNKNOWN)
+    alone, together = queries.activities([ours]), queries.activities([ours, theirs])
+    assert alone.get(ours.pk) is None
+    assert together.get(ours.pk) is None
+    (activity,) = together[theirs.pk]
+    assert (activity.lost, activity.changing, activity.own) == (True, True, False)
 
 
 @pytest.mark.parametrize("count", [1, 3])

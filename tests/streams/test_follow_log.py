@@ -158,6 +158,26 @@ async def test_a_second_attempt_is_shown_from_its_first_line() -> None:
     await viewer.ends()
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["and the requeue is told", "and the requeue is not heard"])
+async def test_what_was_saved_of_a_dead_worker_is_shown_before_the_next_attempt(told: bool) -> None:
+    writer = await begin()
+    await sync_to_async(writer.lines)("one")
+    viewer = Viewer(writer)
+    await viewer.until("one")
+    await sync_to_async(writer.lines)("saved of the dead", ring=False)
+    await sync_to_async(writer.requeue)()
+    if told:
+        await sync_to_async(publish)(writer.run.log_channel, {"state": "queued", "attempt": 1})
+    await sync_to_async(writer.claim)()
+    await sync_to_async(publish)(writer.run.log_channel, {"state": "running", "attempt": 2})
+    await sync_to_async(writer.lines)("again")
+    await viewer.until("again")
+    await sync_to_async(writer.seal)()
+    await viewer.ends()
+    assert viewer.numbers == [1, 2, 1]
+    assert viewer.text.index("saved of the dead") < viewer.text.index('"attempt":2')
+
+
 async def test_fifty_watchers_share_one_reader_and_see_the_same() -> None:
     writer = await begin()
     viewers = [Viewer(writer) for _ in range(50)]
