@@ -118,9 +118,14 @@ def test_no_template_needs_a_weaker_content_policy(what: str, pattern: str) -> N
 
 
 def test_lock_files_have_hashes_and_name_no_index() -> None:
-    for name in ("base.txt", "test.txt"):
-        lines = (ROOT / "requirements" / name).read_text().splitlines()
-        pins = [line for line in lines if re.match(r"[A-Za-z0-9]", line)]
-        assert len(pins) > 50
-        assert all("==" in line and line.endswith("\\") for line in pins)
-        assert not [line for line in lines if "://" in line or line.startswith(("--index", "--extra"))]
+    locks = sorted((ROOT / "requirements").rglob("*.txt"))
+    assert {"base.txt", "test.txt", "installer.txt", "load.txt", "web.txt"} <= {lock.name for lock in locks}
+    for lock in locks:
+        lines = lock.read_text().splitlines()
+        pins = [place for place, line in enumerate(lines) if re.match(r"[A-Za-z0-9]", line)]
+        assert pins, lock
+        for place in pins:
+            assert "==" in lines[place], lock
+            assert lines[place].endswith("\\"), lock
+            assert "--hash=sha256:" in lines[place + 1], lock
+        assert not [line for line in lines if "://" in line or line.startswith(("--index", "--extra"))], lock
