@@ -443,4 +443,12 @@ SENTRY_ENVIRONMENT = env.text("SENTRY_ENVIRONMENT", "production")
 if SENTRY_DSN:
     import sentry_sdk
 
-    sentry_sdk.init(dsn=SENTRY_DSN, environment=SENTRY_ENVIRONMENT, send_default_pii=False, traces_sample_rate=0.0)
+    # Neither the values of variables nor what was sent in forms leaves this installation: both may hold secrets.
+    sentry_sdk.init(
+        dsn=SENTRY_DSN,
+        environment=SENTRY_ENVIRONMENT,
+        send_default_pii=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+        traces_sample_rate=0.0,
+    )
