@@ -194,11 +194,11 @@ class LogStream:
             if ring.get("attempt", 0) > self._place[0]:
                 await self._end_attempt()
             self._send(state_frame(ring))
-            if self._goes_on(ring):
+            if self._tells_nothing_new(ring):
                 return False
         return await self._look()
 
-    def _goes_on(self, ring: dict[str, Any]) -> bool:
+    def _tells_nothing_new(self, ring: dict[str, Any]) -> bool:
         """Whether the run is as it was last seen a moment ago: so it is with the progress of a step."""
         known = self._known
         if known is None or time.monotonic() - self._looked_at > LOOK_SECONDS:
@@ -223,17 +223,18 @@ class LogStream:
 
         None: PostgreSQL must be asked. So a thousand who come to watch one run do not each read it.
         """
-        where = self._followed()
+        where = self._going_on()
         if where is None:
             return None
         place, frames = self._chain(seen if seen[0] == where.attempt else (where.attempt, 0))
         return (where, frames) if place >= self._place else None
 
-    def _followed(self) -> Position | None:
+    def _going_on(self) -> Position | None:
         """Where the run stood when last seen, where it goes on in the attempt that is read; else None."""
         where = self._known
-        goes_on = where is not None and not where.sealed and where.state in ACTIVE_STATES
-        return where if goes_on and where is not None and self._place[0] == where.attempt else None
+        if where is None or where.sealed or where.state not in ACTIVE_STATES or self._place[0] != where.attempt:
+            return None
+        return where
 
     def _chain(self, place: Place) -> tuple[Place, list[Frame]]:
         """What is rendered without a gap from a place on, and where that ends."""
@@ -252,7 +253,7 @@ class LogStream:
         None where it is more than is kept: then each reads at their own pace.
         """
         async with self._reading:
-            if self._followed() is None:
+            if self._going_on() is None:
                 return None
             place = self._chain(seen if seen[0] == self._place[0] else (self._place[0], 0))[0]
             if self._place[1] - place[1] > MOST_READ:

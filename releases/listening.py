@@ -170,19 +170,27 @@ class Doorkeeper:
                 refused.set()
 
     async def _serve(self) -> None:
-        while self._guests:
-            await asyncio.sleep(ASK_SECONDS)
-            answered_by = time.monotonic() + ANSWER_SECONDS
-            while guests := set(self._guests):
-                try:
-                    await self.ask(guests)
-                    break
-                except DatabaseError as error:
-                    logger.warning("stream.database_lost", extra={"error": str(error)})
-                    if time.monotonic() > answered_by:
-                        # Where it cannot be asked, nobody stays by default; a page may come again and ask.
-                        self._refuse_everybody()
-                    await asyncio.sleep(0.5)
+        try:
+            while self._guests:
+                await asyncio.sleep(ASK_SECONDS)
+                await self._ask_patiently()
+        finally:
+            # Whatever ended this, nobody may stay unasked.
+            self._refuse_everybody()
+
+    async def _ask_patiently(self) -> None:
+        answered_by = time.monotonic() + ANSWER_SECONDS
+        while guests := set(self._guests):
+            try:
+                await self.ask(guests)
+                return
+            except DatabaseError as error:
+                logger.warning("stream.database_lost", extra={"error": str(error)})
+                if time.monotonic() > answered_by:
+                    # Where it cannot be asked, nobody stays by default; a page may come again and ask.
+                    self._refuse_everybody()
+                    return
+                await asyncio.sleep(0.5)
 
     def _refuse_everybody(self) -> None:
         for events in self._guests.values():
