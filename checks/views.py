@@ -291,5 +291,6 @@ def _start(release: Release, section: str, environment: Any, request: HttpReques
         **common,
         resume=data["resume"] or None,
         skip=data["skip"] or None,
-        manifest_digest=data["manifest_digest"] or None,
+        # Into production only on evidence that was seen; who names none has seen none. A rehearsal asks no gate.
+        manifest_digest=data["manifest_digest"] if environment == release.target_environment else None,
     )

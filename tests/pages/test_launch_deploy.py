@@ -38,6 +38,18 @@ def test_a_launch_on_evidence_that_changed_is_refused_and_asked_again_with_the_n
     assert not Run.objects.exists()
 
 
+def test_a_launch_that_does_not_say_what_was_seen_is_refused() -> None:
+    release = make_release()
+    team = make_team(release.application)
+    make_approved(release, team)
+    address = reverse("checks:deploy", args=[release.pk])
+    for sent in ({}, {"manifest_digest": ""}, {"manifest_digest": "x"}):
+        refused = browser(team.manager).post(address, sent).content.decode()
+        assert "Nothing was started; read what changed." in refused
+    assert not Run.objects.exists()
+    assert Release.objects.get(pk=release.pk).state == ReleaseState.APPROVED
+
+
 def test_a_closed_gate_is_told_before_anybody_presses_the_button() -> None:
     release = make_release()
     team = make_team(release.application)
