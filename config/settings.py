@@ -202,7 +202,15 @@ DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 0, least=0)
 
 def _database() -> dict[str, Any]:
     default: dict[str, Any] = dict(env.database(DATABASE_URL))
-    default["OPTIONS"] = {"connect_timeout": "10", "application_name": "gonogo", **default["OPTIONS"]}
+    default["OPTIONS"] = {
+        "connect_timeout": "10",
+        "application_name": "gonogo",
+        # PostgreSQL needs longer to plan most of our statements than to answer them, so each connection keeps its plans
+        # (docs/decisions/statements-stay-prepared.md).
+        "server_side_binding": True,
+        "prepare_threshold": 2,
+        **default["OPTIONS"],
+    }
     default["CONN_HEALTH_CHECKS"] = True
     if DATABASE_POOL_SIZE:
         # For the web server only. A pool hands a connection back after each request, and must not be forked.

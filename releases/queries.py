@@ -7,6 +7,7 @@ against the same question asked by Django.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -38,16 +39,14 @@ def release_seen_by(person: int, release_id: UUID) -> Release | None:
 
     One statement for each table: planning one join of all seven takes PostgreSQL longer than these five.
     """
-    statement = (
-        "SELECT * FROM releases_release r WHERE r.id = %s AND EXISTS"
-        " (SELECT FROM releases_membership m WHERE m.user_id = %s AND m.application_id = r.application_id)"
+    seen = (
+        "WHERE t.id = %s AND EXISTS"
+        " (SELECT FROM releases_membership m WHERE m.user_id = %s AND m.application_id = t.application_id)"
     )
-    release = next(iter(Release.objects.raw(statement, [release_id, person])), None)
+    release = next(iter(_read(Release, seen, release_id, person)), None)
     if release is None:
         return None
-    (release.application,) = Application.objects.raw(
-        "SELECT * FROM releases_application WHERE id = %s", [release.application_id]
-    )
+    (release.application,) = _read(Application, "WHERE t.id = %s", release.application_id)
     # The text of a plan is long, and shown on one page only.
     (release.plan_version,) = PlanVersion.objects.raw(
         "SELECT id, application_id, number, document, digest, sections, author_id, created_at"
@@ -55,8 +54,7 @@ def release_seen_by(person: int, release_id: UUID) -> Release | None:
         [release.plan_version_id],
     )
     both = [release.source_environment_id, release.target_environment_id]
-    environments = Environment.objects.raw("SELECT * FROM releases_environment WHERE id = ANY(%s)", [both])
-    places = {environment.pk: environment for environment in environments}
+    places = {environment.pk: environment for environment in _read(Environment, "WHERE t.id = ANY(%s)", both)}
     release.source_environment, release.target_environment = (places[place] for place in both)
     release.plan_version.application = release.application
     for place in places.values():
@@ -67,74 +65,48 @@ def release_seen_by(person: int, release_id: UUID) -> Release | None:
 
 def items(releases: Sequence[Release]) -> list[ChecklistItem]:
     """Each checklist item, in the order of its list."""
-    return _objects(
-        ChecklistItem, "SELECT * FROM releases_checklistitem WHERE release_id = ANY(%s) ORDER BY position", releases
-    )
+    return _read(ChecklistItem, "WHERE t.release_id = ANY(%s) ORDER BY t.position", _ids(releases))
 
 
 def newest_evidence(releases: Sequence[Release]) -> list[Evidence]:
     """The newest evidence of each section and environment, each receipt and each signed item."""
-    return _objects(
-        Evidence,
-        "SELECT DISTINCT ON (release_id, source, section, kind, environment_id, item_id) * FROM releases_evidence"
-        " WHERE release_id = ANY(%s)"
-        " ORDER BY release_id, source, section, kind, environment_id, item_id, recorded_at DESC",
-        releases,
-    )
+    one_of = "t.release_id, t.source, t.section, t.kind, t.environment_id, t.item_id"
+    newest = f"WHERE t.release_id = ANY(%s) ORDER BY {one_of}, t.recorded_at DESC"
+    return _read(Evidence, newest, _ids(releases), distinct=f"DISTINCT ON ({one_of})")
 
 
 def waivers(releases: Sequence[Release]) -> list[Waiver]:
     """Every waiver, the newest first."""
-    return _objects(
-        Waiver,
-        "SELECT w.* FROM releases_waiver w JOIN releases_checklistitem i ON i.id = w.item_id"
-        " WHERE i.release_id = ANY(%s) ORDER BY w.requested_at DESC",
-        releases,
-    )
+    of_items = "JOIN releases_checklistitem i ON i.id = t.item_id WHERE i.release_id = ANY(%s)"
+    return _read(Waiver, f"{of_items} ORDER BY t.requested_at DESC", _ids(releases))
 
 
 def risks(releases: Sequence[Release]) -> list[Risk]:
     """Each risk, in the order of its register."""
-    return _objects(Risk, "SELECT * FROM releases_risk WHERE release_id = ANY(%s) ORDER BY position", releases)
+    return _read(Risk, "WHERE t.release_id = ANY(%s) ORDER BY t.position", _ids(releases))
 
 
 def assessments(releases: Sequence[Release]) -> list[RiskAssessment]:
     """Every assessment of a risk, the newest first."""
-    return _objects(
-        RiskAssessment,
-        "SELECT a.* FROM releases_riskassessment a JOIN releases_risk r ON r.id = a.risk_id"
-        " WHERE r.release_id = ANY(%s) ORDER BY a.created_at DESC",
-        releases,
-    )
+    of_risks = "JOIN releases_risk r ON r.id = t.risk_id WHERE r.release_id = ANY(%s)"
+    return _read(RiskAssessment, f"{of_risks} ORDER BY t.created_at DESC", _ids(releases))
 
 
 def votes(releases: Sequence[Release]) -> list[Vote]:
     """The votes that nobody withdrew, the newest first."""
-    return _objects(
-        Vote,
-        "SELECT * FROM releases_vote WHERE release_id = ANY(%s) AND withdrawn_at IS NULL ORDER BY cast_at DESC",
-        releases,
-    )
+    standing = "WHERE t.release_id = ANY(%s) AND t.withdrawn_at IS NULL ORDER BY t.cast_at DESC"
+    return _read(Vote, standing, _ids(releases))
 
 
 def break_glass(releases: Sequence[Release]) -> list[BreakGlass]:
     """Every request to go around the gate, the newest first."""
-    return _objects(
-        BreakGlass,
-        "SELECT * FROM releases_breakglass WHERE release_id = ANY(%s) ORDER BY requested_at DESC",
-        releases,
-    )
+    return _read(BreakGlass, "WHERE t.release_id = ANY(%s) ORDER BY t.requested_at DESC", _ids(releases))
 
 
 def freezes(releases: Sequence[Release]) -> list[ChangeFreeze]:
     """The change freezes that stand for these applications or for all, the first to begin first."""
-    return list(
-        ChangeFreeze.objects.raw(
-            "SELECT * FROM releases_changefreeze WHERE (application_id IS NULL OR application_id = ANY(%s))"
-            " AND lifted_at IS NULL ORDER BY opens",
-            [[release.application_id for release in releases]],
-        )
-    )
+    standing = "WHERE (t.application_id IS NULL OR t.application_id = ANY(%s)) AND t.lifted_at IS NULL ORDER BY t.opens"
+    return _read(ChangeFreeze, standing, [release.application_id for release in releases])
 
 
 def speakers(releases: Sequence[Release]) -> list[tuple[int, int, str]]:
@@ -170,7 +142,21 @@ def plain_rows(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _objects(model: type[_Row], statement: str, releases: Sequence[Release]) -> list[_Row]:
-    """Whole rows as objects. The statement's one parameter are the releases."""
-    ids: list[UUID] = [release.pk for release in releases]
-    return list(model._default_manager.raw(statement, [ids]))
+def _read(model: type[_Row], rest: str, *parameters: Any, distinct: str = "") -> list[_Row]:
+    """Whole rows as objects; the statement calls the model's table `t`."""
+    return list(model._default_manager.raw(f"SELECT {distinct} {_columns(model)} {rest}", parameters))
+
+
+@cache
+def _columns(model: type[Model]) -> str:
+    """The columns by name, and where they are from.
+
+    PostgreSQL refuses a statement that it keeps prepared once `*` means other columns, and a new version of the program
+    may add one while the old still answers.
+    """
+    columns = ", ".join(f't."{field.column}"' for field in model._meta.concrete_fields)
+    return f'{columns} FROM "{model._meta.db_table}" t'
+
+
+def _ids(releases: Sequence[Release]) -> list[UUID]:
+    return [release.pk for release in releases]
