@@ -4,16 +4,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from django.conf import settings
-from django.db import connection
 
 from checks.engine import load
-from config.services.ports import free_port
-from config.services.redis import RedisServer
+from tests.engine.outages import Outage
 from tests.engine.support import application_with, check, log_lines, start
-from tests.engine.workers import database_url, execute_elsewhere, relay, until, worker
+from tests.engine.workers import execute_elsewhere, relay, until, worker
 from tests.factories import make_team
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,33 +24,6 @@ def application(tmp_path: Path) -> Any:
     return application_with({"command": check("test_command")}, folder=tmp_path)
 
 
-class OwnRedis:
-    """A Redis of one test, that can be killed and started again with its data."""
-
-    def __init__(self, folder: Path) -> None:
-        self.server = RedisServer(folder, free_port(), "outage")
-        self.url = self.server.url
-        self.process: Any = None
-
-    def start(self) -> None:
-        import subprocess
-
-        self.process = self.server.start(subprocess.DEVNULL)
-        self.server.wait(self.process)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Any:
-    own = OwnRedis(tmp_path / "redis")
-    own.start()
-    yield own
-    own.kill()
-
-
 @pytest.mark.campaign
 def test_redis_is_killed_during_a_run(application: Any, own_redis: Any) -> None:
     run = start(application, "checks.command", params={"argv": ["sh", "-c", COUNT]})
@@ -64,24 +34,6 @@ def test_redis_is_killed_during_a_run(application: Any, own_redis: Any) -> None:
     ended = load(run.pk)
     assert (ended.state, ended.attempt) == ("passed", 1)
     assert log_lines(ended, kinds="o") == COUNTED
-
-
-class Outage:
-    """This test's database refuses everybody for a while, as a restarting PostgreSQL does."""
-
-    def __init__(self) -> None:
-        self.name = connection.settings_dict["NAME"]
-        self.address = database_url().replace(f"/{self.name}?", "/postgres?")
-
-    def __enter__(self) -> None:
-        connection.close()
-        with psycopg.connect(self.address, autocommit=True) as other:
-            other.execute(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS false')
-            other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [self.name])
-
-    def __exit__(self, *_: Any) -> None:
-        with psycopg.connect(self.address, autocommit=True) as other:
-            other.execute(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS true')
 
 
 @pytest.mark.campaign
