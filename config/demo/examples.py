@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +32,20 @@ class NotReady(Exception):
 
 @dataclass(frozen=True)
 class Example:
-    """One application below ``examples/``. ``tables``: whose rows are counted to prove that nothing was lost."""
+    """One application below ``examples/``.
+
+    ``tables``: what its data are, in few words. ``changes``: what the new version's own migrations change, ``written``:
+    what is written while it is rehearsed and deployed; tables, and columns as ``table.column``, each with its reason.
+    Everything else must be in production as it was, row by row.
+    """
 
     name: str
     old_version: str
     new_version: str
     page: str
     tables: tuple[str, ...]
+    changes: dict[str, str] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:

@@ -11,11 +11,9 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import psycopg
-from psycopg import sql
 
 from checks.plan import Plan, parse
-from config.demo import acceptance
+from config.demo import acceptance, data
 from config.demo.examples import Example
 from config.demo.person import Person, Refused, release_of
 from config.services.home import BASE_DIR, Home
@@ -40,7 +38,7 @@ class Journey:
         self.people: dict[str, Person] = {}
         self.release: UUID | None = None
         self.facts: dict[str, dict[str, str]] = {}
-        self.old_data: dict[str, int] = {}
+        self.old_data: dict[str, data.Table] = {}
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """(title, deed) in order; a deed returns what was seen, or raises."""
@@ -104,23 +102,14 @@ class Journey:
     def prepare(self) -> str:
         facts = self.example.prepare(self.home)
         self.facts = facts
-        self.old_data = self.count("production")
+        self.old_data = data.read(self.facts["production"]["DATABASE_URL"])
         answer = httpx.get(self.plan.environment("production").url + self.example.page, timeout=30)
         if answer.status_code != 200:
             raise Broken(f"production answers {answer.status_code}")
-        seen = ", ".join(f"{rows:,} {table}" for table, rows in self.old_data.items())
-        if not all(self.old_data.values()):
+        seen = data.count(self.old_data, self.example.tables)
+        if not all(self.old_data[table].rows for table in self.example.tables):
             raise Broken(f"production holds no data: {seen}")
         return f"{self.example.old_version} answers; {seen}"
-
-    def count(self, environment: str) -> dict[str, int]:
-        with psycopg.connect(self.facts[environment]["DATABASE_URL"]) as connection:
-            return {
-                table: connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()[
-                    0
-                ]  # type: ignore[index]
-                for table in self.example.tables
-            }
 
     def log_in(self) -> str:
         names = [email.split("@")[0] for email in self.passwords]
@@ -270,12 +259,12 @@ class Journey:
         return str(run["summary"])
 
     def new_version_answers(self) -> str:
-        return self._answers(self.example.new_version)
+        return self._answers(self.example.new_version, self.example.changes)
 
     def old_version_answers(self) -> str:
-        return self._answers(self.example.old_version)
+        return self._answers(self.example.old_version, self.example.written)
 
-    def _answers(self, version: str) -> str:
+    def _answers(self, version: str, changing: dict[str, str]) -> str:
         url = self.plan.environment("production").url
         for request in self.plan.deploy.smoke:
             answer = httpx.get(url + request.path, timeout=30, follow_redirects=False)
@@ -284,11 +273,12 @@ class Journey:
         running = self.example.running_version(self.facts["production"])
         if running != version:
             raise Broken(f"production runs {running}, not {version}")
-        now = self.count("production")
-        lost = {table: (rows, now[table]) for table, rows in self.old_data.items() if now[table] < rows}
-        if lost:
-            raise Broken(f"rows are missing: {lost}")
-        return f"{version} answers; " + ", ".join(f"{rows:,} {table}" for table, rows in now.items())
+        now = data.read(self.facts["production"]["DATABASE_URL"])
+        if lost := list(data.differences(self.old_data, now, changing)):
+            raise Broken(f"production does not hold what it held: {'; '.join(lost[:20])}; {len(lost):,} differences")
+        rows = sum(len(table.rows) for table in self.old_data.values())
+        kept = f"{rows:,} rows of {len(self.old_data)} tables as before"
+        return f"{version} answers; {data.count(now, self.example.tables)}; {kept}"
 
     def watch(self) -> str:
         started = time.monotonic()
