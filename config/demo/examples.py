@@ -143,7 +143,15 @@ class Example:
 EXAMPLES: dict[str, Example] = {
     "thinkincoin": Example("thinkincoin", "1.0", "1.1", "/", ("accounts_user", "courses_progress")),
     "pretalx": Example(
-        "pretalx", "2024.3.1", "2025.2.2", "/democon/", ("person_user", "submission_submission", "event_event")
+        "pretalx",
+        "2024.3.1",
+        "2025.2.2",
+        "/democon/",
+        ("person_user", "submission_submission", "event_event"),
+        changes={
+            "common_activitylog.data": "a migration writes {} where there was nothing",
+            "submission_submission_speakers": "submission_speakerrole takes its place",
+        },
     ),
 }
 
