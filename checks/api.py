@@ -35,8 +35,8 @@ class StepOut(Schema):
     ended_at: datetime | None
 
 
-class RunOut(Schema):
-    """One run. ``state``: queued, running, passed, failed, errored, cancelled, lost or unknown."""
+class RunListed(Schema):
+    """One run in a list. ``state``: queued, running, passed, failed, errored, cancelled, lost or unknown."""
 
     id: UUID
     number: int
@@ -52,15 +52,20 @@ class RunOut(Schema):
     error: str
     remedy: str
     build_digest: str
-    progress: dict[str, Any]
-    result: dict[str, Any]
     log_lines: int
     log_sealed: bool
-    waits_for: int | None = Field(None, description="The number of the run that has to end first; of one run only.")
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
-    steps: list[StepOut] = []
+
+
+class RunOut(RunListed):
+    """One run with its steps and everything that it found."""
+
+    progress: dict[str, Any]
+    result: dict[str, Any]
+    waits_for: int | None = Field(None, description="The number of the run that has to end first.")
+    steps: list[StepOut]
 
 
 class StartIn(Schema):
@@ -71,38 +76,43 @@ class StartIn(Schema):
     params: dict[str, Any] = {}
 
 
-def run_out(run: Run, *, steps: bool) -> RunOut:
-    found = run.steps.filter(attempt=run.attempt) if steps else ()
-    holder = page_queries.holder_of(run) if steps else None
-    return RunOut(
-        title=presenting.title(run),
-        application=run.application.slug,
-        release=run.release_id,
-        environment=run.environment.name,
-        waits_for=holder.number if holder else None,
-        steps=[StepOut.from_orm(step) for step in found],
-        **{
-            name: getattr(run, name)
-            for name in (
-                "id", "number", "kind", "section", "state", "attempt", "summary", "error", "remedy", "build_digest",
-                "progress", "result", "log_lines", "log_sealed", "created_at", "started_at", "ended_at",
-            )
-        },
+def _listed(run: Run) -> dict[str, Any]:
+    names = (
+        "id", "number", "kind", "section", "state", "attempt", "summary", "error", "remedy", "build_digest",
+        "log_lines", "log_sealed", "created_at", "started_at", "ended_at",
     )  # fmt: skip
+    return {
+        "title": presenting.title(run),
+        "application": run.application.slug,
+        "release": run.release_id,
+        "environment": run.environment.name,
+        **{name: getattr(run, name) for name in names},
+    }
 
 
-@router.get("/runs", response=list[RunOut], operation_id="list_runs")
-def list_runs(request: HttpRequest, state: str = "", kind: str = "", q: str = "") -> list[RunOut]:
+def run_out(run: Run) -> RunOut:
+    holder = page_queries.holder_of(run)
+    return RunOut(
+        **_listed(run),
+        progress=run.progress,
+        result=run.result,
+        waits_for=holder.number if holder else None,
+        steps=[StepOut.from_orm(step) for step in run.steps.filter(attempt=run.attempt)],
+    )
+
+
+@router.get("/runs", response=list[RunListed], operation_id="list_runs")
+def list_runs(request: HttpRequest, state: str = "", kind: str = "", q: str = "") -> list[RunListed]:
     """The newest 200 runs that match; ``state`` also takes active, decide, passed, not_passed."""
     filters = page_queries.RunFilters(text=q[:200], kind=kind[:60], state=state[:20])
-    runs = page_queries.run_list(visible_applications(request.user), filters).defer(None).defer("plan_version__text")
-    return [run_out(run, steps=False) for run in runs[:MOST]]
+    runs = page_queries.run_list(visible_applications(request.user), filters)
+    return [RunListed(**_listed(run)) for run in runs[:MOST]]
 
 
 @router.get("/runs/{int:number}", response=RunOut, operation_id="get_run")
 def get_run(request: HttpRequest, number: int) -> RunOut:
     """One run with its steps."""
-    return run_out(visible_run(request.user, number), steps=True)
+    return run_out(visible_run(request.user, number))
 
 
 @router.post("/releases/{uuid:release_id}/runs", response={201: RunOut}, operation_id="start_run")
@@ -117,7 +127,7 @@ def start_run(request: HttpRequest, release_id: UUID, body: StartIn) -> tuple[in
         actor=person(request),
         params=body.params,
     )
-    return 201, run_out(run, steps=True)
+    return 201, run_out(run)
 
 
 def _refuse_fixed(release: Release, body: StartIn) -> None:
@@ -137,7 +147,7 @@ def cancel_run(request: HttpRequest, number: int) -> RunOut:
     run = visible_run(request.user, number)
     services.cancel_run(run=run, actor=person(request))
     run.refresh_from_db()
-    return run_out(run, steps=True)
+    return run_out(run)
 
 
 @router.get("/plan-schema", response=dict[str, Any], operation_id="plan_schema", auth=None)

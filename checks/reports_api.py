@@ -63,7 +63,7 @@ def send_report(
         application=token.application, release=release, section=f"checks.{section.removeprefix('checks.')}",
         actor=token.owner, params=params,
     )  # fmt: skip
-    return Status(201, run_out(run, steps=True))
+    return Status(201, run_out(run))
 
 
 def _release(application: Application, build: str) -> Release:
