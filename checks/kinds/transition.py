@@ -79,6 +79,7 @@ MOVING = [
     Step("stage", "Copy the source's rows into staging tables", StepCategory.DATABASE),
     Step("preflight", "Look for conflicts before anything is written", StepCategory.DATABASE),
     Step("move", "Insert and merge in one transaction", StepCategory.DATABASE),
+    Step("keep", "Keep what undoing it needs", StepCategory.DATABASE),
     Step("prove", "Prove that nothing was lost or changed", StepCategory.DATABASE),
 ]
 

@@ -81,7 +81,7 @@ class Moved:
 class Mover:
     """Moves from ``source`` to ``target``. ``enter(key)`` enters a step (the run's own), by the names of ``KEYS``."""
 
-    KEYS = ("stage", "preflight", "move", "prove")
+    KEYS = ("stage", "preflight", "move", "keep", "prove")
 
     def __init__(
         self,
@@ -115,6 +115,8 @@ class Mover:
             if not self.moved.conflicts:
                 with self._timed("move") as step:
                     self._move(target, step)
+                with self._timed("keep") as step:
+                    self._keep(target, step)
                 with self._timed("prove") as step:
                     self._prove(source, target, step)
             keep(target, self.moved)
@@ -277,7 +279,11 @@ class Mover:
             self.moved.sequences |= writing.advance(target, work)
             if self.rules.triggers == "off":
                 writing.triggers_back(target, work)
+
+    def _keep(self, target: Connection, step: StepHandle) -> None:
+        works, run = resolving.order_of_writing(self.moved.works), int(self.facts["run"])
         for work in works:
+            step.doing(f"Keeping which row of {work.label} became which")
             self.sides.ask(target, partial(keeping.keep_keys, target, work, run, SEED))
         keeping.write_journal(target, run=run, facts=self.facts, document=self._document(target, works))
 
