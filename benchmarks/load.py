@@ -20,14 +20,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import comb
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 from playwright.sync_api import Page
 
 from benchmarks.stack import Stack, stack
@@ -189,6 +191,7 @@ class Turns:
 
 #: The record alone costs as it goes. What the program does with a second follows within the next one.
 RECORD, WHOLE = Turns(0.25, 0, 240), Turns(2, 1, 40)
+IDLE_SECONDS = 20
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -297,13 +300,62 @@ def lag(person: Person, where: Stack, check: str, what: str, patience: float) ->
     show(f"lag of a second on the page, {what}, longest", delays[-1], "s", "limit 2")
 
 
+class Spent:
+    """Processor seconds of every process of the program while the block runs, without Locust's own.
+
+    On a machine whose cores are all busy, what they spend is what the load cannot have.
+    """
+
+    def __init__(self, where: Stack) -> None:
+        self._runner = psutil.Process(json.loads((where.home / "status.json").read_text())["pid"])
+        self._first: dict[int, float] = {}
+        self._last: dict[int, float] = {}
+        self._ended = threading.Event()
+        self._sampler = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> "Spent":
+        self._began = time.monotonic()
+        self._first = self._last = self._now()
+        self._sampler.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._sampler.join()
+        self.seconds = time.monotonic() - self._began
+        # A process that began meanwhile had spent nothing before.
+        self.processor = sum(last - self._first.get(pid, 0) for pid, last in self._last.items())
+
+    def _sample(self) -> None:
+        """Often enough that little is lost of a process that ends."""
+        while not self._ended.wait(0.5):
+            self._last = self._last | self._now()
+
+    def _now(self) -> dict[int, float]:
+        found = {}
+        for process in [self._runner, *self._runner.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                if str(LAUNCHER) not in process.cmdline():
+                    times = process.cpu_times()
+                    found[process.pid] = times.user + times.system
+        return found
+
+
 def whole(person: Person, where: Stack) -> None:
     """The load of the whole program, its page followed, recorded and not in turns; then in a browser, for its lag."""
     found = where.home / "found.json"
     (where.home / "turns.py").write_text(WHOLE.locustfile(found))
-    shown = follow(person, where, begin(person, where, "turns"))
+    with Spent(where) as idle:
+        time.sleep(IDLE_SECONDS)
+    number = begin(person, where, "turns")
+    with Spent(where) as spent:
+        shown = follow(person, where, number)
     lost(found, "the record and the live page")
-    show("seconds that were shown meanwhile", shown, "", f"of {WHOLE.seconds / 2:.0f} that were recorded")
+    recorded = WHOLE.seconds / 2
+    show("seconds that were shown meanwhile", shown, "", f"of {recorded:.0f} that were recorded")
+    added = (spent.processor - idle.processor / idle.seconds * spent.seconds) / recorded / (os.cpu_count() or 1)
+    what = f"of all {os.cpu_count()} cores, for each second that is recorded and shown; limit 3"
+    show("processor time of the program around it", 100 * added, "%", what)
     (where.home / "turns.py").write_text(replace(WHOLE, rounds=8).locustfile(found))
     lag(person, where, "turns", "at full speed", 2 * WHOLE.seconds)
 
