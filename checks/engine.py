@@ -205,7 +205,8 @@ class _Attempt:
         context.steps.announce()
         self._greet()
         context.fetch_build()
-        if kind.judges_running_build:
+        judged = self.run.release_id is not None and kind.judges(context.params)
+        if judged:
             self._compare_running_build("Nothing was run.")
         outcome = kind.run(context)
         if not isinstance(outcome, Outcome):
@@ -213,7 +214,7 @@ class _Attempt:
         # A cancel that came too late changes nothing about what was found; only another owner does.
         if self.lease.fenced:
             raise Fenced
-        if kind.judges_running_build:
+        if judged:
             self._compare_running_build("It changed while this ran, so the result says nothing.")
         self.recorder.flush()
         return outcome

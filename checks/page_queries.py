@@ -204,7 +204,11 @@ def startable(release: Release) -> list[Startable]:
         refusal = ""
         if last is not None and last.active:
             refusal = f"Run #{last.number} of it is under way."
-        elif kind.judges_running_build and place is not None and place.current_build_digest != release.build_digest:
+        elif (
+            place is not None
+            and place.current_build_digest != release.build_digest
+            and kind.judges(kind.Params.model_validate(check.params))
+        ):
             running = place.current_version or "a build that nobody named"
             refusal = f"{place.name} runs {running}. Deploy {release.version} there first."
         found.append(Startable(section, check, kind, last, refusal))

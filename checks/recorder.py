@@ -6,6 +6,7 @@ piles up in memory and nothing is lost.
 """
 
 import hashlib
+import io
 import logging
 import os
 import queue
@@ -36,6 +37,8 @@ POLL_SECONDS = 0.02
 READ_BYTES = 256 * 1024
 CHUNK_LINES = 2000
 CHUNK_BYTES = 256 * 1024
+#: For the number of lines that came before a file: its room is taken when the file is made.
+_COUNT_WIDTH = 20
 #: A larger body is not sent with the ring; watchers read it from PostgreSQL.
 RING_BYTES = 48 * 1024
 #: After Redis did not hear, it is left alone this long, so that a dead doorbell never slows the log.
@@ -94,6 +97,8 @@ class Recorder:
         self._wake = threading.Event()
         self._pending: list[Line] = []
         self._rest: IO[bytes] | None = None
+        self._lost: CheckError | None = None
+        self._lost_is_told = False
         self._deaf_until = 0.0
         self._thread = threading.Thread(target=self._serve, name=f"log-{self.claim.run_id}", daemon=True)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -119,6 +124,8 @@ class Recorder:
         path = self.folder / f"{self._count:04}.out"
         try:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            # Its place on the disk is taken now, when a full disk can still be told as what it is.
+            path.with_suffix(salvage.BEGINNING).write_text(" " * _COUNT_WIDTH)
             spool = Spool(path, path.open("rb", buffering=0), Masker(self.vocabulary))
         except OSError as error:
             raise CheckError(
@@ -138,7 +145,10 @@ class Recorder:
             self._secrets.update(new)
 
     def close_spool(self, spool: Spool) -> None:
-        """The child is gone: wait until its last byte is committed. Raises Fenced when it cannot be any more."""
+        """The child is gone: wait until its last byte is committed.
+
+        Raises Fenced when it cannot be any more, and CheckError once where the rest cannot be written.
+        """
         self._put(spool)
         self._await(spool.done)
 
@@ -177,6 +187,9 @@ class Recorder:
         if self.lease.fenced:
             self.lease.fence()
             raise Fenced
+        if self._lost is not None and not self._lost_is_told:
+            self._lost_is_told = True
+            raise self._lost
 
     # --- the thread --------------------------------------------------------------------------------------------------
 
@@ -225,7 +238,8 @@ class Recorder:
             self._finish(item)
         else:
             # How many lines of output came before this file: what a salvage needs to know where to go on.
-            item.path.with_suffix(salvage.BEGINNING).write_text(str(self._outputs))
+            with item.path.with_suffix(salvage.BEGINNING).open("r+") as begins:
+                begins.write(f"{self._outputs:<{_COUNT_WIDTH}}")
             self._spools.append(item)
         return True
 
@@ -310,13 +324,28 @@ class Recorder:
         limit = settings.RUN_LOG_DATABASE_LIMIT / 1024 / 1024
         text = f"The log is longer than {limit:,.0f} MB. What follows is stored as a file when the run ends."
         self._append([Line(_now(), LineKind.NOTE.value, text)])
-        self._rest = (self.folder / "rest.log").open("w+b")
+        try:
+            self._rest = (self.folder / "rest.log").open("w+b", buffering=0)
+        except OSError as error:
+            self._rest = io.BytesIO()
+            self._lose_rest(error)
 
     def _write_rest(self) -> None:
         assert self._rest is not None
-        self._rest.write("".join(f"{line.text}\n" for line in self._pending).encode())
-        self._rest.flush()
-        self._pending.clear()
+        content, self._pending = "".join(f"{line.text}\n" for line in self._pending).encode(), []
+        while content and self._lost is None:
+            try:
+                content = content[self._rest.write(content) :]
+            except OSError as error:
+                self._lose_rest(error)
+
+    def _lose_rest(self, error: OSError) -> None:
+        """The run's own thread ends the run when it next waits for the log; the run is not lost for that."""
+        self._lost = CheckError(
+            f"The rest of the log cannot be written on this worker: {error.strerror}. What came before is kept.",
+            remedy="Free some space in SPOOL_ROOT on this worker, or let the command print less; then start it again.",
+        )
+        self._append([Line(_now(), LineKind.ERROR.value, self._lost.message)])
 
     def _release_waiters(self) -> None:
         for spool in self._spools:

@@ -70,7 +70,7 @@ def _read(run: Run, attempt: int, folder: Path) -> list[str]:
         for kinds in LogChunk.objects.filter(run=run, attempt=attempt).values_list("kinds", flat=True)
     )
     begins = files[0].with_suffix(BEGINNING)
-    before = int(begins.read_text() or committed) if begins.exists() else committed
+    before = int(begins.read_text().strip() or committed) if begins.exists() else committed
     masker, cutter, lines = Masker(vocabulary), LineCutter(), []
     with files[0].open("rb") as handle:
         while data := handle.read(READ_BYTES):

@@ -52,8 +52,8 @@ def start_run(
         raise DomainError(f"Plan v{version.number} has no check {section!r}; it has: {names}.", field="section")
     kind = _kind(check.kind)
     place = environment or _environment(application, check.environment)
-    _refuse(kind, plan, place, application, release)
     merged = _params(kind, {**check.params, **(params or {})})
+    _refuse(kind, plan, place, application, release, merged)
     digest = _section_digest(version.sections[section], kind, _params(kind, check.params), merged)
     return _queue(kind, section, version, place, release, actor, merged, retry_of, digest)
 
@@ -167,6 +167,11 @@ def retry_run(*, run: Run, actor: User) -> Run:
             return start_refresh(**common, retry_of=run)
         if run.section == ROLLBACK:
             return start_rollback(**common, **params, retry_of=run)
+        if run.environment_id == run.release.target_environment_id:
+            raise DomainError(
+                f"A deploy into {run.environment.name} is launched on the evidence that stands when somebody launches "
+                "it, so it is not repeated blindly. Nothing was started; deploy again from the page of its run."
+            )
         resume = params.pop("resume_from", "")
         return start_deploy(**common, **params, resume=resume, retry_of=run)
     return start_run(
@@ -222,7 +227,14 @@ def _environment(application: Application, name: str) -> Environment:
         raise DomainError(f"{application} has no environment {name}. Publish the plan again.") from None
 
 
-def _refuse(kind: Kind, plan: Plan, place: Environment, application: Application, release: Release | None) -> None:
+def _refuse(
+    kind: Kind,
+    plan: Plan,
+    place: Environment,
+    application: Application,
+    release: Release | None,
+    params: Mapping[str, Any],
+) -> None:
     """Everything that would make the run senseless, before it is queued."""
     if place.application_id != application.pk or place.name not in plan.environments:
         raise DomainError(f"The plan has no environment {place.name}. Nothing was started.", field="environment")
@@ -239,7 +251,7 @@ def _refuse(kind: Kind, plan: Plan, place: Environment, application: Application
         return
     if release.state == ReleaseState.CANCELLED:
         raise DomainError(f"{release} is cancelled. Nothing was started.", field="release")
-    if kind.judges_running_build and place.current_build_digest != release.build_digest:
+    if place.current_build_digest != release.build_digest and kind.judges(kind.Params.model_validate(params)):
         running = place.current_version or "a build that nobody can name"
         raise DomainError(
             f"{place.name} runs {running}, not {release.version}. Deploy it there first. Nothing was started.",
@@ -287,8 +299,9 @@ def _start_exclusive(
 ) -> Run:
     version, plan = _plan(release.application, release)
     kind = _kind(section)
-    _refuse(kind, plan, place, release.application, release)
-    return _queue(kind, section, version, place, release, actor, _params(kind, params), retry_of)
+    given = _params(kind, params)
+    _refuse(kind, plan, place, release.application, release, given)
+    return _queue(kind, section, version, place, release, actor, given, retry_of)
 
 
 def _queue(

@@ -120,6 +120,10 @@ def _run_context(run: Run, attempt: int) -> dict[str, Any]:
     }
 
 
+#: A deploy that ended so waits for somebody who chooses what comes next.
+_STOPPED = (RunState.FAILED, RunState.ERRORED, RunState.CANCELLED)
+
+
 def _permitted(request: HttpRequest, run: Run) -> dict[str, bool]:
     roles = roles_in(request.user, run.application)
     starter = bool(roles & set(STARTERS))
@@ -127,7 +131,7 @@ def _permitted(request: HttpRequest, run: Run) -> dict[str, bool]:
         "may_cancel": run.state in ACTIVE_STATES and starter and run.cancel_requested_at is None,
         "may_retry": run.state not in (*ACTIVE_STATES, RunState.UNKNOWN) and starter and not run.exclusive,
         "may_decide": run.state == RunState.UNKNOWN and Role.RELEASE_MANAGER in roles,
-        "may_continue": run.exclusive and run.state in (RunState.FAILED, RunState.ERRORED) and starter,
+        "may_continue": run.exclusive and run.state in _STOPPED and starter,
     }
 
 

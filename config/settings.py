@@ -450,13 +450,18 @@ SENTRY_DSN = env.text("SENTRY_DSN")
 SENTRY_ENVIRONMENT = env.text("SENTRY_ENVIRONMENT", "production")
 if SENTRY_DSN:
     import sentry_sdk
+    from sentry_sdk.integrations.stdlib import StdlibIntegration
 
-    # Neither the values of variables nor what was sent in forms leaves this installation: both may hold secrets.
+    # Neither the values of variables nor what was sent in forms leaves this installation, nor what happened before an
+    # error: addresses that were called and arguments of children. All may hold secrets. Children get no variables of
+    # Sentry's, for theirs are the plan's alone.
     sentry_sdk.init(
         dsn=SENTRY_DSN,
         environment=SENTRY_ENVIRONMENT,
         send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
+        max_breadcrumbs=0,
+        disabled_integrations=[StdlibIntegration],
         traces_sample_rate=0.0,
     )

@@ -229,6 +229,10 @@ class Kind(ABC):
     #: A template that the run's page shows while the run is under way, fed by ``pictures``.
     live_template: ClassVar[str] = ""
 
+    def judges(self, params: Any) -> bool:
+        """Whether a run with these parameters judges the build that runs in the environment."""
+        return self.judges_running_build
+
     def pictures(self, result: Mapping[str, Any], live: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Charts for the kind's templates, as ``pictures``. ``live``: the figures of each step so far, in order."""
         return {}

@@ -141,7 +141,18 @@ class Example:
 
 
 EXAMPLES: dict[str, Example] = {
-    "thinkincoin": Example("thinkincoin", "1.0", "1.1", "/", ("accounts_user", "courses_progress")),
+    "thinkincoin": Example(
+        "thinkincoin",
+        "1.0",
+        "1.1",
+        "/",
+        ("accounts_user", "courses_progress"),
+        changes={
+            "accounts_preferences.news": "digest says how often, in its place",
+            "courses_course.byline": "author names a person in its place",
+            "courses_progress.state": "completed_at says it in its place",
+        },
+    ),
     "pretalx": Example(
         "pretalx",
         "2024.3.1",

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -126,6 +127,9 @@ def judge(release: Release, watch: Watch, now: datetime) -> Finding:
         return Finding(WatchState.RECOMMENDED, broken, figures)
     if now < watch.until:
         return Finding(WatchState.WATCHING, f"Kept its limits so far, {together.answers} answers.", figures)
+    # What was down before the watch began may come up while it lasts; at its end it must be up.
+    if (still := _down(release).first()) is not None:
+        return Finding(WatchState.RECOMMENDED, f"{still.probe.name} is still down: {still.reason}.", figures)
     missing = _missing(probes, each, together, limits, now)
     if not missing:
         return Finding(WatchState.PASSED, f"Kept its limits for {span(now - watch.began_at)}.", figures)
@@ -137,13 +141,7 @@ def judge(release: Release, watch: Watch, now: datetime) -> Finding:
 
 def _broken(release: Release, watch: Watch, limits: Limits, seen: slo.Figures, worst_p95: float | None) -> str:
     """Why the release does not keep its limits, "" while it does. Rates count from the plan's least number on."""
-    down = (
-        Incident.objects.filter(
-            probe__environment=release.target_environment, opened_at__gte=watch.began_at, closed_at__isnull=True
-        )
-        .select_related("probe")
-        .first()
-    )
+    down = _down(release).filter(opened_at__gte=watch.began_at).first()
     if down is not None:
         return f"{down.probe.name} is down: {down.reason}."
     if seen.answers < limits.min_answers:
@@ -157,6 +155,14 @@ def _broken(release: Release, watch: Watch, limits: Limits, seen: slo.Figures, w
             f"95 % of the answers took up to {worst_p95:.0f} ms, and {limits.max_response * 1000:.0f} ms are allowed."
         )
     return ""
+
+
+def _down(release: Release) -> QuerySet[Incident]:
+    """The incidents that are open where the release runs, the first to open first."""
+    still = Incident.objects.filter(
+        probe__environment=release.target_environment, probe__enabled=True, closed_at__isnull=True
+    )
+    return still.select_related("probe").order_by("opened_at")
 
 
 def _missing(

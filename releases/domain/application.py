@@ -10,7 +10,7 @@ from releases import permissions
 from releases.domain import ledger
 from releases.domain.membership import add_member as add_member
 from releases.domain.membership import remove_member as remove_member
-from releases.enums import Role
+from releases.enums import Role, Tier
 from releases.errors import DomainError, NotAllowed
 from releases.models import Application, Environment, Membership, PlanVersion, User
 
@@ -168,6 +168,16 @@ def publish_plan(
 
 
 def _sync_environments(application: Application, declared: dict[str, dict[str, Any]]) -> None:
+    """A gate stands before production alone, so what was production once stays it; the database says so too."""
+    held = application.environments.filter(tier=Tier.PRODUCTION, name__in=declared).values_list("name", flat=True)
+    for name in held:
+        if declared[name]["tier"] != Tier.PRODUCTION:
+            raise DomainError(
+                f"environments.{name}.tier: {name} is production, and no plan makes {declared[name]['tier']} of it: "
+                "whoever deploys there would no longer ask the gate. Give the other environment another name. "
+                "Nothing was changed.",
+                field="text",
+            )
     for name, section in declared.items():
         values = {"tier": section["tier"], "url": section["url"], "queue": section["queue"]}
         Environment.objects.update_or_create(application=application, name=name, defaults=values)

@@ -163,6 +163,8 @@ def manifest_document(release: Release, items: Sequence[ItemStatus], risks: Sequ
         "version": release.version,
         "build": {"name": release.build_name, "digest": release.build_digest, "size": release.build_size},
         "plan": {"number": release.plan_version.number, "digest": release.plan_version.digest},
+        # Whose scripts the plan's commands start: the same plan beside another folder is another deploy.
+        "plan_folder": release.application.plan_folder,
         "source_environment": release.source_environment.name,
         "target_environment": release.target_environment.name,
         "window": window,

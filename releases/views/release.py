@@ -172,7 +172,8 @@ def _permitted(release: Release, gate: gates.Gate, roles: frozenset[Role]) -> di
             ReleaseState.WATCHING, ReleaseState.LIVE, ReleaseState.FAILED, ReleaseState.UNKNOWN
         ),
         "may_cancel": manager and release.state in (
-            ReleaseState.DRAFT, ReleaseState.REHEARSING, ReleaseState.APPROVED, ReleaseState.ROLLED_BACK
+            ReleaseState.DRAFT, ReleaseState.REHEARSING, ReleaseState.APPROVED, ReleaseState.FAILED,
+            ReleaseState.ROLLED_BACK,
         ),
         "may_reopen": manager and release.state == ReleaseState.ROLLED_BACK,
         "may_break_glass": bool({Role.RELEASE_MANAGER, Role.APPROVER} & roles) and preparing and not gate.open,

@@ -150,6 +150,33 @@ def test_a_log_that_is_too_long_goes_on_in_storage(application: Any, settings: A
     assert any("The log is longer" in line for line in log_lines(run, kinds="n"))
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        # The first cannot be opened as a file, and the second takes no such lines.
+        ("/proc/self", "Is a directory"),
+        ("/proc/self/oom_score_adj", "Invalid argument"),
+    ],
+)
+def test_where_the_rest_of_a_log_cannot_be_written_the_run_ends_and_says_so(
+    application: Any, settings: Any, place: str, said: str
+) -> None:
+    settings.RUN_LOG_DATABASE_LIMIT = 50_000
+    script = f"""
+import os
+os.symlink({place!r}, os.path.join({str(settings.SPOOL_ROOT)!r}, os.environ["GONOGO_RUN"], "1", "rest.log"))
+for n in range(20_000): print("line", n)
+"""
+    run = run_section(application, "checks.command", params=python(script))
+    assert (run.state, run.verdict) == ("errored", "errored")
+    assert run.error == f"The rest of the log cannot be written on this worker: {said}. What came before is kept."
+    assert "Free some space in SPOOL_ROOT" in run.remedy
+    kept = log_lines(run, kinds="o")
+    assert kept == [f"line {number}" for number in range(len(kept))]
+    assert len(kept) > 1000
+    assert run.log_sealed
+
+
 def test_each_chunk_is_rung_after_it_is_committed_and_the_end_is_sealed(application: Any, settings: Any) -> None:
     from threading import Thread
 

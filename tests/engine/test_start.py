@@ -178,8 +178,9 @@ def test_an_open_gate_moves_the_release_and_queues_the_run_together(tmp_path: Pa
     services.cancel_run(run=run, actor=team.manager)
     release.refresh_from_db()
     assert release.state == "failed", "a launch that was cancelled is not forgotten"
-    again = services.retry_run(run=run, actor=team.manager)
-    assert (again.retry_of, again.state) == (run, "queued")
+    with pytest.raises(DomainError, match="on the evidence that stands when somebody launches"):
+        services.retry_run(run=run, actor=team.manager)
+    assert services.start_deploy(release=release, actor=team.manager).state == "queued"
 
 
 def test_a_retry_is_a_new_run_that_names_the_old_one(application: Any) -> None:

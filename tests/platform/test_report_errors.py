@@ -20,6 +20,13 @@ import sentry_sdk
 from django.test import Client
 
 def broken(request):
+    import http.client, os, subprocess
+    given = subprocess.run(["sh", "-c", "env; : $0", "argument-of-a-child"], capture_output=True, text=True).stdout
+    print([line for line in given.splitlines() if line.startswith("SUBPROCESS_")])
+    host, port = os.environ["CALLED"].split(":")
+    caller = http.client.HTTPConnection(host, int(port))
+    caller.request("POST", "/hook/kept-in-an-address", body=b"{}")
+    caller.getresponse().read()
     local = "held-in-a-variable".upper()
     raise RuntimeError("The page broke.")
 
@@ -65,12 +72,16 @@ def collector() -> Iterator[Received]:
 def test_an_error_is_reported_without_what_it_happened_with(collector: Received) -> None:
     dsn = f"http://key@127.0.0.1:{collector.server_address[1]}/1"
     done = subprocess.run(
-        [sys.executable, "-c", BREAKS], cwd=ROOT, env=os.environ | {"SENTRY_DSN": dsn}, capture_output=True, text=True,
-        timeout=60,
+        [sys.executable, "-c", BREAKS], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        env=os.environ | {"SENTRY_DSN": dsn, "CALLED": f"127.0.0.1:{collector.server_address[1]}"},
     )  # fmt: skip
     assert done.stdout.strip().endswith("500"), done.stderr
     sent = b"".join(collector.bodies).decode()
+    assert "['SUBPROCESS_" not in done.stdout, "children get what the plan gives them"
     assert "The page broke." in sent
     assert "RuntimeError" in sent
     assert "HELD-IN-A-VARIABLE" not in sent
     assert "sent-in-a-form" not in sent
+    assert b"{}" in collector.bodies, "the call before the error went through"
+    assert "kept-in-an-address" not in sent
+    assert "argument-of-a-child" not in sent
