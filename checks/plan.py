@@ -9,6 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import rfc8785
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
@@ -311,9 +312,23 @@ class Plan(Section):
     def environment(self, name: str) -> EnvironmentSection:
         return self.environments[name]
 
+    def production_at(self, url: str) -> str:
+        """The name of the production environment that has this address, or ''."""
+        asked = _place(url)
+        for name, section in self.environments.items():
+            if section.tier is Tier.PRODUCTION and url and _place(section.url) == asked:
+                return name
+        return ""
+
     def check(self, section: str) -> CheckSection:
         """'checks.backup' -> its section; KeyError when there is none."""
         return self.checks[section.removeprefix("checks.")]
+
+
+def _place(url: str) -> tuple[str, int | None, str]:
+    """What two ways to write one address have in common."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme), parts.path.rstrip("/")
 
 
 def parse(text: str) -> Plan:

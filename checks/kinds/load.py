@@ -147,7 +147,8 @@ def _job(context: RunContext, params: LoadParams) -> tuple[Job, dict[str, Any]]:
         locustfile=locustfile, think=params.think.total_seconds(), timeout=params.timeout.total_seconds(),
         pool=params.pool, processes=params.processes, workers=_workers(params.workers),
     )  # fmt: skip
-    return job, scenario
+    # How it is asked counts as well: twenty users are not twenty requests a second.
+    return job, scenario | {"mode": params.mode, "think": job.think}
 
 
 def _workers(given: WorkersParams | None) -> Workers | None:
@@ -213,6 +214,9 @@ def _judged(plan: Plan, params: LoadParams, found: Findings) -> tuple[Outcome, b
     whole = [step for step, one in zip(found.carried.steps, judged, strict=True) if not one.invalid and step.seconds]
     bend = knee.find([(step.load, step.total.rate) for step in whole])
     verdict = judging.judge(judged, needed=needed, unit=unit, grows=bend.state != "reached")
+    if params.compare and found.comparison is None and verdict.passed:
+        verdict.passed = None
+        verdict.reason = "The load was ended early, so the comparison that the plan asks for was not made"
     _weigh_comparison(verdict, found.comparison)
     told = hints.hints(whole, bend, found.database)
     return _outcome(plan, params, found, verdict, bend, told), verdict.passed

@@ -170,3 +170,35 @@ def test_the_last_administrator_stays(application: Application, team: Team) -> N
     membership = Membership.objects.get(user=team.administrator)
     with pytest.raises(DomainError, match="needs an administrator"):
         applications.remove_member(membership=membership, actor=team.administrator)
+
+
+def lowered(tier: str) -> dict[str, object]:
+    """A plan that calls production something else, and has another production beside it."""
+    return {
+        "environments": {
+            "staging": {"tier": "staging"},
+            "production": {"tier": tier},
+            "elsewhere": {"tier": "production"},
+        }
+    }
+
+
+@pytest.mark.parametrize("tier", ["staging", "development"])
+def test_no_plan_makes_something_else_of_production(application: Application, tier: str) -> None:
+    before = application.plan_versions.count()
+    with pytest.raises(DomainError, match=r"environments\.production\.tier: production is production") as refusal:
+        publish(application, lowered(tier))
+    assert refusal.value.field == "text"
+    assert application.plan_versions.count() == before
+    assert application.environments.get(name="production").tier == "production"
+    assert not application.environments.filter(name="elsewhere").exists()
+
+
+def test_what_was_not_production_may_become_it(application: Application) -> None:
+    publish(application, {"environments": {"staging": {"tier": "production"}, "production": {"tier": "production"}}})
+    assert application.environments.get(name="staging").tier == "production"
+
+
+def test_the_database_keeps_production_as_well(application: Application) -> None:
+    with pytest.raises(IntegrityError, match="is production and stays it"), transaction.atomic():
+        application.environments.filter(name="production").update(tier="staging")

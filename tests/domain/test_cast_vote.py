@@ -276,3 +276,19 @@ def test_a_vote_that_slips_past_the_look_is_refused_by_the_database_with_a_sente
     with pytest.raises(DomainError, match="There is a vote of you or of this station"):
         vote(polled, team.approvers["security"], "security")
     assert Vote.objects.count() == 1
+
+
+def test_votes_are_about_the_scripts_of_one_folder(polled: Release, team: Team) -> None:
+    """An administrator who names another folder after the vote deploys something that nobody voted on."""
+    for station, voter in team.approvers.items():
+        vote(polled, voter, station)
+    application = polled.application
+    assert gate.evaluate(Release.objects.get(pk=polled.pk)).open
+    applications.change_application(
+        application=application, name=application.name, description="", plan_folder="/srv/other",
+        actor=team.administrator,
+    )  # fmt: skip
+    seen = gate.evaluate(Release.objects.get(pk=polled.pk))
+    assert not seen.open
+    assert seen.manifest["plan_folder"] == "/srv/other"
+    assert {blocker.code for blocker in seen.blockers} == {"vote_stale"}

@@ -55,6 +55,20 @@ def test_a_deploy_and_its_rollback(shop: Shop) -> None:
     assert f"#{deployed.number}" in back
 
 
+def test_a_launch_that_was_cancelled_before_it_began_offers_the_ways_on(shop: Shop) -> None:
+    manager = shop.team.manager
+    run = services.start_deploy(release=shop.fresh(), actor=manager)
+    services.cancel_run(run=run, actor=manager)
+    text = page(run, manager)
+    assert "Deploy again" in text
+    assert "skip=" not in text, "no step stopped it"
+    assert "Deploy again" not in page(run, shop.team.auditor)
+    client = Client()
+    client.force_login(manager)
+    board = client.get(reverse("releases:release", args=[shop.release.pk])).content.decode()
+    assert reverse("releases:cancel", args=[shop.release.pk]) in board
+
+
 @pytest.mark.campaign
 def test_a_deploy_that_stopped_says_what_is_not_done_and_offers_the_ways_out(
     tmp_path: Path, server: LocalServer, storage_folder: Path

@@ -10,8 +10,11 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from checks import engine, services
+from checks.page_queries import startable
+from releases.domain.environment import adopt_build
+from releases.errors import DomainError
 from releases.models import Evidence
-from tests.engine.support import application_with, check, log_text, run_section
+from tests.engine.support import application_with, check, log_text, run_section, start
 from tests.factories import ReleaseFactory, make_team
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -149,3 +152,35 @@ def test_neither_command_nor_upload_is_an_error(storage_folder: Path) -> None:
     run = run_section(application_with({"unit": check("suite")}), "checks.unit")
     assert run.state == "errored"
     assert "neither a test command in the plan nor an uploaded report" in run.error
+
+
+def test_tests_that_ask_the_environment_say_nothing_of_a_build_that_does_not_run_there(
+    tmp_path: Path, storage_folder: Path
+) -> None:
+    application = suite(tmp_path, writes(GREEN), alone=True)
+    team = make_team(application)
+    release = ReleaseFactory(application=application)
+    staging = release.source_environment
+    with pytest.raises(DomainError, match=r"staging runs a build that nobody can name, not .* Deploy it there first"):
+        run_section(application, "checks.unit", release=release)
+    (offered,) = [one for one in startable(release) if one.section == "checks.unit"]
+    assert "there first" in offered.refusal
+    adopt_build(
+        environment=staging, version=release.version, build_digest=release.build_digest, actor=team.manager,
+        reason="It runs there.",
+    )  # fmt: skip
+    assert run_section(application, "checks.unit", release=release).state == "passed"
+
+
+def test_one_that_ends_on_another_build_than_it_began_with_says_nothing(tmp_path: Path, storage_folder: Path) -> None:
+    application = suite(tmp_path, writes(GREEN), alone=True)
+    team = make_team(application)
+    release = ReleaseFactory(application=application)
+    facts = {"environment": release.source_environment, "actor": team.manager, "reason": "It runs there."}
+    adopt_build(version=release.version, build_digest=release.build_digest, **facts)
+    run = start(application, "checks.unit", release=release)
+    adopt_build(version="0.9", build_digest="0" * 64, **facts)
+    engine.execute(run.pk)
+    ended = engine.load(run.pk)
+    assert (ended.state, ended.verdict) == ("errored", "errored")
+    assert "staging runs 0.9, not the build of this release" in ended.error

@@ -31,7 +31,7 @@ def plan(server: LocalServer, params: dict[str, Any], **consent: dict[str, Any])
     places = {
         "staging": {"tier": "staging", "url": server.url},
         "last": {"tier": "staging", "url": server.url},
-        "production": {"tier": "production", "url": server.url},
+        "production": {"tier": "production", "url": server.url.replace("127.0.0.1", "localhost")},
     }
     return {
         "environments": places,

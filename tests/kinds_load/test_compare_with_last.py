@@ -40,7 +40,7 @@ def with_last(server: LocalServer, last: LocalServer, **params: Any) -> Any:
     places = {
         "staging": {"tier": "staging", "url": server.url},
         "last": {"tier": "staging", "url": last.url},
-        "production": {"tier": "production", "url": last.url},
+        "production": {"tier": "production", "url": last.url.replace("127.0.0.1", "localhost")},
     }
     compare = {**SHORT, "environment": "last", **params.pop("compare", {})}
     return make_application(plan={

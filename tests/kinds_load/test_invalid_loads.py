@@ -106,6 +106,48 @@ def test_arrivals_that_found_no_user_are_not_the_load_that_was_intended(
     errored(run, "of the intended 20 requests/s were achieved")
 
 
+#: Of two processes the second is killed, as by a machine without memory.
+DYING = """
+import os, signal
+import gevent
+from locust import FastHttpUser, constant, events, task
+
+@events.init.add_listener
+def begin(environment, **_):
+    if getattr(environment.runner, "worker_index", 0) == 1:
+        gevent.spawn_later(3, os.kill, os.getpid(), signal.SIGKILL)
+
+class Reader(FastHttpUser):
+    wait_time = constant(0.02)
+
+    @task
+    def read(self):
+        self.client.get("/b", name="read")
+"""
+
+
+@pytest.mark.parametrize("mode", ["closed", "open"])
+def test_a_generator_that_dies_on_the_way_says_nothing(
+    server: LocalServer, storage_folder: Path, tmp_path: Path, mode: str
+) -> None:
+    release = with_locustfile(server, tmp_path, DYING, mode=mode, steps=[20], hold="12s", processes=2, samples=1)
+    run = run_load(release)
+    assert (run.state, run.verdict) == ("errored", "errored"), log_text(run)
+    assert "were achieved" in run.error or "of single processes of the generator are missing" in run.error
+
+
+def test_a_comparison_that_was_not_made_is_no_pass(server: LocalServer, storage_folder: Path) -> None:
+    """The first step holds and carries what is expected; the second ends the load early."""
+    server.replies |= {"/b": Reply()}
+    server.before = lambda path: time.sleep(0.3) if len(server.seen) > 220 else None
+    plan = {
+        **LOAD, "steps": [1, 2], "hold": "8s", "think": "50ms", "stop": ["p50 < 100ms"], "stop_after": "2s",
+        "compare": {"load": 1, "runs": 4, "each": "3s", "settle": "0s"},
+    }  # fmt: skip
+    run = run_load(release_of(server, plan, load={"expected": {"requests_per_second": 1, "headroom": 1}}))
+    errored(run, "the comparison that the plan asks for was not made")
+
+
 def test_too_few_requests_say_nothing(server: LocalServer, storage_folder: Path) -> None:
     server.replies["/b"] = Reply()
     run = run_load(release_of(server, {**LOAD, "steps": [1], "think": "400ms", "limits": ["p99.9 < 5s"]}))

@@ -44,6 +44,9 @@ def test_a_limit_on_one_endpoint_is_judged_by_that_endpoint() -> None:
         ({"users": 9.4}, "only 94% of the intended 10 users"),
         ({"mode": "open", "intended": 1000, "started": 940}, "only 94% of the intended 10 users"),
         ({"mode": "open"}, "only 0% of the intended"),
+        # One of two generators is gone, and intends nothing any more.
+        ({"load": 100, "mode": "open", "intended": 500, "started": 500}, "only 50% of the intended 100"),
+        ({"unheard": 1}, "1 seconds of single processes of the generator are missing"),
         ({"latencies": [20.0] * 99}, "99 requests are too few; at least 100"),
         (
             {"latencies": [20.0] * 120, "limits": ["p99 < 1s"]},

@@ -36,7 +36,7 @@ def release_of(
     variables = {"DATABASE_URL": database or database_address()}
     places = {
         "staging": {"tier": "staging", "url": server.url, "variables": variables},
-        "production": {"tier": "production", "url": server.url},
+        "production": {"tier": "production", "url": server.url.replace("127.0.0.1", "localhost")},
     }
     plan = {
         "environments": places,

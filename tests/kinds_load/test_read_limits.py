@@ -13,7 +13,7 @@ version: 1
 application: shop
 title: Shop
 environments:
-  staging: {{tier: staging, url: "http://127.0.0.1:9"}}
+  staging: {{tier: staging, url: "{url}"}}
   production: {{tier: production, url: "http://127.0.0.1:8"}}
 checks:
   load:
@@ -32,8 +32,10 @@ load: {load}
 CONSENT = "{consent: {staging: {by: Operations, on: 2026-01-01, at_most: 50}}}"
 
 
-def plan(params: str = "{}", *, environment: str = "staging", load: str = CONSENT) -> Any:
-    return parse(PLAN.format(params=params, environment=environment, load=load))
+def plan(
+    params: str = "{}", *, environment: str = "staging", load: str = CONSENT, url: str = "http://127.0.0.1:9"
+) -> Any:
+    return parse(PLAN.format(params=params, environment=environment, load=load, url=url))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +86,11 @@ def test_a_load_with_consent_is_published() -> None:
         ({"params": "{steps: [60]}"}, "Operations consented to at most 50 users on staging"),
         ({"environment": "production", "load": CONSENT.replace("staging", "production")}, "needs production: true"),
         ({"load": CONSENT.replace("at_most", "until: 2026-02-01, at_most")}, "ended on 2026-02-01"),
+        (
+            {"load": CONSENT.replace("2026-01-01", "2999-01-01")},
+            "of Operations to load on staging begins on 2999-01-01",
+        ),
+        ({"url": "http://127.0.0.1:8/"}, "staging has the address of production, which is production"),
         ({"params": '{limits: ["p95 < 400"]}'}, "a time needs its unit"),
         ({"params": '{limits: ["/cart: p95 < 400ms"]}'}, "no request is called '/cart'; there are: /, /courses/"),
         ({"params": "{steps: [5, 2]}"}, "from the least load to the most"),

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from monitoring.domain import watch
-from monitoring.models import Alert, Probe, Watch
+from monitoring.models import Alert, Incident, Probe, Watch
 from releases.domain.gate import evaluate
 from releases.errors import DomainError, NotAllowed, StateChanged
 from releases.models import LedgerEntry, Release
@@ -194,3 +194,31 @@ def test_a_release_that_is_live_is_not_watched_again(shift: Shift) -> None:
     shift.look(61)
     with pytest.raises(StateChanged):
         watch.restart(release=shift.release, actor=shift.watched.team.manager, reason="Once more.")
+
+
+def test_what_was_down_before_the_watch_began_must_be_up_at_its_end(shift: Shift) -> None:
+    """A page that broke during the deploy, and is asked so seldom that its share of wrong answers is small."""
+    slow = Probe.objects.create(
+        environment=shift.watched.production,
+        name="Seldom asked",
+        url=f"{shift.watched.server.url}/",
+        interval_seconds=600,
+        first_up_at=shift.began - timedelta(days=1),
+    )
+    Incident.objects.create(probe=slow, opened_at=shift.at(-5), reason="answered 500")
+    record(slow, "d", since=shift.at(2))
+    shift.answer("u" * 60)
+    assert not shift.look(30)
+    assert shift.watch.state == "watching", "it may still come up"
+    shift.look(61)
+    assert (shift.state, shift.watch.state) == ("watching", "recommended")
+    assert shift.watch.reason == "Seldom asked is still down: answered 500."
+
+
+def test_what_came_up_while_it_was_watched_is_forgiven(shift: Shift) -> None:
+    Incident.objects.create(
+        probe=shift.watched.probe, opened_at=shift.at(-5), closed_at=shift.at(3), reason="answered 500"
+    )
+    shift.answer("u" * 60)
+    assert shift.look(61)
+    assert shift.state == "live"

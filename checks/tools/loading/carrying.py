@@ -119,6 +119,8 @@ class Carrying:
             measured.take(second)
             if self.job.workers:
                 measured.silent += max(0, self.job.workers.expected - len(second.workers))
+            else:
+                measured.unheard += max(0, self.job.cores - len(second.workers))
         self.carried.failures.update(second.failures)
         self.carried.elsewhere.update(second.elsewhere)
         measured.elsewhere.update(second.elsewhere)

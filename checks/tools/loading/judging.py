@@ -101,6 +101,8 @@ def _generator_faults(step: Measured, unit: str, has_broken: bool) -> Iterator[s
         yield f"{step.late:,} reports of the generator came too late to be counted; give it fewer processes"
     if step.silent > step.late:
         yield f"{step.silent - step.late:,} seconds of a generator are missing; it was lost, or its clock is another"
+    if step.unheard > (1 - ACHIEVED_AT_LEAST) * step.seconds:
+        yield f"{step.unheard:,} seconds of single processes of the generator are missing; one was lost or stood still"
     for host, count in step.elsewhere.most_common(1):
         yield f"it was sent to {host} {count:,} times, which is not the server under test"
     if step.achieved < ACHIEVED_AT_LEAST and not has_broken and not step.aborted:

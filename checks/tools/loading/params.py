@@ -149,7 +149,14 @@ def consent_refusal(plan: Plan, environment: str, params: LoadParams) -> str:
         return f"nobody consented to load on {environment}: record load.consent.{environment} with by, on and at_most"
     if section is not None and section.tier is Tier.PRODUCTION and not consent.production:
         return f"{environment} is production: load.consent.{environment} needs production: true as well"
+    if section is not None and not consent.production and (name := plan.production_at(section.url)):
+        return (
+            f"{environment} has the address of {name}, which is production: load.consent.{environment} needs"
+            " production: true as well"
+        )
     today = datetime.now(UTC).date()
+    if consent.on > today:
+        return f"the consent of {consent.by} to load on {environment} begins on {consent.on}"
     if consent.until is not None and consent.until < today:
         return f"the consent of {consent.by} to load on {environment} ended on {consent.until}"
     if params.highest > consent.at_most:

@@ -132,7 +132,8 @@ class Measured:
 
     ``load``: users in closed mode, requests a second in open mode. ``aborted``: why it was ended early, or empty.
     ``late``: so many reports of single seconds came too late to be counted; ``silent``: so many never came.
-    ``missing``: of so many seconds no generator said anything.
+    ``missing``: of so many seconds no generator said anything. ``unheard``: of this machine's own generators, so many
+    seconds of single ones did not come.
     """
 
     load: float
@@ -149,6 +150,7 @@ class Measured:
     late: int = 0
     silent: int = 0
     missing: int = 0
+    unheard: int = 0
     queue: Counter[int] = field(default_factory=Counter)
 
     def take(self, second: Second) -> None:
@@ -189,7 +191,9 @@ class Measured:
     def achieved(self) -> float:
         """What was done of what was intended, 0 to 1: users there, or arrivals sent."""
         if self.mode == "open":
-            return self.started / self.intended if self.intended else 0.0
+            # A generator that is gone intends nothing any more; the step still does.
+            intended = max(float(self.intended), self.load * self.seconds)
+            return self.started / intended if intended else 0.0
         return self.users / self.load
 
     def as_json(self) -> dict[str, Any]:
