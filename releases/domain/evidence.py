@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from releases import permissions
@@ -83,11 +84,13 @@ def record(
                 run_id=run_id,
                 run_number=run_number,
                 author=author,
-                recorded_at=timezone.now(),
+                # By the database's clock: workers' own may differ, and the newest evidence is what counts.
+                recorded_at=Now(),
                 valid_until=valid_until,
                 link=link,
                 link_note=link_note,
             )
+            evidence.refresh_from_db(fields=["recorded_at"])
             _write_ledger(locked, evidence)
             ring_release(locked.pk, "evidence")
             follow(locked)
