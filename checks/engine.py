@@ -34,6 +34,7 @@ from checks.process import Children, sweep
 from checks.recorder import Recorder
 from checks.salvage import salvage
 from checks.steps import StepLedger
+from checks.tools import server_words
 from releases.errors import DomainError
 
 logger = logging.getLogger(__name__)
@@ -287,7 +288,7 @@ class _Attempt:
         self._log_masked("run.broken", error)
         if self.recorder is not None:
             self.recorder.add(LineKind.ERROR, "".join(traceback.format_exception(error)))
-        message = f"The check broke: {type(error).__name__}: {error}"
+        message = f"The check broke: {type(error).__name__}: {server_words.of_exception(error)}"
         return self._errored(message, "The log ends with the traceback. The release was not judged; run it again.")
 
     def _log_masked(self, event: str, error: BaseException) -> None:
@@ -319,7 +320,11 @@ class _Attempt:
 
     def _refused(self, ending: Ending, error: Exception) -> Ending:
         self._log_masked("run.consequence_refused", error)
-        said = error.message if isinstance(error, DomainError) else f"{type(error).__name__}: {error}"
+        said = (
+            error.message
+            if isinstance(error, DomainError)
+            else f"{type(error).__name__}: {server_words.of_exception(error)}"
+        )
         return Ending(
             RunState.ERRORED,
             error=f"The run came to “{ending.state.label.lower()}” ({ending.said}), but that was refused: {said}",

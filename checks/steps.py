@@ -14,6 +14,7 @@ from checks.lease import Lease
 from checks.masking import Vocabulary
 from checks.models import Run, RunStep
 from checks.recorder import Recorder
+from checks.tools import server_words
 
 WRITE_SECONDS = 0.25
 
@@ -135,7 +136,7 @@ class StepLedger:
             self._end(record, StepState.ERRORED, error.message)
             raise
         except BaseException as error:
-            self._end(record, StepState.ERRORED, f"{type(error).__name__}: {error}")
+            self._end(record, StepState.ERRORED, f"{type(error).__name__}: {server_words.of_exception(error)}")
             raise
         else:
             self._end(record, record.state, record.reason)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import errors, sql
 
+from checks.tools import server_words
 from checks.tools.locks import WATCHERS
 from checks.tools.postgres import Address, Connection, connect, one
 
@@ -146,7 +147,9 @@ class _Canary:
                 if waited:
                     self._canaries.keep(Stall(self._table, self._who, since, time.time() - since, gone))
         except Exception as error:  # noqa: BLE001 - a thread's failure is told by the run, as a gap in what it saw
-            self._canaries.fail(f"{self._who} of {self._table}: {type(error).__name__}: {error}")
+            self._canaries.fail(
+                f"{self._who} of {self._table}: {type(error).__name__}: {server_words.of_exception(error)}"
+            )
         finally:
             if connection is not None:
                 connection.close()

@@ -12,7 +12,7 @@ from psycopg import errors, sql
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
-from checks.tools import dumping, facts, scratch
+from checks.tools import dumping, facts, scratch, server_words
 from checks.tools.background import patiently
 from checks.tools.postgres import Address, Connection, connected, drop_database, explain, maintenance, one
 
@@ -185,7 +185,7 @@ def _create(attempt: _Attempt, connection: Connection, method: str, wait: timede
         raise explain(error, attempt.orders, what="the clone") from error
     except psycopg.Error as error:
         if method == "clone":
-            return f"the file system shares no blocks ({' '.join(str(error).split())[:200]})"
+            return f"the file system shares no blocks ({' '.join(server_words.of(error).split())[:200]})"
         raise explain(error, attempt.orders, what="the clone") from error
     finally:
         attempt.visitors_seconds += time.monotonic() - began

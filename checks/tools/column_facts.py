@@ -7,8 +7,17 @@ from psycopg import sql
 
 from checks.tools.postgres import Connection
 
-#: What a column's values can be taken for. ``text`` and ``json`` and ``array`` (of texts) are looked into.
-Shape = Literal["text", "json", "array", "inet", "bytes", "date", "time", "number", "other"]
+#: What a column's values can be taken for. ``text``, ``json``, ``array`` (of texts) and ``parts`` are looked into.
+#: ``parts``: a type that can hold texts without being one, such as a composite type, a list of documents, a range, a
+#: search index or a type of an extension. ``other``: one that can hold none.
+Shape = Literal["text", "json", "array", "parts", "inet", "bytes", "date", "time", "number", "other"]
+#: Truth, choices of the schema's own, times, intervals, bits: by PostgreSQL's category of the type.
+_WORDLESS_CATEGORIES = "BEDTV"
+_WORDLESS = {
+    "uuid", "pg_lsn", "xid", "xid8", "cid", "tid", "pg_snapshot", "txid_snapshot", "char",
+    "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange",
+    "int4multirange", "int8multirange", "nummultirange", "tsmultirange", "tstzmultirange", "datemultirange",
+}  # fmt: skip
 
 _COLUMNS: LiteralString = """
     WITH RECURSIVE base AS (
@@ -88,11 +97,15 @@ def columns(connection: Connection) -> list[Column]:
     """Every column of every ordinary, partitioned and foreign table, by table and position."""
     found = []
     for schema, table, name, kind, category, element, *rest in connection.execute(_COLUMNS).fetchall():
-        found.append(Column(schema, table, name, kind, _shape(kind, category, element), *rest))
+        found.append(Column(schema, table, name, kind, shape_of(kind, category, element), *rest))
     return found
 
 
-def _shape(kind: str, category: str, element: str) -> Shape:
+def shape_of(kind: str, category: str, element: str) -> Shape:
+    """The shape of a type by its name, its category and that of its elements, "" where it has none.
+
+    What is not known to be wordless is looked into: a type nobody thought of must not hide a name.
+    """
     if kind in ("json", "jsonb"):
         return "json"
     if kind == "xml" or kind == "hstore" or category == "S":
@@ -109,7 +122,8 @@ def _shape(kind: str, category: str, element: str) -> Shape:
         return "time"
     if category == "N" and not kind.startswith("reg"):
         return "number"
-    return "other"
+    wordless = (element or category) in _WORDLESS_CATEGORIES or kind.removeprefix("_") in _WORDLESS
+    return "other" if wordless or kind.removeprefix("_").startswith("reg") else "parts"
 
 
 def by_table(found: list[Column]) -> dict[tuple[str, str], list[Column]]:

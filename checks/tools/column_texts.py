@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -14,20 +15,38 @@ def values(column: Column, entry: InventoryEntry | None = None) -> sql.Composed:
 
     Every name of ours is qualified, since the table's columns may be called anything.
     """
-    name, table = sql.SQL("t.{}").format(column.identifier), column.table_identifier
+    name: sql.Composable = sql.SQL("t.{}").format(column.identifier)
+    table = column.table_identifier
     if column.shape == "array":
         return sql.SQL("SELECT unnest({})::text AS value FROM {} AS t").format(name, table)
-    if column.shape == "json":
+    if column.shape in ("json", "parts"):
+        name = document(column, name)
+        # Numbers of documents tell little, and are many; in a list of numbers there is nothing else.
+        leaves: LiteralString = "'string'" if column.shape == "json" else "'string', 'number'"
         kept, unless = _kept(name, entry.json_keys if entry else {})
         return sql.SQL(
             "SELECT parts.part #>> '{{}}' AS value"
-            " FROM {table} AS t{kept}, jsonb_path_query({name}::jsonb, 'strict $.**') AS parts(part)"
-            " WHERE jsonb_typeof(parts.part) = 'string'{unless} UNION ALL"
-            " SELECT keys.key FROM {table} AS t, jsonb_path_query({name}::jsonb, 'strict $.**') AS parts(part),"
+            " FROM {table} AS t{kept}, jsonb_path_query({name}, 'strict $.**') AS parts(part)"
+            " WHERE jsonb_typeof(parts.part) IN ({leaves}){unless} UNION ALL"
+            " SELECT keys.key FROM {table} AS t, jsonb_path_query({name}, 'strict $.**') AS parts(part),"
             " jsonb_object_keys(CASE WHEN jsonb_typeof(parts.part) = 'object' THEN parts.part ELSE '{{}}' END)"
             " AS keys(key) WHERE keys.key ~ '@'"
-        ).format(table=table, name=name, kept=kept, unless=unless)
+        ).format(table=table, name=name, kept=kept, unless=unless, leaves=sql.SQL(leaves))
+    if column.shape == "inet":
+        # As the server prints it: its cast to text says /32 as well, which nobody writes.
+        return sql.SQL("SELECT format('%s', {}) AS value FROM {} AS t WHERE {} IS NOT NULL").format(name, table, name)
     return sql.SQL("SELECT {}::text AS value FROM {} AS t").format(name, table)
+
+
+def document(column: Column, name: sql.Composable) -> sql.Composable:
+    """A column of documents or of parts as jsonb, so that each text in it is found as one."""
+    if column.shape == "json":
+        return sql.SQL("{}::jsonb").format(name)
+    if column.type == "tsvector":
+        return sql.SQL("to_jsonb(tsvector_to_array({}))").format(name)
+    if column.type == "ltree":
+        return sql.SQL("to_jsonb(replace({}::text, '.', ' '))").format(name)
+    return sql.SQL("to_jsonb({})").format(name)
 
 
 def _kept(document: sql.Composable, rules: Mapping[str, str]) -> tuple[sql.Composable, sql.Composable]:
@@ -42,7 +61,7 @@ def _kept(document: sql.Composable, rules: Mapping[str, str]) -> tuple[sql.Compo
     masked = [path for path, mask in rules.items() if mask != "keep" and f"*.{path.rpartition('.')[2]}" in keeping]
 
     def parts(paths: list[str]) -> sql.Composed:
-        query = "SELECT jsonb_path_query({}::jsonb, {}::jsonpath)"
+        query = "SELECT jsonb_path_query({}, {}::jsonpath)"
         each = [sql.SQL(query).format(document, sql.Literal(_json_path(path))) for path in paths]
         return sql.SQL("({})").format(sql.SQL(" UNION ALL ").join(each))
 

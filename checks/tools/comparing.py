@@ -24,7 +24,9 @@ class Comparison:
 
 def compare(connection: Connection, document: Mapping[str, Any], *, note: Any = None) -> Comparison:
     """Rows, checksums, large objects, sequences and schema. Takes its numbers from the connected database."""
-    found = facts.content(connection, document["seed"], chained=manifest.chained(document), note=note)
+    found = facts.content(
+        connection, document["seed"], chained=manifest.chained(document), exact=manifest.exact(document), note=note
+    )
     rows, told = _tables(document["tables"], found["tables"])
     told += _large_objects(document["large_objects"], found["large_objects"])
     told += _sequences(connection, document)

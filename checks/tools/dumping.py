@@ -17,6 +17,7 @@ import zstandard
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
+from checks.tools import server_words
 from checks.tools.postgres import Address, binary
 from checks.tools.storage import READ
 
@@ -69,8 +70,11 @@ def complaint(program: str, code: int, text: str, address: Address) -> CheckErro
 
 
 def _last_complaint(text: str) -> str:
-    """The last line that tells of an error, with the detail that the next line gives; else the last line."""
-    lines = [line.strip() for line in text.splitlines()]
+    """The last line that tells of an error, with the detail that the next line gives; else the last line.
+
+    Without what PostgreSQL quotes of rows; the log has all of it.
+    """
+    lines = [line.strip() for line in server_words.of_text(text).splitlines()]
     for number in range(len(lines) - 1, -1, -1):
         if re.search(r"error|fatal", lines[number], re.IGNORECASE):
             detail = [line for line in lines[number + 1 : number + 2] if " detail: " in line]

@@ -78,14 +78,16 @@ def require(connection: Connection, document: Mapping[str, Any]) -> None:
         )
 
 
-def content(connection: Connection, seed: int, *, chained: bool, note: Any = None) -> dict[str, Any]:
+def content(
+    connection: Connection, seed: int, *, chained: bool, exact: bool = True, note: Any = None
+) -> dict[str, Any]:
     """Rows and checksums of all tables and large objects, and the schema, in the connection's snapshot.
 
-    ``chained``: how rows are hashed, see ``row_hash``.
+    ``chained``: how rows are hashed, see ``row_hash``; ``exact``: how definitions are, see ``schema``.
     """
     digests = digest.digest_tables(connection, seed, note, chained=chained)
     large = digest.digest_large_objects(connection, seed)
-    objects = schema.schema_objects(connection)
+    objects = schema.schema_objects(connection, exact=exact)
     return {
         "tables": {name: {"rows": found.rows, "checksum": found.checksum} for name, found in digests.items()},
         "large_objects": {"rows": large.rows, "checksum": large.checksum},

@@ -27,7 +27,7 @@ from checks.tools.postgres import Address, Connection, connected, one
 SHORTEST: Final = 4
 #: More than so many words are looked for as a whole only.
 MOST_WORDS: Final = 4
-_LOOKED_INTO: Final = ("text", "json", "array", "inet")
+_LOOKED_INTO: Final = ("text", "json", "array", "parts", "inet")
 _PROVABLE: Final = (*_LOOKED_INTO, "number")
 
 # One form for both sides: lower case, words parted by single spaces, punctuation at their ends dropped.
@@ -167,6 +167,10 @@ def _sources(found: list[Column], section: PrivacySection, proof: Proof) -> list
             proof.not_provable.append(
                 {"column": column.label, "values": None, "reason": f"values of type {column.type} are no texts"}
             )
+            continue
+        if column.type in ("tsvector", "tsquery"):
+            reason = f"words of a {column.type} are no whole values"
+            proof.not_provable.append({"column": column.label, "values": None, "reason": reason})
             continue
         sources.append(_Source(len(sources), column, entry))
     return sources

@@ -19,8 +19,8 @@ class UnusableBackupError(CheckError):
 
 
 #: 2: rows are hashed column after column (``row_hash.chained``), and the compressed stream is one of many frames.
-FORMAT = 2
-_READ_FORMATS = (1, FORMAT)
+FORMAT = 3
+_READ_FORMATS = (1, 2, FORMAT)
 MAX_BYTES = 64 * 1024 * 1024
 SUFFIX = ".manifest.json"
 _NAME = re.compile(r"(?P<time>\d{8}T\d{6}Z)-(?P<run>[0-9a-f]{32})-(?P<attempt>\d+)\.(?P<rest>.+)")
@@ -116,6 +116,11 @@ _OLDER = "Do not use this backup. Use an older one, and find out who writes to t
 def chained(document: Mapping[str, Any]) -> bool:
     """Whether the checksums in a manifest were taken column after column; see ``row_hash``."""
     return int(document["format"]) > 1
+
+
+def exact(document: Mapping[str, Any]) -> bool:
+    """Whether the definitions in a manifest were hashed with each bracket and cast; see ``schema``."""
+    return int(document["format"]) > 2
 
 
 def parts(document: Mapping[str, Any]) -> dict[str, Part]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from checks.tools import server_words
 from checks.tools.rehearsal import Change
 from checks.tools.tracing import Failure, Migration, Trace
 
@@ -64,7 +65,7 @@ def explain(trace: Trace, returncode: int, lines: Iterable[str], change: Change)
     failure = broken.failure if broken is not None else None
     text = "\n".join(lines)
     cause = _cause(failure, text, returncode)
-    said = failure.text if failure is not None else _last_words(text)
+    said = failure.text if failure is not None else _last_words(server_words.of_text(text))
     where = ""
     if broken is not None:
         statement = next((each for each in reversed(broken.statements) if each.failure is not None), None)

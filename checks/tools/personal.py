@@ -123,15 +123,19 @@ def look_at(column: Column, values: Iterable[Any]) -> Finding | None:
         reasons.append((named[0], f"its name says {named[1]}"))
     if column.shape == "inet":
         reasons.append((Category.ONLINE, f"its type is {column.type}"))
+    if column.type == "tsvector":
+        if column.computed:  # the database makes it anew from columns that are looked at themselves
+            return None
+        reasons.append((Category.CONTENT, "its type is tsvector, a list of the words of other columns"))
     texts = [str(value) for value in values if value not in (None, "")]
     if column.shape in ("text", "array", "inet"):
         documents = [text for text in texts if text.startswith(("{", "["))]
         reasons += [*_said_by_texts(column, texts), *_said_by_documents(documents)]
-    elif column.shape == "json":
+    elif column.shape in ("json", "parts"):
         reasons += list(_said_by_documents(texts))
     if not reasons:
         return None
-    example = next((text for text in texts if len(text) > 2), "") if column.shape != "json" else ""
+    example = next((text for text in texts if len(text) > 2), "") if column.shape not in ("json", "parts") else ""
     return Finding(column, reasons[0][0], [said for _, said in reasons], shape_of(example))
 
 
@@ -139,7 +143,7 @@ def _can_be(column: Column, category: Category, said: str) -> bool:
     """Whether a column of this type can hold what its name says."""
     if column.shape == "other":
         return False
-    if column.shape in ("text", "array", "json"):
+    if column.shape in ("text", "array", "json", "parts"):
         return True
     if column.shape in ("date", "time"):
         return said in ("birth date", "trace of use")

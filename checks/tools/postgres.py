@@ -14,6 +14,7 @@ from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from checks.errors import CheckError
+from checks.tools import server_words
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 CONNECT_SECONDS = 10
@@ -180,14 +181,9 @@ _CONNECT_FAULTS = (
 )  # fmt: skip
 
 
-def explain(
-    error: psycopg.Error, address: Address, *, what: str = "the database", text: str | None = None
-) -> CheckError:
-    """A psycopg error -> CheckError that names the cause and the mend; no password is ever in it.
-
-    ``text``: what the server is quoted with, where its own words may hold what stays in the database.
-    """
-    text = " ".join((text or str(error)).split())
+def explain(error: psycopg.Error, address: Address, *, what: str = "the database") -> CheckError:
+    """A psycopg error -> CheckError that names the cause and the mend; no password and no row is ever in it."""
+    text = " ".join(server_words.of(error).split())
     told = {"what": what, "server": address.server, "role": address.role, "database": address.database}
     if (isinstance(error, psycopg.OperationalError) and error.sqlstate is None) or isinstance(
         error, errors.InvalidPassword | errors.InvalidCatalogName

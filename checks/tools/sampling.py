@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors, sql
 
 from checks.tools import column_facts as catalog
-from checks.tools import personal
+from checks.tools import column_texts, personal
 from checks.tools.column_facts import Column
 from checks.tools.postgres import Connection
 
@@ -46,7 +46,7 @@ def audit(connection: Connection, *, rows: int, progress: Callable[[str, int, in
     for index, ((schema, table), members) in enumerate(tables.items()):
         if progress is not None:
             progress(f"{schema}.{table}", index, len(tables))
-        wanted = [column for column in members if column.shape in ("text", "json", "array", "inet")]
+        wanted = [column for column in members if column.shape in ("text", "json", "array", "parts", "inet")]
         seen = _sample(connection, wanted, rows, found)
         for column in members:
             values = seen.get(column.name, [])
@@ -106,8 +106,10 @@ def _table_query(wanted: list[Column], rows: int) -> sql.Composed:
 
 
 def _read(column: Column) -> sql.Composed:
-    limit = DOCUMENT_CHARACTERS if column.shape == "json" else TEXT_CHARACTERS
+    limit = DOCUMENT_CHARACTERS if column.shape in ("json", "parts") else TEXT_CHARACTERS
     value: sql.Composable = column.identifier
+    if column.shape == "parts":
+        value = column_texts.document(column, value)
     if column.shape == "array":
         # One element a value is enough of a look: a list of addresses looks like its first one.
         value = sql.SQL("(SELECT e FROM unnest({}) AS e WHERE e <> '' LIMIT 1)").format(column.identifier)

@@ -14,6 +14,7 @@ from checks.enums import RunState
 from checks.errors import Cancelled, CheckError, Fenced
 from checks.kinds.base import RunContext
 from checks.models import Run
+from checks.tools import server_words
 from checks.tools.background import patiently
 from checks.tools.postgres import (
     Address,
@@ -146,12 +147,12 @@ def create_empty(connection: Connection, name: str, shape: Mapping[str, Any]) ->
         connection.execute(statement)
     except errors.InvalidParameterValue as error:
         raise CheckError(
-            f"The server cannot make a database with the encoding and locale of the original: {error}",
+            f"The server cannot make a database with the encoding and locale of the original: {server_words.of(error)}",
             remedy="Install that locale on the server, or restore on a server like the original.",
         ) from error
     except errors.InsufficientPrivilege as error:
         raise CheckError(
-            f"Role {connection.info.user} may not create databases on the server: {error}",
+            f"Role {connection.info.user} may not create databases on the server: {server_words.of(error)}",
             remedy=f"ALTER ROLE {connection.info.user} CREATEDB;",
         ) from error
 

@@ -5,7 +5,7 @@ from psycopg import sql
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
-from checks.tools import digest
+from checks.tools import digest, server_words
 from checks.tools.postgres import Address, Connection, binary, connected, one
 
 _TABLE = "gonogo_write_test"
@@ -37,7 +37,7 @@ def write_test(connection: Connection) -> str:
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
-        return f"The restored database refuses to be written to: {' '.join(str(error).split())}"
+        return f"The restored database refuses to be written to: {' '.join(server_words.of(error).split())}"
     return ""
 
 

@@ -13,13 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from checks.tools import server_words
+
 FOLDER = Path(__file__).with_name("django_trace")
 MAX_LINE = 1_000_000
 
 
 @dataclass
 class Failure:
-    """An error as the child saw it. ``sqlstate``: PostgreSQL's five characters, "" when it was not the server's."""
+    """An error as the child saw it, without the values that PostgreSQL or the application quote of rows.
+
+    ``sqlstate``: PostgreSQL's five characters, "" when it was not the server's.
+    """
 
     kind: str
     text: str
@@ -161,9 +166,13 @@ def _take(trace: Trace, under_way: dict[int, Migration], told: Mapping[str, Any]
     if event == "loaded":
         trace.loaded.append(f"Django {told['django']} on Python {told['python']}")
     elif event == "refused":
-        trace.troubles.append(f"The wrapper could not be put around Django's executor: {told['text']}")
+        trace.troubles.append(
+            f"The wrapper could not be put around Django's executor: {server_words.of_text(told['text'])}"
+        )
     elif event == "broken":
-        trace.troubles.append(f"During {told['migration']} the wrapper could not measure: {told['text']}")
+        trace.troubles.append(
+            f"During {told['migration']} the wrapper could not measure: {server_words.of_text(told['text'])}"
+        )
     elif event == "migration":
         migration = Migration(
             told["migration"], told["forwards"], told["atomic"], told["backend"], told["at"], told["irreversible"]
@@ -179,10 +188,12 @@ def _take(trace: Trace, under_way: dict[int, Migration], told: Mapping[str, Any]
 def _take_detail(migration: Migration, event: str, told: Mapping[str, Any]) -> None:
     if event == "sqlmigrate":
         migration.sql = told.get("sql")
-        migration.sql_failure = (told.get("failure") or {}).get("text", "")
+        failure = _failure(told.get("failure"))
+        migration.sql_failure = failure.text if failure is not None else ""
         migration.began = told["at"]  # making it was the wrapper's work, not the migration's
     elif event == "statement":
-        migration.statements.append(Statement(told["number"], told["sql"], told["word"], told["at"]))
+        text = server_words.of_statement(told["sql"]) if told.get("rows") else told["sql"]
+        migration.statements.append(Statement(told["number"], text, told["word"], told["at"]))
     elif event == "done":
         _take_done(migration, told)
     elif event == "ended":
@@ -202,4 +213,11 @@ def _take_done(migration: Migration, told: Mapping[str, Any]) -> None:
 
 
 def _failure(told: Mapping[str, Any] | None) -> Failure | None:
-    return Failure(told["kind"], told["text"], told["sqlstate"]) if told else None
+    if not told:
+        return None
+    text, sqlstate = told["text"], told["sqlstate"]
+    said = told.get("answer")
+    if said is None:
+        return Failure(told["kind"], server_words.of_text(text), sqlstate)
+    raised = said["function"] == server_words.RAISED_IN
+    return Failure(told["kind"], server_words.answer(sqlstate, text, raised=raised, table=said["table"]), sqlstate)

@@ -9,7 +9,7 @@ from typing import LiteralString
 from checks.errors import CheckError
 from checks.kinds.base import Completed, RunContext
 from checks.models import LogChunk
-from checks.tools import canaries, locks
+from checks.tools import canaries, locks, server_words
 from checks.tools.attribution import Observed
 from checks.tools.postgres import Address, connected
 from checks.tools.rehearsal import State
@@ -58,7 +58,7 @@ def watch(
     _end_what_is_left(context, address)
     if trace.failure is not None:
         raise CheckError(
-            f"The locks could not be watched to the end: {trace.failure}",
+            f"The locks could not be watched to the end: {server_words.of(trace.failure)}",
             remedy="Nothing is said of locks by half. Run it again.",
         )
     if done.returncode in (126, 127):

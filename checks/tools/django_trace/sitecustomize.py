@@ -63,10 +63,22 @@ def tell(event: str, **values: Any) -> None:
             os.close(descriptor)
 
 
-def reason(error: BaseException) -> dict[str, str]:
-    """An error as values: kind, text, SQLSTATE and, where it is an answer of the server, that answer."""
-    cause = error.__cause__ or error
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+def reason(error: BaseException) -> dict[str, Any]:
+    """An error as values: kind, text, SQLSTATE and, where an answer of the server is behind it, that answer.
+
+    Its message alone then, without its details: those quote whole rows.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+        about: Any = getattr(cause, "diag", None)
+        message = getattr(about, "message_primary", None)
+        if message:
+            table = f"{about.schema_name}.{about.table_name}" if about.table_name else ""
+            answer = {"function": about.source_function or "", "table": table}
+            return {"kind": type(error).__name__, "text": message[:MAX_SQL], "sqlstate": state, "answer": answer}
+        cause = cause.__cause__
+    state = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None) or ""
     return {"kind": type(error).__name__, "text": str(error)[:MAX_SQL], "sqlstate": state}
 
 
@@ -115,7 +127,8 @@ class Watch:
             return work(*arguments)
         except Exception as error:  # noqa: BLE001 - told, and never the migration's
             if not self.broken:
-                self.broken = f"{type(error).__name__}: {error}"
+                why = reason(error)
+                self.broken = f"{why['kind']}: {why['text']}"
                 tell("broken", migration=self.name, text=self.broken[:MAX_SQL])
             return None
         finally:
@@ -199,7 +212,8 @@ class Watch:
         rows = word in _WORDS_OF_ROWS
         self.group = {"text": text, "word": word, "rows": rows, "count": 0, "seconds": 0.0, "wal": 0, "longest": 0.0}
         if self.number <= MAX_STATEMENTS:
-            tell("statement", migration=self.name, number=self.number, sql=text[:MAX_SQL], word=word)
+            tell("statement", migration=self.name, number=self.number, sql=text[:MAX_SQL], word=word,
+                 rows=rows)  # fmt: skip
 
     def note(self, took: float, failure: BaseException | None) -> None:
         group = self.group

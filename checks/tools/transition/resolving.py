@@ -6,6 +6,7 @@ import psycopg
 from psycopg import sql
 
 from checks.errors import CheckError
+from checks.tools import server_words
 from checks.tools.postgres import Connection
 from checks.tools.transition import catalog
 from checks.tools.transition.declaration import ColumnSource, TableMapping
@@ -86,7 +87,7 @@ def _describe(
             cursor = source.execute(query)
     except psycopg.Error as error:
         raise CheckError(
-            f"The mapping of {mapping.label} does not fit the source: {str(error).splitlines()[0]}", remedy=_NOTHING
+            f"The mapping of {mapping.label} does not fit the source: {server_words.of(error)}", remedy=_NOTHING
         ) from error
     described = cursor.description or []
     result = cursor.pgresult

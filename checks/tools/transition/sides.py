@@ -1,6 +1,5 @@
 """The two databases of a transition: how each is connected, and on which of them something went wrong."""
 
-import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -70,16 +69,5 @@ class Sides:
         try:
             yield
         except psycopg.Error as error:
-            told = explain(error, self.addresses[name], what=f"the {name}", text=_without_values(error))
+            told = explain(error, self.addresses[name], what=f"the {name}")
             raise CheckError(f"{told.message} The target is as it was.", remedy=told.remedy) from error
-
-
-def _without_values(error: psycopg.Error) -> str | None:
-    """What the server says, without its details: they quote whole rows, and those stay in the databases."""
-    said = error.diag.message_primary
-    if said is None:
-        return None
-    if (error.sqlstate or "").startswith("22"):
-        said = re.sub(r'"[^"]*"', '"…"', said)
-    table = error.diag.table_name
-    return said if table is None or table in said else f"{said} (table {error.diag.schema_name}.{table})"
