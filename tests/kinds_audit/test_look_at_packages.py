@@ -14,6 +14,7 @@ from django.test import override_settings
 
 from checks.tools.auditing.packages import PackagesLook, PackagesSection, Source, advisories_to_ask
 from checks.tools.auditing.said import PackagePlace, Severity, ToolReport, ToolStatus
+from checks.tools.auditing.source import SourceSection
 from tests.advisories.support import entry, imported
 from tests.kinds_audit.support import looked, rules
 from tests.kinds_audit.test_look_at_source import build_of
@@ -46,7 +47,8 @@ def look(files: dict[str, str], folder: Path, url: str = "", **more: Any) -> Too
     def opened() -> Iterator[Source]:
         yield Source(url)
 
-    one = PackagesLook(PackagesSection.model_validate(more), opened if url else advisories_to_ask)
+    source = SourceSection.model_validate(more.pop("source", {}))
+    one = PackagesLook(PackagesSection.model_validate(more), opened if url else advisories_to_ask, source)
     with override_settings(OSV_URL=""):
         return looked(one, "http://127.0.0.1:1", folder, build_file=build_of(files, folder))
 
@@ -65,6 +67,24 @@ def test_bad_pins_are_found_and_good_ones_are_not(tmp_path: Path) -> None:
     good = {"requirements.txt": "pyyaml==5.4\nsix==1.16.0\n"}
     report = look(good, tmp_path / "good")
     assert (report.status, rules(report), report.looked_at) == (ToolStatus.OK, set(), 2)
+
+
+def test_a_package_without_an_exact_version_is_no_pass(tmp_path: Path) -> None:
+    imported(*KNOWN)
+    loose = {"requirements.txt": "pyyaml==5.3\nrequests>=2\npillow\n-r base.txt\n"}
+    report = look(loose, tmp_path / "loose")
+    assert report.status is ToolStatus.INCOMPLETE
+    for line in ("requests>=2", "pillow", "-r base.txt (not in the build)"):
+        assert f"requirements.txt: {line}" in report.why
+    assert "packages.installed" in report.remedy
+    assert rules(report) == {"CVE-2020-14343"}
+    whole = {"requirements.txt": "six==1.16.0\n-r base.txt\n", "base.txt": "idna==3.10", "x/requirements.txt": "a==1"}
+    report = look(whole, tmp_path / "whole")
+    assert (report.status, report.looked_at, report.why) == (ToolStatus.OK, 3, "")
+    left_out = {"requirements.txt": "six==1.16.0\n", "docs/requirements.txt": "sphinx\n"}
+    report = look(left_out, tmp_path / "left out", source={"exclude": ["docs/*"]})
+    assert (report.status, report.looked_at) == (ToolStatus.OK, 1)
+    assert report.notes[-1] == "Left out by the plan: docs/requirements.txt."
 
 
 def test_what_is_installed_can_be_asked_instead(tmp_path: Path) -> None:
