@@ -99,8 +99,29 @@ def test_what_cannot_be_read_or_is_marked_is_told(tmp_path: Path) -> None:
         {"a.py": flaw, "tests/b.py": FLAWS["run.py"][1]}, tmp_path / "marked", source={"exclude": ["tests/*"]}
     )
     assert (report.status, report.looked_at) == (ToolStatus.OK, 1)
-    assert "1 lines are marked with nosec" in report.notes[0]
+    assert "1 findings are marked with nosec" in report.notes[0]
     assert report.notes[1] == "Left out by the plan: tests/*."
+
+
+@pytest.mark.campaign
+def test_settings_of_bandit_in_the_source_switch_nothing_off(tmp_path: Path) -> None:
+    flaw, own = FLAWS["shell.py"][1], "[bandit]\nskips = B602,B404\nexclude = /\n"
+    for name, files in (
+        ("one", {".bandit": own}),
+        ("two", {".bandit": own, "sub/.bandit": own}),
+        ("toml", {"pyproject.toml": '[tool.bandit]\nskips = ["B602"]\n', "setup.cfg": "[bandit]\nskips = B602\n"}),
+    ):
+        report = look({"a.py": flaw, **files}, tmp_path / name)
+        assert (report.status, report.why, "B602" in rules(report)) == (ToolStatus.FINDINGS, "", True), name
+
+
+@pytest.mark.campaign
+def test_lines_marked_for_one_rule_are_counted_as_well(tmp_path: Path) -> None:
+    marked = {"a.py": FLAWS["run.py"][1].replace("eval(x)", "eval(x)  # nosec B307")}
+    marked["b.py"] = FLAWS["weak.py"][1].replace("hexdigest()", "hexdigest()  # nosec")
+    report = look(marked, tmp_path / "marked")
+    assert report.status is ToolStatus.OK
+    assert "2 findings are marked with nosec" in report.notes[0]
 
 
 @pytest.mark.campaign

@@ -39,15 +39,18 @@ class CodeLook:
         files = {path.relative_to(folder).as_posix() for path in source.files_in(folder, ".py")}
         step.doing(f"{len(files)} files")
         report = context.scratch / "bandit.json"
-        # Its own settings, wherever the source has some, must not choose what is looked at.
-        settings = context.scratch / "bandit.yaml"
+        # Settings that the source holds must not choose what is looked at: where no other file of each kind is named,
+        # bandit reads any .bandit that it meets, and lets it skip rules and leave out paths.
+        settings, options = context.scratch / "bandit.yaml", context.scratch / "bandit.ini"
         settings.write_text("exclude_dirs: []\n", encoding="ascii")
+        options.write_text("[bandit]\n", encoding="ascii")
         done = context.command(
-            [*argv, "-r", ".", "-f", "json", "-o", str(report), "-c", str(settings), "--exit-zero", "-q"],
+            [*argv, "-r", ".", "-f", "json", "-o", str(report), "-c", str(settings), "--ini", str(options),
+             "--exit-zero", "-q"],
             timeout=self.section.timeout.total_seconds(),
             cwd=folder,
             check=False,
-        )
+        )  # fmt: skip
         return replace(
             self._seen(read_json(report, self.tool, done), folder, files), version=toolbox.version_of(context, argv)
         )
@@ -56,7 +59,9 @@ class CodeLook:
         try:
             looked = {name.removeprefix("./") for name in tree["metrics"]} - {"_totals"}
             broken = [f"{each['filename'].removeprefix('./')}: {each['reason']}" for each in tree["errors"]]
-            marked = int(tree["metrics"]["_totals"]["nosec"])
+            totals = tree["metrics"]["_totals"]
+            # "# nosec" by itself, and "# nosec B602" for named rules.
+            marked = int(totals["nosec"]) + int(totals.get("skipped_tests", 0))
             wanted = _CONFIDENCE[self.section.confidence.upper()]
             found = [
                 _finding(each, folder)
@@ -71,7 +76,7 @@ class CodeLook:
             raise NotSeen(
                 f"bandit did not look at {len(missed)} of {len(files)} files, such as {missed[0]}.", found=found
             )
-        notes = [f"{marked} lines are marked with nosec, and what is wrong with them is not told."] if marked else []
+        notes = [f"{marked} findings are marked with nosec in the source, and are not told."] if marked else []
         if self.source.exclude:
             notes.append(f"Left out by the plan: {', '.join(self.source.exclude)}.")
         covered = [Covered(Family.SOURCE, places=frozenset(looked))]
