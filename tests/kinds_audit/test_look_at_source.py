@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from checks.findings.fingerprints import fingerprint
 from checks.tools.auditing import code, secret_search
 from checks.tools.auditing.code import CodeLook, CodeSection
 from checks.tools.auditing.looking import Look
@@ -122,6 +123,35 @@ def test_lines_marked_for_one_rule_are_counted_as_well(tmp_path: Path) -> None:
     report = look(marked, tmp_path / "marked")
     assert report.status is ToolStatus.OK
     assert "2 findings are marked with nosec" in report.notes[0]
+
+
+@pytest.mark.campaign
+def test_a_password_in_the_source_is_told_and_never_shown(tmp_path: Path) -> None:
+    lines = [
+        'PASSWORD = "hunter2-prod"',
+        "def f(user, password='hunter3-prod'): ...",
+        "f('me', password=\"hunter4-\\x70rod\")",
+        "token = ('hunter5-' 'prod')",
+        "import requests",
+        "requests.get('https://x.example', password='hunter6-prod', verify=False, timeout=3)",
+        'secret = """hunter7-prod',
+        'hunter7-end"""',
+        'password = "hunter8-prod"; PASSWORD = "hunter8-prod"',
+    ]
+    text = "\n".join(lines) + "\n"
+    report = look({"a.py": text}, tmp_path / "one", confidence="low")
+    found = [each for each in report.found if each.rule in ("B105", "B106", "B107", "B501")]
+    told = {(each.rule, each.place.line) for each in found if isinstance(each.place, FilePlace)}
+    assert {("B105", 1), ("B107", 2), ("B106", 3), ("B501", 6), ("B105", 7), ("B105", 9)} <= told
+    assert "hunter" not in repr(report)
+    assert not (tmp_path / "one" / "bandit.json").exists()
+    first = next(each for each in found if isinstance(each.place, FilePlace) and each.place.line == 1)
+    assert (first.title, str(first.place).count("PASSWORD = ")) == ("Possible hardcoded password", 1)
+    # The same value is the same finding in the next scan, and another value is another.
+    again = look({"a.py": f"import os\n{text}"}, tmp_path / "two", confidence="low")
+    assert set(map(fingerprint, report.found)) <= set(map(fingerprint, again.found))
+    other = look({"a.py": 'PASSWORD = "hunter9-prod"\n'}, tmp_path / "three", confidence="low")
+    assert fingerprint(other.found[0]) not in set(map(fingerprint, report.found))
 
 
 @pytest.mark.campaign
