@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
@@ -85,34 +85,64 @@ class Contents:
 _Files = Mapping[str, Callable[[], IO[bytes] | None]]
 
 
-def contents_of(build: Path, name: str, *, exclude: Sequence[str] = (), kinds: Collection[str] = LISTS) -> Contents:
-    """What a build names that is a list itself, or all lists of these kinds in an archive.
+def contents_of(build: Path, name: str, *, exclude: Sequence[str] = ()) -> Contents:
+    """What a build names that is a list itself, or all lists in an archive.
 
     ``name``: the build's file name; ``exclude``: patterns of lists in an archive that are not read. CheckError where
     there is no list, one cannot be read, or none holds an exact version.
     """
+    contents = _of_build(build, name, exclude, LISTS)
+    if not contents.lists:
+        raise _none(name, contents.left_out)
+    if not contents.components:
+        such_as = f" It names {contents.unknown[0]}." if contents.unknown else ""
+        raise CheckError(
+            f"{contents.listing} of the build names no exact version.{such_as}",
+            remedy="Put a lock or a pinned requirements file into it.",
+        )
+    return contents
+
+
+def npm_locks_of(build: Path, name: str, *, exclude: Sequence[str] = ()) -> Contents:
+    """What the locks of npm in a build name, which may be nothing. CheckError where one cannot be read."""
+    archive = name.lower().endswith((*_ZIPS, *_TARS))
+    return _of_build(build, name, exclude, (NPM_LOCK,)) if archive or name == NPM_LOCK else Contents((), ())
+
+
+def npm_locks_in(folder: Path) -> Contents:
+    """The same of a folder. Links are not followed."""
+    paths = (path for path in folder.rglob(NPM_LOCK) if path.is_file() and not path.is_symlink())
+    files: _Files = {path.relative_to(folder).as_posix(): partial(_open, path) for path in paths}
+    return _contents(files, _lists(files, (NPM_LOCK,)))
+
+
+def together(contents: Sequence[Contents]) -> Contents:
+    """Several as one; what more than one names is there once."""
+    components = dict.fromkeys(one for each in contents for one in each.components)
+    return Contents(
+        tuple(one for each in contents for one in each.lists),
+        tuple({(one.ecosystem, one.name, one.version): one for one in components}.values()),
+        tuple(dict.fromkeys(one for each in contents for one in each.unknown)),
+        tuple(one for each in contents for one in each.left_out),
+    )
+
+
+def _of_build(build: Path, name: str, exclude: Sequence[str], kinds: Collection[str]) -> Contents:
     try:
         with _opened(build, name) as (files, whole):
             lists = [name] if whole else _lists(files, kinds)
             left_out = [] if whole else [each for each in lists if any(fnmatch.fnmatch(each, one) for one in exclude)]
-            read = [each for each in lists if each not in left_out]
-            if not read:
-                raise _none(name, left_out)
-            told = [each for listing in read for each in _read(files, listing)]
+            contents = _contents(files, [each for each in lists if each not in left_out])
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError, OSError) as error:
         raise CheckError(f"The build {name} cannot be opened: {error}.", remedy="Is it whole?") from error
+    return replace(contents, left_out=tuple(left_out))
+
+
+def _contents(files: _Files, lists: Sequence[str]) -> Contents:
+    told = [each for listing in lists for each in _read(files, listing)]
     found = {(one.ecosystem, one.name, one.version): one for one in told if isinstance(one, Component)}
-    unknown = tuple(dict.fromkeys(one for one in told if isinstance(one, str)))
-    if not found:
-        raise CheckError(
-            f"{', '.join(read)} of the build names no exact version.{_such_as(unknown)}",
-            remedy="Put a lock or a pinned requirements file into it.",
-        )
-    return Contents(tuple(read), tuple(found[key] for key in sorted(found)), unknown, tuple(left_out))
-
-
-def _such_as(unknown: Sequence[str]) -> str:
-    return f" It names {unknown[0]}." if unknown else ""
+    unknown = dict.fromkeys(one for one in told if isinstance(one, str))
+    return Contents(tuple(lists), tuple(found[key] for key in sorted(found)), tuple(unknown))
 
 
 def _none(name: str, left_out: Sequence[str] = ()) -> CheckError:
@@ -120,6 +150,10 @@ def _none(name: str, left_out: Sequence[str] = ()) -> CheckError:
     return CheckError(
         f"The build {name} holds no list of its packages{besides}.", remedy=f"Put one of {', '.join(LISTS)} into it."
     )
+
+
+def _open(path: Path) -> IO[bytes]:
+    return path.open("rb")
 
 
 @contextmanager
@@ -135,7 +169,7 @@ def _opened(build: Path, name: str) -> Iterator[tuple[_Files, bool]]:
             members = (each for each in archive if not each.isdir())
             yield _named(name, ((each.name, partial(archive.extractfile, each)) for each in members)), False
     elif lower.endswith((".txt", ".lock", ".toml", ".json", ".in")):
-        yield {name: lambda: build.open("rb")}, True
+        yield {name: partial(_open, build)}, True
     else:
         raise _none(name)
 
@@ -177,7 +211,7 @@ def _read(files: _Files, name: str) -> Iterator[Component | str]:
     """Each component of a list, and as a text whatever it names that has no exact version."""
     try:
         if name.endswith(NPM_LOCK):
-            yield from _package_lock(json.loads(_text(files, name)))
+            yield from _package_lock(json.loads(_text(files, name)), name)
         elif PurePosixPath(name).name in ("uv.lock", "poetry.lock") or name.endswith(".toml"):
             yield from _toml_lock(tomllib.loads(_text(files, name)), name)
         else:
@@ -272,7 +306,7 @@ def _is_own(package: Mapping[str, Any]) -> bool:
     return any(key in package or key in (package.get("source") or {}) for key in _OWN_SOURCES)
 
 
-def _package_lock(tree: Mapping[str, Any]) -> Iterator[Component | str]:
+def _package_lock(tree: Mapping[str, Any], listing: str) -> Iterator[Component | str]:
     if not isinstance(tree.get("packages"), Mapping):
         raise ValueError('it has no "packages"; locks before npm 7 (lockfileVersion 1) are not read')
     for path, each in tree["packages"].items():
@@ -280,4 +314,4 @@ def _package_lock(tree: Mapping[str, Any]) -> Iterator[Component | str]:
         if path and each.get("version") and not each.get("link"):
             yield Component("npm", name, str(each["version"]))
         elif "node_modules/" in path and not each.get("link"):
-            yield f"{NPM_LOCK}: {name}"
+            yield f"{listing}: {name}"

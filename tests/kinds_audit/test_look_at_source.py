@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from checks.errors import CheckError
 from checks.findings.fingerprints import fingerprint
 from checks.tools.auditing import code, secret_search
 from checks.tools.auditing.code import CodeLook, CodeSection
-from checks.tools.auditing.looking import Look
+from checks.tools.auditing.looking import Look, NotSeen
 from checks.tools.auditing.said import FilePlace, Severity, ToolReport, ToolStatus
 from checks.tools.auditing.secret_search import SecretsLook, SecretsSection
-from checks.tools.auditing.source import SourceSection
-from tests.kinds_audit.support import looked, rules
+from checks.tools.auditing.source import SourceSection, unpacked
+from tests.kinds_audit.support import Desk, looked, rules
 
 #: File -> its text; every file of the first has one flaw that bandit names so, every one of the second has none.
 FLAWS = {
@@ -163,6 +164,23 @@ def test_secrets_are_found_and_never_shown(tmp_path: Path) -> None:
     assert report.looked_at == 5
     report = look(NO_SECRETS, tmp_path / "twins", "secrets")
     assert (report.status, rules(report)) == (ToolStatus.OK, set())
+
+
+def test_source_that_could_not_be_unpacked_whole_is_not_looked_at_by_the_next_look(tmp_path: Path) -> None:
+    desk = Desk("http://127.0.0.1:1", tmp_path)
+    desk.build_file = tmp_path / "lock.txt"
+    desk.build_file.write_text("django==5.2.1\n")
+    for _ in range(2):
+        with pytest.raises(NotSeen, match=r"lock\.txt is no archive"):
+            unpacked(desk, SourceSection())  # type: ignore[arg-type]
+    command = {"argv": ["sh", "-c", 'echo "x = 1" > "$GONOGO_SOURCE/a.py"; sleep 9'], "timeout": "100ms"}
+    for _ in range(2):
+        with pytest.raises(CheckError, match="took longer"):
+            unpacked(desk, SourceSection.model_validate({"unpack": command}))  # type: ignore[arg-type]
+    for _ in range(2):
+        desk.build_file = build_of({"a.py": "x = 1\n"}, tmp_path)
+        with pytest.raises(NotSeen, match="No file of source is left"):
+            unpacked(desk, SourceSection(exclude=["*"]))  # type: ignore[arg-type]
 
 
 @pytest.mark.campaign

@@ -4,7 +4,7 @@ What may be asked is tried first: a source that knows nothing wrong even of a re
 nothing. pip-audit says "No known vulnerabilities found" and ends with 0 also when its source answers 404.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -23,8 +23,8 @@ from checks.tools import toolbox
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import parsed, printed_by
 from checks.tools.auditing.said import Covered, Family, Found, PackagePlace, Severity
-from checks.tools.auditing.source import SourceSection, files_in, unpacked
-from checks.tools.package_lists import Component, Contents, contents_of
+from checks.tools.auditing.source import SourceSection, unpacked
+from checks.tools.package_lists import Component, Contents, contents_of, npm_locks_in, npm_locks_of, together
 
 #: Releases that are known to be bad for ever, by ecosystem.
 KNOWN_BAD: Final = {"PyPI": ("django", "3.2"), "npm": ("lodash", "4.17.4")}
@@ -84,14 +84,20 @@ class PackagesLook:
         return Seen(found, covered, len(components), "packages", version=self.version, notes=notes)
 
     def _contents(self, context: RunContext) -> Contents:
+        """What is installed or listed, with every lock of npm that lies in the build or in the source of the plan."""
+        build, exclude = context.build_file, self.source.exclude
         if self.section.installed is not None:
-            return self._installed(context, self.section.installed)
-        if context.build_file is None:
+            parts = [self._installed(context, self.section.installed)]
+            parts += [npm_locks_of(build, build.name, exclude=exclude)] if build else []
+        elif build is None:
             raise NotSeen("The run has no release, so there is no build to look at.", remedy="Start it for a release.")
-        contents = contents_of(context.build_file, context.build_file.name, exclude=self.source.exclude)
+        else:
+            parts = [contents_of(build, build.name, exclude=exclude)]
+        if self.source.unpack is not None:
+            parts.append(npm_locks_in(unpacked(context, self.source)))
+        contents = together(parts)
         context.note(f"{len(contents.components)} packages stand in {contents.listing}.")
-        more = _of_npm(context, contents.components)
-        return replace(contents, components=(*contents.components, *more))
+        return contents
 
     def _installed(self, context: RunContext, command: Command) -> Contents:
         done = context.capture(command.arguments, timeout=command.timeout.total_seconds(), variables=command.variables)
@@ -140,21 +146,6 @@ def _refuse_unknown(unknown: Sequence[str], found: Sequence[Found]) -> None:
         " (source.exclude), or have what is installed looked at (packages.installed).",
         found=found,
     )
-
-
-def _of_npm(context: RunContext, known: Iterable[Component]) -> list[Component]:
-    """What a lock file of npm in the build adds to the list that was read first."""
-    names = {(each.ecosystem, each.name, each.version) for each in known}
-    folder = context.scratch / "source"
-    try:
-        folder = unpacked(context, SourceSection())
-    except NotSeen:
-        return []  # the build is a list by itself, and was read
-    more: list[Component] = []
-    for path in files_in(folder, "package-lock.json"):
-        if "node_modules" not in path.parts:
-            more += contents_of(path, path.name).components
-    return [each for each in more if (each.ecosystem, each.name, each.version) not in names]
 
 
 def _read(tree: Any, components: Sequence[Component], url: str) -> list[Found]:
