@@ -13,7 +13,7 @@ from checks.findings import fingerprints
 from checks.kinds.base import Artifact, Inconclusive, Kind, KindParams, Outcome, RunContext, Step, register
 from checks.models import Finding
 from checks.plan import Plan
-from checks.tools import sbom
+from checks.tools import package_lists, sbom
 from checks.tools.auditing import audit_report
 from checks.tools.auditing.authentication import AuthenticationLook, AuthenticationSection
 from checks.tools.auditing.code import CodeLook, CodeSection
@@ -146,7 +146,7 @@ class Audit(Kind):
 def _looks(context: RunContext, params: AuditParams) -> Iterator[tuple[str, Look]]:
     authority = _authority(context, params.authority)
     if params.packages:
-        yield "packages", PackagesLook(params.packages, advisories_to_ask)
+        yield "packages", PackagesLook(params.packages, advisories_to_ask, params.source)
     if params.code:
         yield "code", CodeLook(params.code, params.source)
     if params.secrets:
@@ -287,13 +287,17 @@ def _components(context: RunContext) -> list[Artifact]:
     if context.build_file is None or release is None:
         return []
     try:
-        listing, components = sbom.components_of(context.build_file, release.build_name)
+        contents = package_lists.contents_of(
+            context.build_file, release.build_name, exclude=context.params.source.exclude
+        )
     except CheckError as error:
         context.note(f"No list of components is kept. {error.message} {error.remedy}".strip())
         return []
+    for each in contents.unknown:
+        context.note(f"Without an exact version, so no component of the list that is kept: {each}")
     document = sbom.cyclonedx(
-        components, application=context.run.application.slug, version=release.version, build_name=release.build_name,
-        build_digest=release.build_digest, listing=listing, at=timezone.now(),
+        contents, application=context.run.application.slug, version=release.version, build_name=release.build_name,
+        build_digest=release.build_digest, at=timezone.now(),
     )  # fmt: skip
     return [context.store(sbom.NAME, document)]
 

@@ -6,11 +6,12 @@ import tarfile
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from checks.errors import CheckError
-from checks.tools import sbom
+from checks.tools import package_lists, sbom
 
 LOCK = """
 # pins
@@ -24,8 +25,22 @@ zope.interface[test]===6.1
 """
 
 
+def contents(build: Path, **more: Any) -> package_lists.Contents:
+    return package_lists.contents_of(build, build.name, **more)
+
+
 def purls(build: Path) -> list[str]:
-    return [one.purl for one in sbom.components_of(build, build.name)[1]]
+    return [one.purl for one in contents(build).components]
+
+
+def tar_of(path: Path, files: dict[str, str]) -> Path:
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w:gz") as archive:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return kept(path, whole.getvalue())
 
 
 def kept(path: Path, data: str | bytes) -> Path:
@@ -39,14 +54,14 @@ PINNED = ["pkg:pypi/django@5.0.2", "pkg:pypi/sqlparse@0.5.1", "pkg:pypi/zope-int
 def test_pins_of_a_requirements_file(tmp_path: Path) -> None:
     build = kept(tmp_path / "lock.txt", LOCK)
     assert purls(build) == PINNED
-    listed = {one.name: one for one in sbom.components_of(build, build.name)[1]}
+    listed = {one.name: one for one in contents(build).components}
     assert (len(listed["django"].hashes), listed["sqlparse"].hashes) == (2, (("SHA-256", "cccc"),))
 
 
 def test_locks_of_other_tools(tmp_path: Path) -> None:
-    toml = '[[{}]]\nname = "Zope.Interface"\nversion = "6.1"\n[[{}]]\nname = "here"\n'
+    toml = '[[{}]]\nname = "Zope.Interface"\nversion = "6.1"\n[[{}]]\nname = "here"\n{} = {{path = "."}}\n'
     for name, key in (("uv.lock", "package"), ("poetry.lock", "package"), ("pylock.toml", "packages")):
-        assert purls(kept(tmp_path / name, toml.format(key, key))) == ["pkg:pypi/zope-interface@6.1"]
+        assert purls(kept(tmp_path / name, toml.format(key, key, "directory"))) == ["pkg:pypi/zope-interface@6.1"]
     npm = {"packages": {"": {"version": "1"}, "node_modules/@babel/core": {"version": "7.1.0"},
                         "node_modules/a/node_modules/b": {"version": "2.0.0"},
                         "node_modules/c": {"link": True}}}  # fmt: skip
@@ -55,22 +70,86 @@ def test_locks_of_other_tools(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_best_list_of_an_archive_speaks(tmp_path: Path) -> None:
-    whole = io.BytesIO()
-    with tarfile.open(fileobj=whole, mode="w:gz") as archive:
-        for name, data in (
-            ("app/deep/er/requirements.txt", b"a==1"),
-            ("app/requirements.txt", LOCK.encode()),
-            ("app/x.py", b""),
-        ):
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    assert purls(kept(tmp_path / "build.tar.gz", whole.getvalue())) == PINNED
+def test_every_list_of_an_archive_is_read(tmp_path: Path) -> None:
+    build = tar_of(tmp_path / "build.tar.gz", {"app/deep/er/requirements.txt": "a==1", "app/requirements.txt": "b==2"})
+    assert purls(build) == ["pkg:pypi/a@1", "pkg:pypi/b@2"]
     with zipfile.ZipFile(tmp_path / "build.zip", "w") as packed:
         packed.writestr("requirements.txt", "a==1")
         packed.writestr("sub/uv.lock", '[[package]]\nname = "b"\nversion = "2"')
-    assert sbom.components_of(tmp_path / "build.zip", "build.zip")[0] == "sub/uv.lock"
+        packed.writestr("web/package-lock.json", json.dumps({"packages": {"node_modules/c": {"version": "3"}}}))
+        packed.writestr("web/node_modules/d/package-lock.json", "not read")
+    told = contents(tmp_path / "build.zip")
+    assert told.lists == ("sub/uv.lock", "requirements.txt", "web/package-lock.json")
+    assert [one.purl for one in told.components] == ["pkg:npm/c@3", "pkg:pypi/a@1", "pkg:pypi/b@2"]
+    told = contents(tmp_path / "build.zip", exclude=["web/*"])
+    assert (told.lists, told.left_out) == (("sub/uv.lock", "requirements.txt"), ("web/package-lock.json",))
+
+
+def test_a_line_without_one_exact_version_is_named(tmp_path: Path) -> None:
+    lines = ["requests>=2", "pillow", "a==1.*", "b @ https://me:pw@host.example/b.whl", "-e .", "--editable=git+ssh://x/y",
+             "git+https://token@host.example/c.git#egg=c", "./wheels/d-1.0.whl"]  # fmt: skip
+    build = kept(tmp_path / "lock.txt", "\n".join(["six==1.16.0", "--index-url https://pypi.example", *lines]))
+    told = contents(build)
+    assert [one.name for one in told.components] == ["six"]
+    assert [each.removeprefix("lock.txt: ") for each in told.unknown] == [
+        *lines[:3], "b @ https://***@host.example/b.whl", *lines[4:6],
+        "git+https://***@host.example/c.git#egg=c", lines[7],
+    ]  # fmt: skip
+
+
+def test_an_include_is_followed_inside_of_the_build_and_named_where_it_is_not_there(tmp_path: Path) -> None:
+    files = {
+        "app/requirements.txt": "-r requirements/base.txt\n--pre --requirement=../gone.txt\n-r../../../etc/passwd\n"
+        "-r https://host.example/more.txt\n",
+        "app/requirements/base.txt": "-r more.txt\n-rbase.txt\na==1\n",
+        "app/requirements/more.txt": "b==2\nc>1",
+    }
+    told = contents(tar_of(tmp_path / "build.tar.gz", files))
+    assert [one.purl for one in told.components] == ["pkg:pypi/a@1", "pkg:pypi/b@2"]
+    assert told.lists == ("app/requirements.txt",)
+    assert sorted(told.unknown) == [
+        "app/requirements.txt: --pre --requirement=../gone.txt (not in the build)",
+        "app/requirements.txt: -r https://host.example/more.txt (not in the build)",
+        "app/requirements.txt: -r../../../etc/passwd (not in the build)",
+        "app/requirements/more.txt: c>1",
+    ]
+    # Beside a list that is the build itself there is nothing.
+    kept(tmp_path / "other.txt", "d==1")
+    told = contents(kept(tmp_path / "lock.txt", "a==1\n-r other.txt"))
+    assert told.unknown == ("lock.txt: -r other.txt (not in the build)",)
+
+
+def test_a_lock_says_which_package_has_no_version(tmp_path: Path) -> None:
+    text = (
+        '[[packages]]\nname = "a"\nversion = "1"\n[[packages]]\nname = "b"\n'
+        '[[packages]]\nname = "app"\ndirectory = {path = "."}'
+    )
+    assert contents(kept(tmp_path / "pylock.toml", text)).unknown == ("pylock.toml: b",)
+    npm = {"packages": {"node_modules/a": {"version": "1"}, "node_modules/b": {}, "node_modules/c": {"link": True}}}
+    assert contents(kept(tmp_path / "package-lock.json", json.dumps(npm))).unknown == ("package-lock.json: b",)
+
+
+def test_a_list_that_is_a_link_is_read_where_it_leads(tmp_path: Path) -> None:
+    for target, told in (("pins/all.txt", ""), ("nowhere.txt", "leads to nothing")):
+        with tarfile.open(tmp_path / "build.tar", "w") as archive:
+            info = tarfile.TarInfo("pins/all.txt")
+            info.size = 4
+            archive.addfile(info, io.BytesIO(b"a==1"))
+            link = tarfile.TarInfo("requirements.txt")
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            archive.addfile(link)
+        if not told:
+            assert purls(tmp_path / "build.tar") == ["pkg:pypi/a@1"]
+            continue
+        with pytest.raises(CheckError, match=told):
+            contents(tmp_path / "build.tar")
+
+
+def test_an_archive_with_too_many_files_is_not_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package_lists, "MAX_MEMBERS", 2)
+    files = {"requirements.txt": "a==1", "b.txt": "", "c/requirements.txt": "d==1"}
+    with pytest.raises(CheckError, match="more than 2 files"):
+        contents(tar_of(tmp_path / "build.tar.gz", files))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +159,9 @@ def test_the_best_list_of_an_archive_speaks(tmp_path: Path) -> None:
         ("a.txt", b"not a requirement at all!\n", "cannot be read"),
         ("a.txt", b"\xff\xfe", "cannot be read"),
         ("uv.lock", b"[[", "cannot be read"),
-        ("package-lock.json", b'{"packages": []}', "no exact version|cannot be read"),
+        ("package-lock.json", b'{"packages": []}', "cannot be read"),
+        ("package-lock.json", b'{"lockfileVersion": 1, "dependencies": {}}', "locks before npm 7"),
+        ("a.txt", b"-r gone.txt", "no exact version. It names a.txt: -r gone.txt"),
         ("a.tar.gz", b"x", "cannot be opened"),
         ("a.whl", b"x", "cannot be opened"),
         ("a.deb", b"x", "holds no list"),
@@ -90,18 +171,20 @@ def test_a_build_without_a_list_is_told_apart_from_one_without_packages(
     tmp_path: Path, name: str, data: bytes, why: str
 ) -> None:
     with pytest.raises(CheckError, match=why):
-        sbom.components_of(kept(tmp_path / name, data), name)
+        contents(kept(tmp_path / name, data))
 
 
 def test_cyclonedx_names_the_build_and_each_component_once(tmp_path: Path) -> None:
-    listing, components = sbom.components_of(kept(tmp_path / "lock.txt", LOCK), "lock.txt")
+    told = contents(kept(tmp_path / "lock.txt", LOCK))
     facts = {"application": "shop", "version": "1.0", "build_name": "lock.txt", "build_digest": "a" * 64,
-             "listing": listing, "at": datetime(2026, 11, 24, tzinfo=UTC)}  # fmt: skip
-    document = json.loads(sbom.cyclonedx(components, **facts))
+             "at": datetime(2026, 11, 24, tzinfo=UTC)}  # fmt: skip
+    document = json.loads(sbom.cyclonedx(told, **facts))
     assert (document["bomFormat"], document["specVersion"], document["version"]) == ("CycloneDX", "1.6", 1)
     assert document["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": "a" * 64}]
     references = [one["bom-ref"] for one in document["components"]]
     assert references == PINNED == document["dependencies"][0]["dependsOn"]
     assert [len(one.get("hashes", [])) for one in document["components"]] == [0, 1, 0]
-    again = json.loads(sbom.cyclonedx(components, **facts))
+    assert document["compositions"][0]["aggregate"] == "incomplete"
+    assert [one["value"] for one in document["metadata"]["component"]["properties"]][2:] == list(told.unknown)
+    again = json.loads(sbom.cyclonedx(told, **facts))
     assert document == again

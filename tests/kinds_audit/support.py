@@ -63,8 +63,12 @@ class Desk:
         try:
             done = self._run(argv, timeout, variables, cwd)
         except subprocess.TimeoutExpired:
+            if check:
+                raise CheckError(f"{argv[0]} took longer than {timeout:g} s and was ended.") from None
             return Completed(tuple(argv), -9, timeout, timed_out=True)
         self.notes += [*done.stdout.splitlines(), *done.stderr.splitlines()]
+        if check and done.returncode:
+            raise CheckError(f"{argv[0]} ended with {done.returncode}.")
         return Completed(tuple(argv), done.returncode, time.monotonic() - began)
 
 

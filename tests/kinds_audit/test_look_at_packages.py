@@ -14,6 +14,7 @@ from django.test import override_settings
 
 from checks.tools.auditing.packages import PackagesLook, PackagesSection, Source, advisories_to_ask
 from checks.tools.auditing.said import PackagePlace, Severity, ToolReport, ToolStatus
+from checks.tools.auditing.source import SourceSection
 from tests.advisories.support import entry, imported
 from tests.kinds_audit.support import looked, rules
 from tests.kinds_audit.test_look_at_source import build_of
@@ -46,9 +47,11 @@ def look(files: dict[str, str], folder: Path, url: str = "", **more: Any) -> Too
     def opened() -> Iterator[Source]:
         yield Source(url)
 
-    one = PackagesLook(PackagesSection.model_validate(more), opened if url else advisories_to_ask)
+    source = SourceSection.model_validate(more.pop("source", {}))
+    build = more.pop("build", None) or build_of(files, folder)
+    one = PackagesLook(PackagesSection.model_validate(more), opened if url else advisories_to_ask, source)
     with override_settings(OSV_URL=""):
-        return looked(one, "http://127.0.0.1:1", folder, build_file=build_of(files, folder))
+        return looked(one, "http://127.0.0.1:1", folder, build_file=build)
 
 
 def test_bad_pins_are_found_and_good_ones_are_not(tmp_path: Path) -> None:
@@ -65,6 +68,57 @@ def test_bad_pins_are_found_and_good_ones_are_not(tmp_path: Path) -> None:
     good = {"requirements.txt": "pyyaml==5.4\nsix==1.16.0\n"}
     report = look(good, tmp_path / "good")
     assert (report.status, rules(report), report.looked_at) == (ToolStatus.OK, set(), 2)
+
+
+def test_a_package_without_an_exact_version_is_no_pass(tmp_path: Path) -> None:
+    imported(*KNOWN)
+    loose = {"requirements.txt": "pyyaml==5.3\nrequests>=2\npillow\n-r base.txt\n"}
+    report = look(loose, tmp_path / "loose")
+    assert report.status is ToolStatus.INCOMPLETE
+    for line in ("requests>=2", "pillow", "-r base.txt (not in the build)"):
+        assert f"requirements.txt: {line}" in report.why
+    assert "packages.installed" in report.remedy
+    assert rules(report) == {"CVE-2020-14343"}
+    whole = {"requirements.txt": "six==1.16.0\n-r base.txt\n", "base.txt": "idna==3.10", "x/requirements.txt": "a==1"}
+    report = look(whole, tmp_path / "whole")
+    assert (report.status, report.looked_at, report.why) == (ToolStatus.OK, 3, "")
+    left_out = {"requirements.txt": "six==1.16.0\n", "docs/requirements.txt": "sphinx\n"}
+    report = look(left_out, tmp_path / "left out", source={"exclude": ["docs/*"]})
+    assert (report.status, report.looked_at) == (ToolStatus.OK, 1)
+    assert report.notes[-1] == "Left out by the plan: docs/requirements.txt."
+
+
+def test_the_plan_says_which_source_has_locks_of_npm(tmp_path: Path) -> None:
+    imported(*KNOWN)
+    lock = tmp_path / "lock.txt"
+    lock.write_text("six==1.16.0\n")
+    script = 'mkdir "$GONOGO_SOURCE/web"; printf %s "$NPM" > "$GONOGO_SOURCE/web/package-lock.json"'
+    unpack = {"script": script, "timeout": "9s", "variables": {"NPM": json.dumps(NPM)}}
+    report = look({}, tmp_path / "unpacked", source={"unpack": unpack}, build=lock)
+    assert (rules(report), report.looked_at) == ({"GHSA-dddd-eeee-ffff"}, 3)
+    report = look({}, tmp_path / "left out", source={"unpack": unpack, "exclude": ["web/*"]}, build=lock)
+    assert (report.status, "No file of source is left" in report.why) == (ToolStatus.INCOMPLETE, True)
+    report = look({}, tmp_path / "broken", source={"unpack": {"script": "exit 3", "timeout": "9s"}}, build=lock)
+    assert (report.status, "ended with 3" in report.why) == (ToolStatus.INCOMPLETE, True)
+    assert look({}, tmp_path / "none", build=lock).status is ToolStatus.OK
+
+
+def test_the_packages_look_leaves_no_source_for_the_next_look(tmp_path: Path) -> None:
+    imported(*KNOWN)
+    files = {"requirements.txt": "six==1.16.0\n", "tests/a.py": "x = 1\n"}
+    assert look(files, tmp_path / "app").status is ToolStatus.OK
+    assert not (tmp_path / "app" / "source").exists()
+
+
+def test_a_build_with_too_much_source_still_has_its_lock_of_npm_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(*KNOWN)
+    monkeypatch.setattr("checks.tools.auditing.source.MAX_FILES", 2)
+    files = {"requirements.txt": "six==1.16.0\n", "web/package-lock.json": json.dumps(NPM), "a.py": "", "b.py": ""}
+    assert rules(look(files, tmp_path / "app")) == {"GHSA-dddd-eeee-ffff"}
+    frozen = {"installed": {"argv": ["printf", "six==1.16.0\\n"], "timeout": "9s"}}
+    assert rules(look(files, tmp_path / "installed", **frozen)) == {"GHSA-dddd-eeee-ffff"}
 
 
 def test_what_is_installed_can_be_asked_instead(tmp_path: Path) -> None:

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from checks.errors import CheckError
+from checks.findings.fingerprints import fingerprint
 from checks.tools.auditing import code, secret_search
 from checks.tools.auditing.code import CodeLook, CodeSection
-from checks.tools.auditing.looking import Look
+from checks.tools.auditing.looking import Look, NotSeen
 from checks.tools.auditing.said import FilePlace, Severity, ToolReport, ToolStatus
 from checks.tools.auditing.secret_search import SecretsLook, SecretsSection
-from checks.tools.auditing.source import SourceSection
-from tests.kinds_audit.support import looked, rules
+from checks.tools.auditing.source import SourceSection, unpacked
+from tests.kinds_audit.support import Desk, looked, rules
 
 #: File -> its text; every file of the first has one flaw that bandit names so, every one of the second has none.
 FLAWS = {
@@ -99,8 +101,58 @@ def test_what_cannot_be_read_or_is_marked_is_told(tmp_path: Path) -> None:
         {"a.py": flaw, "tests/b.py": FLAWS["run.py"][1]}, tmp_path / "marked", source={"exclude": ["tests/*"]}
     )
     assert (report.status, report.looked_at) == (ToolStatus.OK, 1)
-    assert "1 lines are marked with nosec" in report.notes[0]
+    assert "1 findings are marked with nosec" in report.notes[0]
     assert report.notes[1] == "Left out by the plan: tests/*."
+
+
+@pytest.mark.campaign
+def test_settings_of_bandit_in_the_source_switch_nothing_off(tmp_path: Path) -> None:
+    flaw, own = FLAWS["shell.py"][1], "[bandit]\nskips = B602,B404\nexclude = /\n"
+    for name, files in (
+        ("one", {".bandit": own}),
+        ("two", {".bandit": own, "sub/.bandit": own}),
+        ("toml", {"pyproject.toml": '[tool.bandit]\nskips = ["B602"]\n', "setup.cfg": "[bandit]\nskips = B602\n"}),
+    ):
+        report = look({"a.py": flaw, **files}, tmp_path / name)
+        assert (report.status, report.why, "B602" in rules(report)) == (ToolStatus.FINDINGS, "", True), name
+
+
+@pytest.mark.campaign
+def test_lines_marked_for_one_rule_are_counted_as_well(tmp_path: Path) -> None:
+    marked = {"a.py": FLAWS["run.py"][1].replace("eval(x)", "eval(x)  # nosec B307")}
+    marked["b.py"] = FLAWS["weak.py"][1].replace("hexdigest()", "hexdigest()  # nosec")
+    report = look(marked, tmp_path / "marked")
+    assert report.status is ToolStatus.OK
+    assert "2 findings are marked with nosec" in report.notes[0]
+
+
+@pytest.mark.campaign
+def test_a_password_in_the_source_is_told_and_never_shown(tmp_path: Path) -> None:
+    lines = [
+        'PASSWORD = "hunter2-prod"',
+        "def f(user, password='hunter3-prod'): ...",
+        "f('me', password=\"hunter4-\\x70rod\")",
+        "token = ('hunter5-' 'prod')",
+        "import requests",
+        "requests.get('https://x.example', password='hunter6-prod', verify=False, timeout=3)",
+        'secret = """hunter7-prod',
+        'hunter7-end"""',
+        'password = "hunter8-prod"; PASSWORD = "hunter8-prod"',
+    ]
+    text = "\n".join(lines) + "\n"
+    report = look({"a.py": text}, tmp_path / "one", confidence="low")
+    found = [each for each in report.found if each.rule in ("B105", "B106", "B107", "B501")]
+    told = {(each.rule, each.place.line) for each in found if isinstance(each.place, FilePlace)}
+    assert {("B105", 1), ("B107", 2), ("B106", 3), ("B501", 6), ("B105", 7), ("B105", 9)} <= told
+    assert "hunter" not in repr(report)
+    assert not (tmp_path / "one" / "bandit.json").exists()
+    first = next(each for each in found if isinstance(each.place, FilePlace) and each.place.line == 1)
+    assert (first.title, str(first.place).count("PASSWORD = ")) == ("Possible hardcoded password", 1)
+    # The same value is the same finding in the next scan, and another value is another.
+    again = look({"a.py": f"import os\n{text}"}, tmp_path / "two", confidence="low")
+    assert set(map(fingerprint, report.found)) <= set(map(fingerprint, again.found))
+    other = look({"a.py": 'PASSWORD = "hunter9-prod"\n'}, tmp_path / "three", confidence="low")
+    assert fingerprint(other.found[0]) not in set(map(fingerprint, report.found))
 
 
 @pytest.mark.campaign
@@ -112,6 +164,23 @@ def test_secrets_are_found_and_never_shown(tmp_path: Path) -> None:
     assert report.looked_at == 5
     report = look(NO_SECRETS, tmp_path / "twins", "secrets")
     assert (report.status, rules(report)) == (ToolStatus.OK, set())
+
+
+def test_source_that_could_not_be_unpacked_whole_is_not_looked_at_by_the_next_look(tmp_path: Path) -> None:
+    desk = Desk("http://127.0.0.1:1", tmp_path)
+    desk.build_file = tmp_path / "lock.txt"
+    desk.build_file.write_text("django==5.2.1\n")
+    for _ in range(2):
+        with pytest.raises(NotSeen, match=r"lock\.txt is no archive"):
+            unpacked(desk, SourceSection())  # type: ignore[arg-type]
+    command = {"argv": ["sh", "-c", 'echo "x = 1" > "$GONOGO_SOURCE/a.py"; sleep 9'], "timeout": "100ms"}
+    for _ in range(2):
+        with pytest.raises(CheckError, match="took longer"):
+            unpacked(desk, SourceSection.model_validate({"unpack": command}))  # type: ignore[arg-type]
+    for _ in range(2):
+        desk.build_file = build_of({"a.py": "x = 1\n"}, tmp_path)
+        with pytest.raises(NotSeen, match="No file of source is left"):
+            unpacked(desk, SourceSection(exclude=["*"]))  # type: ignore[arg-type]
 
 
 @pytest.mark.campaign

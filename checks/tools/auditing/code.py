@@ -1,6 +1,7 @@
-"""Python source by bandit."""
+"""Python source by bandit. Passwords that it finds are told by rule and place and never shown."""
 
 import linecache
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,12 +12,15 @@ from pydantic import Field
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Duration, Section
 from checks.tools import toolbox
-from checks.tools.auditing import mapping, source
+from checks.tools.auditing import hiding, mapping, source
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import read_json
 from checks.tools.auditing.said import Covered, Family, FilePlace, Found, Severity
 
 _CONFIDENCE: Final = {"LOW": 1, "MEDIUM": 2, "HIGH": 3}
+#: Rules of bandit that name the password which they found: in a line, in a call, as a default of a function.
+_DEFAULT: Final = "B107"
+_PASSWORDS: Final = frozenset({"B105", "B106", _DEFAULT})
 
 
 class CodeSection(Section):
@@ -39,27 +43,35 @@ class CodeLook:
         files = {path.relative_to(folder).as_posix() for path in source.files_in(folder, ".py")}
         step.doing(f"{len(files)} files")
         report = context.scratch / "bandit.json"
-        # Its own settings, wherever the source has some, must not choose what is looked at.
-        settings = context.scratch / "bandit.yaml"
+        # Settings that the source holds must not choose what is looked at: where no other file of each kind is named,
+        # bandit reads any .bandit that it meets, and lets it skip rules and leave out paths.
+        settings, options = context.scratch / "bandit.yaml", context.scratch / "bandit.ini"
         settings.write_text("exclude_dirs: []\n", encoding="ascii")
+        options.write_text("[bandit]\n", encoding="ascii")
         done = context.command(
-            [*argv, "-r", ".", "-f", "json", "-o", str(report), "-c", str(settings), "--exit-zero", "-q"],
+            [*argv, "-r", ".", "-f", "json", "-o", str(report), "-c", str(settings), "--ini", str(options),
+             "--exit-zero", "-q"],
             timeout=self.section.timeout.total_seconds(),
             cwd=folder,
             check=False,
-        )
-        return replace(
-            self._seen(read_json(report, self.tool, done), folder, files), version=toolbox.version_of(context, argv)
-        )
+        )  # fmt: skip
+        try:
+            tree = read_json(report, self.tool, done)
+        finally:
+            report.unlink(missing_ok=True)  # it holds the passwords that it found
+        return replace(self._seen(tree, folder, files), version=toolbox.version_of(context, argv))
 
     def _seen(self, tree: Any, folder: Path, files: set[str]) -> Seen:
         try:
             looked = {name.removeprefix("./") for name in tree["metrics"]} - {"_totals"}
             broken = [f"{each['filename'].removeprefix('./')}: {each['reason']}" for each in tree["errors"]]
-            marked = int(tree["metrics"]["_totals"]["nosec"])
+            totals = tree["metrics"]["_totals"]
+            # "# nosec" by itself, and "# nosec B602" for named rules.
+            marked = int(totals["nosec"]) + int(totals.get("skipped_tests", 0))
             wanted = _CONFIDENCE[self.section.confidence.upper()]
+            kept = _lines_with_passwords(tree["results"])
             found = [
-                _finding(each, folder)
+                _finding(each, folder, kept)
                 for each in tree["results"]
                 if _CONFIDENCE.get(each["issue_confidence"], 3) >= wanted
             ]
@@ -71,25 +83,48 @@ class CodeLook:
             raise NotSeen(
                 f"bandit did not look at {len(missed)} of {len(files)} files, such as {missed[0]}.", found=found
             )
-        notes = [f"{marked} lines are marked with nosec, and what is wrong with them is not told."] if marked else []
+        notes = [f"{marked} findings are marked with nosec in the source, and are not told."] if marked else []
         if self.source.exclude:
             notes.append(f"Left out by the plan: {', '.join(self.source.exclude)}.")
         covered = [Covered(Family.SOURCE, places=frozenset(looked))]
         return Seen(found, covered, len(looked), "files of Python", notes=notes)
 
 
-def _finding(row: dict[str, Any], folder: Path) -> Found:
+def _lines_with_passwords(rows: list[dict[str, Any]]) -> dict[tuple[str, int], bool]:
+    """(file, line) of all that holds a password -> whether the line is the first of it.
+
+    Other rules may find something in the same line, and would show it.
+    """
+    lines: dict[tuple[str, int], bool] = {}
+    for row in rows:
+        if row["test_id"] in _PASSWORDS:
+            first = int(row["line_number"])
+            # The lines of a function are those of its whole body; the password is in its head.
+            within = [] if row["test_id"] == _DEFAULT else row.get("line_range") or []
+            for line in {first, *within}:
+                place = (row["filename"], line)
+                lines[place] = lines.get(place, False) or line == first
+    return lines
+
+
+def _finding(row: dict[str, Any], folder: Path, passwords: Mapping[tuple[str, int], bool]) -> Found:
     name, line = row["filename"].removeprefix("./"), int(row["line_number"])
     cwe = (int(row["issue_cwe"]["id"]),) if row.get("issue_cwe") else ()
     words = {"HIGH": Severity.HIGH, "MEDIUM": Severity.MEDIUM, "LOW": Severity.LOW}
     owasp, asvs = mapping.of_cwe(cwe)
+    code, text = linecache.getline(str(folder / name), line).strip(), str(row["issue_text"])
+    is_first = passwords.get((row["filename"], line))
+    if is_first is not None:
+        code = hiding.without_texts(code) if is_first else hiding.hidden(code)
+    if row["test_id"] in _PASSWORDS:
+        text = text.partition(":")[0]
     return Found(
         family=Family.SOURCE,
         rule=row["test_id"],
-        title=row["issue_text"].split(". ")[0].rstrip(".")[:200],
+        title=text.split(". ")[0].rstrip(".")[:200],
         severity=words.get(row["issue_severity"], Severity.UNKNOWN),
-        place=FilePlace(name, linecache.getline(str(folder / name), line).strip(), line),
-        detail=f"{row['issue_text']} ({row['test_name']}, confidence {row['issue_confidence'].lower()})",
+        place=FilePlace(name, code, line),
+        detail=f"{text} ({row['test_name']}, confidence {row['issue_confidence'].lower()})",
         remedy="See the rule's page.",
         cwe=cwe,
         owasp=owasp,

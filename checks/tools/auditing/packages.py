@@ -4,9 +4,9 @@ What may be asked is tried first: a source that knows nothing wrong even of a re
 nothing. pip-audit says "No known vulnerabilities found" and ends with 0 also when its source answers 404.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -19,11 +19,12 @@ from checks.advisories.scoring import score_of, word_of
 from checks.errors import CheckError
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Command, Duration, Section
-from checks.tools import sbom, toolbox
-from checks.tools.auditing import source
+from checks.tools import toolbox
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import parsed, printed_by
 from checks.tools.auditing.said import Covered, Family, Found, PackagePlace, Severity
+from checks.tools.auditing.source import SourceSection, unpacked
+from checks.tools.package_lists import Component, Contents, contents_of, npm_locks_in, npm_locks_of, together
 
 #: Releases that are known to be bad for ever, by ecosystem.
 KNOWN_BAD: Final = {"PyPI": ("django", "3.2"), "npm": ("lodash", "4.17.4")}
@@ -31,6 +32,8 @@ PATIENCE_SECONDS: Final = 15.0
 #: A list of components names ecosystems as package URLs do; advisories name them as OSV does.
 _AS_OSV: Final = {"pypi": "PyPI", "npm": "npm"}
 LIST: Final = "installed.txt"
+#: How many lines without an exact version are named in one sentence.
+MAX_NAMED: Final = 8
 
 
 class PackagesSection(Section):
@@ -54,12 +57,14 @@ class PackagesLook:
 
     section: PackagesSection
     opened: Callable[[], AbstractContextManager[Source]]
+    source: SourceSection = field(default_factory=SourceSection)
     tool: str = "pip-audit"
     before: str = ""
     version: str = ""
 
     def look(self, context: RunContext, step: StepHandle) -> Seen:
-        components = [replace(each, ecosystem=_AS_OSV[each.ecosystem]) for each in self._components(context)]
+        contents = self._contents(context)
+        components = [replace(each, ecosystem=_AS_OSV[each.ecosystem]) for each in contents.components]
         python = [each for each in components if each.ecosystem == "PyPI"]
         others = [each for each in components if each.ecosystem != "PyPI"]
         step.doing(f"{len(components)} packages")
@@ -71,32 +76,45 @@ class PackagesLook:
                 context.check()
                 step.progress(number, len(others), "packages of npm")
                 found += [_of_document(each, component) for each in _query(asked.url, component)]
+        _refuse_unknown(contents.unknown, found)
         covered = [Covered(Family.DEPENDENCIES, places=frozenset(each.name for each in components))]
-        return Seen(found, covered, len(components), "packages", version=self.version, notes=asked.notes)
+        notes = [*asked.notes]
+        if contents.left_out:
+            notes.append(f"Left out by the plan: {', '.join(contents.left_out)}.")
+        return Seen(found, covered, len(components), "packages", version=self.version, notes=notes)
 
-    def _components(self, context: RunContext) -> list[sbom.Component]:
+    def _contents(self, context: RunContext) -> Contents:
+        """What is installed or listed, with every lock of npm that lies in the build or in the source of the plan."""
+        build, exclude = context.build_file, self.source.exclude
         if self.section.installed is not None:
-            return self._installed(context, self.section.installed)
-        if context.build_file is None:
+            parts = [self._installed(context, self.section.installed)]
+            parts += [npm_locks_of(build, build.name, exclude=exclude)] if build else []
+        elif build is None:
             raise NotSeen("The run has no release, so there is no build to look at.", remedy="Start it for a release.")
-        listing, components = sbom.components_of(context.build_file, context.build_file.name)
-        context.note(f"{len(components)} packages stand in {listing}.")
-        return components + _of_npm(context, components)
+        else:
+            parts = [contents_of(build, build.name, exclude=exclude)]
+        if self.source.unpack is not None:
+            parts.append(npm_locks_in(unpacked(context, self.source)))
+        contents = together(parts)
+        context.note(f"{len(contents.components)} packages stand in {contents.listing}.")
+        return contents
 
-    def _installed(self, context: RunContext, command: Command) -> list[sbom.Component]:
+    def _installed(self, context: RunContext, command: Command) -> Contents:
         done = context.capture(command.arguments, timeout=command.timeout.total_seconds(), variables=command.variables)
         path = context.scratch / LIST
         path.write_text(done.output, encoding="utf-8")
-        components = sbom.components_of(path, LIST)[1]
+        contents = contents_of(path, LIST)
         lines = [line for line in done.output.splitlines() if line.strip() and not line.startswith("#")]
-        if len(components) < len(lines):
+        if len(contents.components) < len(lines):
+            such_as = f" Not known: {contents.unknown[0]}" if contents.unknown else ""
             raise NotSeen(
-                f"{len(lines)} packages are installed, and the exact version of {len(components)} of them is known.",
+                f"{len(lines)} packages are installed, and the exact version of {len(contents.components)} of them is"
+                f" known.{such_as}",
                 remedy="Packages from folders and addresses have no version that anybody could look up.",
             )
-        return components
+        return contents
 
-    def _python(self, context: RunContext, components: Sequence[sbom.Component], url: str) -> list[Found]:
+    def _python(self, context: RunContext, components: Sequence[Component], url: str) -> list[Found]:
         argv = toolbox.program(context, "pip-audit")
         self.version = toolbox.version_of(context, argv)
         pins, report = context.scratch / "pins.txt", context.scratch / "pip-audit.json"
@@ -116,22 +134,21 @@ class PackagesLook:
         return _read(parsed(report.read_bytes(), self.tool), components, url)
 
 
-def _of_npm(context: RunContext, known: Iterable[sbom.Component]) -> list[sbom.Component]:
-    """What a lock file of npm in the build adds to the list that was read first."""
-    names = {(each.ecosystem, each.name, each.version) for each in known}
-    folder = context.scratch / "source"
-    try:
-        folder = source.unpacked(context, source.SourceSection())
-    except NotSeen:
-        return []  # the build is a list by itself, and was read
-    more = []
-    for path in source.files_in(folder, "package-lock.json"):
-        if "node_modules" not in path.parts:
-            more += sbom.components_of(path, path.name)[1]
-    return [each for each in more if (each.ecosystem, each.name, each.version) not in names]
+def _refuse_unknown(unknown: Sequence[str], found: Sequence[Found]) -> None:
+    """NotSeen when the lists name packages whose version nobody knows: what is installed may be anything."""
+    if not unknown:
+        return
+    more = f"; and {len(unknown) - MAX_NAMED} more" if len(unknown) > MAX_NAMED else ""
+    raise NotSeen(
+        f"{len(unknown)} lines name a package without one exact version, or a list that is not there:"
+        f" {'; '.join(unknown[:MAX_NAMED])}{more}. All others were looked up.",
+        remedy="Put a lock or a pinned list into the build, leave out a list from which nothing is installed"
+        " (source.exclude), or have what is installed looked at (packages.installed).",
+        found=found,
+    )
 
 
-def _read(tree: Any, components: Sequence[sbom.Component], url: str) -> list[Found]:
+def _read(tree: Any, components: Sequence[Component], url: str) -> list[Found]:
     """pip-audit's report; every package must stand in it, and none may have been skipped."""
     try:
         rows = {(canonicalize_name(row["name"]), row.get("version", "")): row for row in tree["dependencies"]}
@@ -154,7 +171,7 @@ def _read(tree: Any, components: Sequence[sbom.Component], url: str) -> list[Fou
     return found
 
 
-def _of_row(row: dict[str, Any], component: sbom.Component, document: dict[str, Any] | None) -> Found:
+def _of_row(row: dict[str, Any], component: Component, document: dict[str, Any] | None) -> Found:
     found = _of_document({**(document or {}), "id": row["id"]}, component)
     return replace(
         found,
@@ -165,7 +182,7 @@ def _of_row(row: dict[str, Any], component: sbom.Component, document: dict[str, 
     )
 
 
-def _of_document(document: dict[str, Any], component: sbom.Component) -> Found:
+def _of_document(document: dict[str, Any], component: Component) -> Found:
     """An OSV entry about a package. The severity that nobody gave is unknown, and counts as high."""
     special = document.get("database_specific") or {}
     cwe = [int(each.removeprefix("CWE-")) for each in special.get("cwe_ids") or [] if each[4:].isdecimal()]
@@ -196,7 +213,7 @@ def _of_document(document: dict[str, Any], component: sbom.Component) -> Found:
     )
 
 
-def _remedy(component: sbom.Component, fixes: Sequence[str]) -> str:
+def _remedy(component: Component, fixes: Sequence[str]) -> str:
     return f"Install {component.name} {' or '.join(fixes[:5])}." if fixes else "There is no fixed version yet."
 
 
@@ -205,14 +222,14 @@ def refuse_ignorant(url: str, ecosystem: str) -> None:
     name, version = KNOWN_BAD.get(ecosystem, ("", ""))
     if not name:
         raise NotSeen(f"No source of vulnerabilities of {ecosystem} is known here.")
-    if not _query(url, sbom.Component(ecosystem, name, version)):
+    if not _query(url, Component(ecosystem, name, version)):
         raise NotSeen(
             f"The source of vulnerabilities knows of none even in {name} {version}, so its answers say nothing.",
             remedy=f"Import advisories of {ecosystem} that are whole.",
         )
 
 
-def _query(url: str, component: sbom.Component) -> list[dict[str, Any]]:
+def _query(url: str, component: Component) -> list[dict[str, Any]]:
     """OSV entries about this version that are not withdrawn. NotSeen for any answer but a whole one."""
     body = {"package": {"name": component.name, "ecosystem": component.ecosystem}, "version": component.version}
     try:

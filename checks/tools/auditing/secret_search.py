@@ -1,20 +1,18 @@
 """Secrets that stand in the source, by detect-secrets. No secret is shown or kept, only where it stands."""
 
-import hashlib
-import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from django.conf import settings
 from pydantic import Field
 
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Duration, Section
 from checks.tools import toolbox
 from checks.tools.auditing import source
+from checks.tools.auditing.hiding import keyed
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import parsed
 from checks.tools.auditing.said import Covered, Family, FilePlace, Found, Severity
@@ -82,14 +80,12 @@ def _notes(folder: Path, excluded: list[str]) -> list[str]:
 
 def _finding(name: str, row: dict[str, Any]) -> Found:
     kind = str(row["type"])
-    key = hashlib.sha256(f"audit-secret:{settings.SECRET_KEY}".encode()).digest()
-    keyed = hmac.new(key, str(row["hashed_secret"]).encode(), hashlib.sha256).hexdigest()[:32]
     return Found(
         family=Family.SECRETS,
         rule=kind,
         title=f"Looks like a secret in the source: {kind}",
         severity=Severity.MEDIUM if kind in _VAGUE else Severity.HIGH,
-        place=FilePlace(name, keyed, int(row["line_number"])),
+        place=FilePlace(name, keyed(str(row["hashed_secret"])), int(row["line_number"])),
         remedy="Take it out of the source and its history, and make a new one. If it is none, mark the line with"
         " “pragma: allowlist secret”.",
         cwe=(798,),

@@ -26,11 +26,23 @@ class SourceSection(Section):
 
 
 def unpacked(context: RunContext, section: SourceSection) -> Path:
-    """The folder with the source, made once for each run."""
+    """The folder with the source, made once for each run. What could not be made whole is taken away again.
+
+    Another look of the same run would otherwise take the half of it for the source.
+    """
     folder = context.scratch / "source"
     if folder.exists():
         return folder
     folder.mkdir(mode=0o700)
+    try:
+        _fill(context, section, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+def _fill(context: RunContext, section: SourceSection, folder: Path) -> None:
     if section.unpack is not None:
         command = section.unpack
         variables = {**command.variables, "GONOGO_SOURCE": str(folder)}
@@ -44,7 +56,6 @@ def unpacked(context: RunContext, section: SourceSection) -> Path:
         raise NotSeen(
             "No file of source is left to look at.", remedy="See source.unpack and source.exclude in the plan."
         )
-    return folder
 
 
 def files_in(folder: Path, suffix: str = "") -> Iterator[Path]:
@@ -70,7 +81,6 @@ def _unpack(build: Path, folder: Path) -> None:
                 remedy="Name a command in the plan (source.unpack) that puts the source into $GONOGO_SOURCE.",
             )
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        shutil.rmtree(folder, ignore_errors=True)
         raise NotSeen(f"The build {build.name} cannot be unpacked: {error}.") from error
 
 

@@ -14,7 +14,7 @@ from checks.enums import ACTIVE_STATES
 from checks.errors import CheckError
 from checks.models import Run
 from checks.plan import Plan
-from checks.tools import manifest, sbom, storage
+from checks.tools import manifest, package_lists, storage
 from checks.tools.auditing.looking import NotSeen
 from checks.tools.auditing.packages import KNOWN_BAD, advisories_to_ask
 from checks.tools.crypto import KeyRing
@@ -42,7 +42,7 @@ def with_bad_pin(build: Path | None, name: str) -> tuple[str, str]:
     if build is None:
         raise NotPlantable("the release has no build whose list of packages could be copied")
     try:
-        _, components = sbom.components_of(build, name)
+        components = package_lists.contents_of(build, name).components
     except CheckError as reason:
         raise NotPlantable(reason.message) from None
     package, version = KNOWN_BAD["PyPI"]
