@@ -107,11 +107,12 @@ class Audit(Kind):
         return [Step(key, LOOKS[key]) for key in params.named]
 
     def problems(self, plan: Plan, params: Any, environment: str) -> list[tuple[tuple[str | int, ...], str]]:
-        place = plan.environments.get(environment)
-        if place is None or place.tier is not Tier.PRODUCTION:
+        reaches = _production_at(plan, environment)
+        if not reaches:
             return []
+        also = "" if reaches == environment else f", and {environment} has the address of {reaches}"
         return [
-            ((key,), "an active look never runs in production; it locks accounts and leaves data behind")
+            ((key,), f"an active look never runs in production; it locks accounts and leaves data behind{also}")
             for key in params.named
             if key in ACTIVE
         ]
@@ -134,13 +135,21 @@ class Audit(Kind):
 
     def _looked(self, context: RunContext) -> tuple[dict[str, Look], list[ToolReport]]:
         params: AuditParams = context.params
-        if context.environment.tier is Tier.PRODUCTION and any(key in ACTIVE for key in params.named):
+        if _production_at(context.plan, context.run.environment.name) and any(key in ACTIVE for key in params.named):
             raise CheckError("An active look never runs in production. Nothing was asked.", remedy="Correct the plan.")
         looks = dict(_looks(context, params))
         for look in looks.values():
             if look.before:
                 context.warn(f"Before {look.tool} begins: {look.before}")
         return looks, [_carried_out(context, key, look) for key, look in looks.items()]
+
+
+def _production_at(plan: Plan, environment: str) -> str:
+    """The environment itself where it is production, or the one whose address it has; '' where it is neither."""
+    place = plan.environments.get(environment)
+    if place is None:
+        return ""
+    return environment if place.tier is Tier.PRODUCTION else plan.production_at(place.url)
 
 
 def _looks(context: RunContext, params: AuditParams) -> Iterator[tuple[str, Look]]:

@@ -27,7 +27,7 @@ def audit(url: str, folder: Path, **params: Any) -> Run:
     """Publish a plan with this audit, make a release that runs in staging, and audit it."""
     places = {
         "staging": {"tier": "staging", "url": url, "secrets": {"AUDIT_USER": "user", "AUDIT_PASSWORD": "password"}},
-        "production": {"tier": "production", "url": url},
+        "production": {"tier": "production", "url": "http://production.invalid"},
     }
     plan = {"environments": places, "checks": {"audit": check("audit", params=params)}}
     application = make_application(plan=plan)
@@ -114,6 +114,18 @@ def plan_with(params: dict[str, Any], environment: str = "staging") -> str:
     return json.dumps({**MINIMAL_PLAN, "checks": {"audit": check("audit", environment, params=params)}})
 
 
+def at_one_address(params: dict[str, Any]) -> str:
+    places = {
+        "staging": {"tier": "staging", "url": "https://shop.example/"},
+        "production": {"tier": "production", "url": "https://shop.example:443"},
+    }
+    return json.dumps({**MINIMAL_PLAN, "environments": places, "checks": {"audit": check("audit", params=params)}})
+
+
+def test_a_passive_look_may_be_made_at_productions_address() -> None:
+    assert parse(at_one_address({"headers": {}}))
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -122,6 +134,7 @@ def plan_with(params: dict[str, Any], environment: str = "staging") -> str:
         (plan_with({"tls": {"port": 443, "not_applicable": "No TLS here."}}), "either at a port or not applicable"),
         (plan_with({"authentication": {"login": LOGIN}}, "production"), "an active look never runs in production"),
         (plan_with({"web": {}}, "production"), "an active look never runs in production"),
+        (at_one_address({"web": {}}), "and staging has the address of production"),
         (plan_with({"web": {"modules": ["permanentxss", "sql"]}}), "permanentxss needs xss beside it"),
         (plan_with({"web": {"modules": ["ssrf"]}}), "Input should be 'backup'"),
         (plan_with({"authentication": {"login": {**LOGIN, "marker_text": ""}}}), "at least 2 characters"),
