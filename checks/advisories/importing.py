@@ -31,7 +31,8 @@ class _Tally:
     withdrawn: int = 0
     unreadable: list[str] = field(default_factory=list)
     ecosystems: Counter[str] = field(default_factory=Counter)
-    newest: datetime | None = None
+    #: By ecosystem: when its newest advisory was changed.
+    newest: dict[str, datetime] = field(default_factory=dict)
 
 
 def import_advisories(
@@ -59,11 +60,12 @@ def import_advisories(
             imported_by=actor, seconds=0,
         )  # fmt: skip
         kept = _store(snapshot, _entries(members(source, name), tally, skip_unreadable), tally)
-        if not kept or tally.newest is None:
+        if not kept:
             raise AdvisoriesRefused(f"{name} holds no advisory that counts. Nothing was imported.")
         snapshot.files, snapshot.advisories, snapshot.withdrawn = tally.files, kept, tally.withdrawn
         snapshot.unreadable, snapshot.ecosystems = tally.unreadable[:1000], dict(tally.ecosystems)
-        snapshot.newest, snapshot.seconds = min(tally.newest, now), time.monotonic() - began
+        # What is fresh of one ecosystem says nothing of another: all of it is as old as the oldest.
+        snapshot.newest, snapshot.seconds = min(*tally.newest.values(), now), time.monotonic() - began
         if not may_shrink:
             _refuse_less(snapshot)
         snapshot.save()
@@ -104,8 +106,9 @@ def _entries(read: Iterable[Member], tally: _Tally, skip_unreadable: bool) -> It
         if entry.withdrawn:
             tally.withdrawn += 1
         elif entry.places:
-            tally.newest = max(tally.newest or entry.modified, entry.modified)
-            tally.ecosystems.update({ecosystem for ecosystem, _ in entry.places})
+            ecosystems = {ecosystem for ecosystem, _ in entry.places}
+            tally.newest |= {one: max(tally.newest.get(one, entry.modified), entry.modified) for one in ecosystems}
+            tally.ecosystems.update(ecosystems)
             yield entry
     if tally.unreadable and not skip_unreadable:
         raise AdvisoriesRefused(

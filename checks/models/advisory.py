@@ -12,7 +12,8 @@ class AdvisorySnapshot(models.Model):
     """One import. Only ``checks.advisories.importing`` writes it.
 
     ``ecosystems``: {"PyPI": 2651}, advisories for each; for each of them the newest snapshot that has it counts.
-    ``newest``: when the newest of its advisories was changed, which is how old the data is. ``withdrawn``: left out.
+    ``newest``: when the newest advisory was changed of the ecosystem that was changed longest ago, which is how old the
+    data is. ``withdrawn``: left out.
     ``unreadable``: names of files that were skipped because the person who imported it said so.
     """
 

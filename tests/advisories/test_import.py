@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from checks.advisories import ages, import_advisories, reading, vulnerabilities
 from checks.advisories.errors import AdvisoriesRefused
@@ -52,6 +53,14 @@ def test_json_and_yaml_from_a_folder_and_each_archive(tmp_path: Path) -> None:
     assert AdvisorySnapshot.objects.count() == len(sources)
     assert LedgerEntry.objects.filter(action="advisories.imported").count() == len(sources)
     assert ages()[0].old
+
+
+def test_what_is_fresh_of_one_ecosystem_does_not_make_another_look_fresh() -> None:
+    package = {"package": {"ecosystem": "npm", "name": "lodash"}, "versions": ["4.17.4"]}
+    fresh = {**entry("GHSA-9"), "modified": timezone.now().isoformat(), "affected": [package]}
+    snapshot = take(tar({"a.json": DJANGO, "b.json": fresh}))
+    assert snapshot.ecosystems == {"PyPI": 1, "npm": 1}
+    assert all(age.old for age in ages())
 
 
 def _bomb() -> io.BytesIO:
