@@ -1,5 +1,6 @@
 """A release from the launch on: authorised, deployed, watched, live; or failed, unknown, rolled back."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -72,13 +73,16 @@ def too_late(*, release: Release) -> str:
     """Why a deploy that was launched may not begin any more; empty when it may.
 
     The gate was open at the launch; a worker may be free only much later, after the window or in a change freeze that
-    was declared meanwhile. A break-glass holds until it expires.
+    was declared meanwhile. A break-glass through which this launch went holds until it expires; one of an earlier
+    launch is used up.
     """
     now = timezone.now()
     freeze = next(iter(freezes_at(release.application, now)), None)
     if freeze is None and release.window_closes is not None and release.window_closes > now:
         return ""
-    if BreakGlass.objects.filter(release=release, used_at__isnull=False, expires_at__gt=now).exists():
+    # It is used in the transaction that launches, a moment before the state changes.
+    launched = release.state_since - timedelta(seconds=5)
+    if BreakGlass.objects.filter(release=release, used_at__gte=launched, expires_at__gt=now).exists():
         return ""
     if freeze is not None:
         return f"Before a worker was free, a change freeze began, until {moment(freeze.closes)}: {freeze.reason}"

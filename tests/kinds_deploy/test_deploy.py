@@ -250,12 +250,23 @@ def test_one_before_which_a_change_freeze_was_declared_changes_nothing(shop: Sho
     assert shop.fresh().state == "failed"
 
 
-def test_one_that_two_people_let_through_the_glass_may_wait_until_that_expires(shop: Shop) -> None:
-    run = waited_past_the_window(shop)
-    now = timezone.now()
+def broke_the_glass(shop: Shop, ago: timedelta) -> None:
+    then = timezone.now() - ago
     BreakGlass.objects.create(
         release=shop.fresh(), plan_version=shop.fresh().plan_version, reason="The shop is down.",
-        requested_by=shop.team.manager, requested_at=now, approved_by=shop.team.engineer, approved_at=now,
-        expires_at=now + timedelta(hours=1), used_at=now, blockers=[],
+        requested_by=shop.team.manager, requested_at=then, approved_by=shop.team.engineer, approved_at=then,
+        expires_at=then + timedelta(hours=1), used_at=then, blockers=[],
     )  # fmt: skip
+
+
+def test_one_that_two_people_let_through_the_glass_may_wait_until_that_expires(shop: Shop) -> None:
+    run = waited_past_the_window(shop)
+    broke_the_glass(shop, timedelta(0))
     assert executed(run).state == "passed"
+
+
+def test_a_glass_that_an_earlier_launch_went_through_holds_for_no_later_one(shop: Shop) -> None:
+    broke_the_glass(shop, timedelta(minutes=30))
+    run = executed(waited_past_the_window(shop))
+    assert run.state == "errored"
+    assert "No worker was free before the window closed" in run.summary
