@@ -62,8 +62,8 @@ def _large_objects(expected: Mapping[str, Any], found: Mapping[str, Any]) -> lis
 def sequence_differences(connection: Connection, document: Mapping[str, Any]) -> list[str]:
     """Sequences are outside of snapshots, so the dump's value lies between the two noted around it.
 
-    What counts is the number that comes next; manifests of before noted only the last one, where there was one. One that
-    stands behind the values of its column is told only where that was not so before.
+    What counts is the number that comes next; manifests of before noted only the last one, where there was one. One
+    that stands behind the values of its column is told only where that was not so before.
     """
     expected, told = document["sequences"], []
     found = digest.sequences(connection)
