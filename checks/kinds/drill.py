@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from checks.enums import RunState, StepCategory
+from checks.errors import CheckError
 from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step, StepHandle, register
 from checks.models import Run
 from checks.plan import Plan
@@ -15,6 +16,7 @@ from checks.tools import catalogue, comparing, dumping, facts, manifest, restori
 from checks.tools.background import patiently
 from checks.tools.crypto import KeyRing
 from checks.tools.postgres import Address, connected
+from releases.enums import Tier
 from releases.templatetags.interface_format import duration
 
 MAX_TABLES = 300
@@ -35,6 +37,11 @@ class DrillParams(BackupToDrill):
         max_length=60,
         description="Environment on whose database server the scratch database is made; empty for the same server.",
     )
+    unmasked_because: str = Field(
+        default="",
+        max_length=300,
+        description="Why production's people may stand there in clear, where restore_on is not of the tier production.",
+    )
 
 
 @register
@@ -50,6 +57,18 @@ class Drill(Kind):
     Params: ClassVar[type[BackupToDrill]] = DrillParams
     follows: ClassVar[str] = "backup"
     valid_hours: ClassVar[int] = 168
+
+    def problems(self, plan: Plan, params: Any, environment: str) -> list[tuple[tuple[str | int, ...], str]]:
+        place = params.restore_on
+        if place and place not in plan.environments:
+            return [(("restore_on",), f"there is no environment {place!r}: {', '.join(plan.environments)}")]
+        if leaves_production(plan, environment, place) and not params.unmasked_because:
+            said = (
+                f"{environment}'s backup is not masked, and {place} is of the tier {plan.environments[place].tier}:"
+                " give unmasked_because a reason, or leave restore_on out"
+            )
+            return [(("restore_on",), said)]
+        return []
 
     def steps(self, plan: Plan, section: str, params: Any) -> list[Step]:
         return [
@@ -71,6 +90,14 @@ class Drill(Kind):
         key = (run.result.get("backup") or {}).get("manifest")
         if key and "fault" in run.result and run.state in (RunState.PASSED, RunState.FAILED):
             catalogue.drilled(run, key, fault=run.result["fault"])
+
+
+def leaves_production(plan: Plan, environment: str, place: str) -> bool:
+    """Whether a restore at ``place`` would put production's rows, as they are, where others than production's work."""
+    origin, there = plan.environments.get(environment), plan.environments.get(place)
+    if origin is None or there is None:
+        return False
+    return origin.tier is Tier.PRODUCTION and there.tier is not Tier.PRODUCTION
 
 
 class DrillWork:
@@ -156,8 +183,11 @@ class DrillWork:
 
     def _create(self, stack: ExitStack) -> Address:
         context = self.context
-        environment = context.params.restore_on or context.run.environment.name
+        origin = context.run.environment.name
+        environment = context.params.restore_on or origin
         with context.step("create") as step, self.phases.phase("create"):
+            if leaves_production(context.plan, origin, environment):
+                self._admit(origin, environment)
             server = Address.parse(context.database_url(environment), what=f"The database address of {environment}")
             with connected(server, what="the server of the drill") as connection:
                 facts.require(connection, self.document)
@@ -167,6 +197,19 @@ class DrillWork:
             step.figure("database", address.database)
             self.result["server"] = server.server
         return address
+
+    def _admit(self, origin: str, place: str) -> None:
+        """The plan says with a reason that people may stand there in clear; or nothing is restored."""
+        reason = self.context.params.unmasked_because
+        if not reason:
+            raise CheckError(
+                f"{origin.capitalize()}'s backup is not masked, and may not be restored on the server of {place}, whose"
+                f" tier is {self.context.plan.environments[place].tier}. Nothing was restored.",
+                remedy="Leave restore_on out, name an environment of the tier production, or say in unmasked_because"
+                " why its people may stand there in clear.",
+            )
+        self.result["unmasked_because"] = reason
+        self.context.warn(f"{origin.capitalize()}'s rows stand unmasked on the server of {place}: {reason}")
 
     def _restore(self, address: Address) -> None:
         context = self.context

@@ -25,7 +25,7 @@ from checks.errors import CheckError
 from checks.kinds.base import Artifact, KindParams, RunContext
 from checks.models import Run
 from checks.plan import Duration
-from checks.tools import catalogue, configuration, dumping, facts, manifest, storage
+from checks.tools import catalogue, configuration, digest, dumping, facts, manifest, storage
 from checks.tools.background import Background
 from checks.tools.crypto import KeyRing, seal
 from checks.tools.manifest import Part, Progress
@@ -170,7 +170,7 @@ def _database_part(
     """Dump the database; in the very same snapshot count and hash what is dumped."""
     with _snapshot(address, options) as (connection, name):
         expected = facts.expected_dump_size(connection)
-        before = facts.sequence_positions(connection)
+        before = digest.sequences(connection)
         document["snapshot_at"] = _snapshot_moment(connection)
 
         def seen(done: int) -> None:
@@ -185,10 +185,8 @@ def _database_part(
             dump = dumping.dump(context, address, snapshot=name, lock_timeout=options.lock_timeout, progress=seen)
             part = _store(document, "database", dump, options, ring, written)
             document |= counting.result(context)
-        after = facts.sequence_positions(connection)
-    document["sequences"] = {
-        label: {"before": position, "after": after.get(label, position)} for label, position in before.items()
-    }
+        after = digest.sequences(connection)
+    document["sequences"] = facts.noted_sequences(before, after)
     return part
 
 

@@ -84,7 +84,8 @@ def clone(
     attempt = _Attempt(context, source, server, orders, name)
     try:
         way = _copy(attempt, method, lock_timeout, visitors_wait)
-        _close_to_others(server.named(name))
+        with connected(server.named(name), what="the clone") as connection:
+            scratch.close_to_others(connection, name)
         taken = round(time.monotonic() - began, 3)
         context.note(f"Cloned {source.database} as {name} ({way}, {taken:.2f} s)")
         for other, why in attempt.passed_over:
@@ -92,11 +93,6 @@ def clone(
         yield Clone(server.named(name), way, attempt.passed_over, taken, round(attempt.visitors_seconds, 3), size)
     finally:
         scratch.drop_at_the_end(context, orders, name)
-
-
-def _close_to_others(address: Address) -> None:
-    with connected(address, what="the clone") as connection:
-        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(address.database)))
 
 
 def _copy(attempt: _Attempt, method: Method, lock_timeout: timedelta, visitors_wait: timedelta) -> str:

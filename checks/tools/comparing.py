@@ -29,7 +29,7 @@ def compare(connection: Connection, document: Mapping[str, Any], *, note: Any = 
     )
     rows, told = _tables(document["tables"], found["tables"])
     told += _large_objects(document["large_objects"], found["large_objects"])
-    told += _sequences(connection, document)
+    told += sequence_differences(connection, document)
     told += _schema(document["schema"], found["schema"])
     return Comparison(rows, told, len(document["sequences"]), len(document["schema"]["objects"]))
 
@@ -59,10 +59,11 @@ def _large_objects(expected: Mapping[str, Any], found: Mapping[str, Any]) -> lis
     return [] if expected == found else ["The content of the large objects differs."]
 
 
-def _sequences(connection: Connection, document: Mapping[str, Any]) -> list[str]:
+def sequence_differences(connection: Connection, document: Mapping[str, Any]) -> list[str]:
     """Sequences are outside of snapshots, so the dump's value lies between the two noted around it.
 
-    One that stands behind the values of its column is told only where that was not so before.
+    What counts is the number that comes next; manifests of before noted only the last one, where there was one. One
+    that stands behind the values of its column is told only where that was not so before.
     """
     expected, told = document["sequences"], []
     found = digest.sequences(connection)
@@ -71,18 +72,35 @@ def _sequences(connection: Connection, document: Mapping[str, Any]) -> list[str]
         if now is None:
             told.append(f"Sequence {name} of the backup is missing after the restore.")
             continue
-        least = SequenceState(was["before"], now.increment, None)
-        most = SequenceState(was["after"], now.increment, None)
-        if not now.passed(least) or not most.passed(now):
-            told.append(
-                f"Sequence {name} stands at {_shown(now.position)} after the restore;"
-                f" it stood at {_shown(was['before'])} to {_shown(was['after'])}."
-            )
+        told += _moved(name, was, now)
     told += [f"Sequence {name} appeared after the restore." for name in sorted(found.keys() - expected.keys())]
     for name, position, extreme in digest.behind_their_column(connection):
         if name not in document["behind"]:
             told.append(f"Sequence {name} stands at {_shown(position)}, behind the value {extreme} of its own column.")
     return told
+
+
+def _moved(name: str, was: Mapping[str, Any], now: SequenceState) -> list[str]:
+    """A sentence where a sequence does not stand between the two places that the manifest noted."""
+    if "next_before" in was:
+        ends = sorted((was["next_before"], was["next_after"]))
+        if ends[0] <= now.following <= ends[1]:
+            return []
+        return [
+            f"Sequence {name} gives out {now.following} next after the restore;"
+            f" it would have given out {was['next_before']} to {was['next_after']}."
+        ]
+    # None is before every number: nothing was given out yet, and nobody noted from where it would have been.
+    order = [
+        (0, 0) if position is None else (1, position if now.increment > 0 else -position)
+        for position in (was["before"], now.position, was["after"])
+    ]
+    if order[0] <= order[1] <= order[2]:
+        return []
+    return [
+        f"Sequence {name} stands at {_shown(now.position)} after the restore;"
+        f" it stood at {_shown(was['before'])} to {_shown(was['after'])}."
+    ]
 
 
 def _shown(position: int | None) -> str:

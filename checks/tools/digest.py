@@ -109,32 +109,34 @@ def digest_large_objects(connection: Connection, seed: int) -> TableDigest:
 
 @dataclass(frozen=True)
 class SequenceState:
-    """``position``: the last value given out, or None where none was.
+    """``position``: the last value given out, or None where none was. ``following``: the one that comes next.
 
     ``owner``: (table, quoted where it needs it by the server, and column) or None.
     """
 
     position: int | None
+    following: int
     increment: int
     owner: tuple[LiteralString, str] | None
 
     def passed(self, other: "SequenceState") -> bool:
-        """Whether this one is at or beyond the other, in the direction of the sequence."""
-        if other.position is None:
-            return True
-        if self.position is None:
-            return False
-        return self.position >= other.position if self.increment > 0 else self.position <= other.position
+        """Whether what this one gives out next comes no earlier than the other's, in the direction of the sequence."""
+        return self.gives_from(other.following)
+
+    def gives_from(self, value: int) -> bool:
+        """Whether this one gives out nothing before ``value`` any more, in its direction."""
+        return self.following >= value if self.increment > 0 else self.following <= value
 
 
 def sequences(connection: Connection) -> dict[str, SequenceState]:
     """'schema.sequence' -> state. Sequences are outside of snapshots: this is now, whatever the transaction sees."""
     states = {}
     for schema, name, increment, table, column in connection.execute(_SEQUENCES).fetchall():
-        query = sql.SQL("SELECT CASE WHEN is_called THEN last_value END FROM {}").format(sql.Identifier(schema, name))
-        row = connection.execute(query).fetchone()
+        query = sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(schema, name))
+        last, called = cast("tuple[int, bool]", connection.execute(query).fetchone())
         owner = (table, column) if table and column else None
-        states[f"{schema}.{name}"] = SequenceState(row[0] if row else None, increment, owner)
+        following = last + increment if called else last
+        states[f"{schema}.{name}"] = SequenceState(last if called else None, following, increment, owner)
     return states
 
 
@@ -149,6 +151,6 @@ def behind_their_column(connection: Connection) -> list[tuple[str, int | None, i
         query = sql.SQL("SELECT {}({})::bigint FROM {}").format(extreme_of, sql.Identifier(column), sql.SQL(table))
         row = connection.execute(query).fetchone()
         extreme = row[0] if row else None
-        if extreme is not None and not state.passed(SequenceState(extreme, state.increment, None)):
+        if extreme is not None and not state.gives_from(extreme + (1 if state.increment > 0 else -1)):
             behind.append((name, state.position, extreme))
     return behind

@@ -96,5 +96,14 @@ def content(
     }
 
 
-def sequence_positions(connection: Connection) -> dict[str, int | None]:
-    return {name: state.position for name, state in digest.sequences(connection).items()}
+def noted_sequences(
+    before: Mapping[str, digest.SequenceState], after: Mapping[str, digest.SequenceState]
+) -> dict[str, dict[str, int | None]]:
+    """How a manifest notes where each sequence stood on both sides of the dump, and what it would give out next."""
+    noted = {}
+    for name, was in before.items():
+        now = after.get(name, was)
+        noted[name] = {
+            "before": was.position, "after": now.position, "next_before": was.following, "next_after": now.following,
+        }  # fmt: skip
+    return noted

@@ -77,7 +77,7 @@ def _is_over(context: RunContext, run_hex: str, attempt: int) -> bool:
 def scratch_database(
     context: RunContext, server: Address, purpose: str, *, like: Mapping[str, Any] | None = None
 ) -> Iterator[Address]:
-    """An empty database on the server of ``server``, dropped at the end, however the end comes.
+    """An empty database on the server of ``server``, dropped at the end, however the end comes; nobody else's.
 
     ``like``: the ``database`` part of a manifest, for encoding and locale; else those of ``server``'s own database.
     """
@@ -89,9 +89,15 @@ def scratch_database(
         drop_database(connection, name)
         try:
             patiently(context, connection, lambda: create_empty(connection, name, shape))
+            close_to_others(connection, name)
             yield server.named(name)
         finally:
             drop_at_the_end(context, orders, name)
+
+
+def close_to_others(connection: Connection, name: str) -> None:
+    """Only its owner may connect to a database from now on: what stands in it is production's, for a while."""
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
 
 
 def drop_at_the_end(context: RunContext, orders: Address, name: str) -> None:
@@ -226,8 +232,8 @@ def _copy_of_settings(connection: Connection, source: str, target: str) -> list[
         " FROM pg_catalog.pg_database d, aclexplode(d.datacl) a WHERE d.datname = %s",
         [source],
     ).fetchall()
-    if grants:
-        statements.append(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+    if not grants:  # nobody changed what PostgreSQL lets everybody do with a database
+        statements.insert(0, sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO PUBLIC").format(name))
     for grantee, privilege, grantable in grants:
         statements.append(
             sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(

@@ -8,8 +8,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from checks.tools import digest, schema
+from checks.tools import comparing, digest, schema
 from checks.tools.postgres import Connection, connect
+from checks.tools.reconciling import surroundings
+from checks.tools.reconciling.options import Options
 from tests.kinds_data.support import admin
 
 TABLE = """
@@ -255,3 +257,57 @@ def test_a_sequence_behind_its_column_is_found(database: Connection) -> None:
     assert digest.behind_their_column(database) == [("public.s_id_seq", None, 7)]
     database.execute("SELECT setval('s_id_seq', 7)")
     assert digest.behind_their_column(database) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "following", "behind"),
+    [
+        ("setval('s_id_seq', 8, false)", 8, False),
+        ("setval('s_id_seq', 7, false)", 7, True),
+        ("setval('s_id_seq', 7)", 8, False),
+        ("setval('s_id_seq', 6)", 7, True),
+    ],
+)
+def test_what_comes_next_tells_whether_a_sequence_is_behind_its_column(
+    database: Connection, state: LiteralString, following: int, behind: bool
+) -> None:
+    database.execute("CREATE TABLE s (id serial PRIMARY KEY)")
+    database.execute("INSERT INTO s VALUES (7)")
+    database.execute("SELECT " + state)
+    assert digest.sequences(database)["public.s_id_seq"].following == following
+    assert bool(digest.behind_their_column(database)) == behind
+
+
+def test_a_sequence_that_goes_down_is_behind_where_it_would_give_out_what_is_there(database: Connection) -> None:
+    database.execute("CREATE TABLE s (id serial PRIMARY KEY)")
+    database.execute("ALTER SEQUENCE s_id_seq INCREMENT -1 MINVALUE -99 MAXVALUE 9 RESTART 9")
+    database.execute("INSERT INTO s VALUES (9)")
+    assert digest.behind_their_column(database) == [("public.s_id_seq", None, 9)]
+    database.execute("SELECT nextval('s_id_seq')")
+    assert digest.behind_their_column(database) == []
+
+
+def test_two_unused_sequences_that_begin_elsewhere_are_told() -> None:
+    ours, theirs = digest.SequenceState(None, 500, 1, None), digest.SequenceState(None, 1, 1, None)
+    (told,) = surroundings.sequence_differences({"public.s": ours}, {"public.s": theirs}, [], Options())
+    assert (told.name, told.source, told.target) == ("public.s", None, None)
+    assert told.said == "stands behind the source: 500 comes next there, and 1 here"
+    same = digest.SequenceState(499, 500, 1, None)
+    assert surroundings.sequence_differences({"public.s": ours}, {"public.s": same}, [], Options()) == []
+
+
+@pytest.mark.parametrize(
+    ("noted", "told"),
+    [
+        ({"before": None, "after": None, "next_before": 500, "next_after": 500}, 1),
+        ({"before": None, "after": None, "next_before": 1, "next_after": 3}, 0),
+        ({"before": None, "after": None}, 0),  # of the time when nobody noted it
+        ({"before": 4, "after": 4}, 1),
+    ],
+)
+def test_a_restored_sequence_must_give_out_next_what_the_backup_s_would(
+    database: Connection, noted: dict[str, int | None], told: int
+) -> None:
+    database.execute("CREATE SEQUENCE single")
+    differences = comparing.sequence_differences(database, {"sequences": {"public.single": noted}, "behind": []})
+    assert len(differences) == told, differences

@@ -91,6 +91,18 @@ def test_the_restored_database_has_the_owner_the_rights_and_the_settings_of_the_
 
 
 @pytest.mark.campaign
+def test_a_database_that_was_open_to_everybody_is_so_again_after_a_restore(backed_up: Shop) -> None:
+    query = "SELECT has_database_privilege('pg_monitor', %s, 'CONNECT'), datacl FROM pg_database WHERE datname = %s"
+    names = [backed_up.address.database] * 2
+    with administration() as server:
+        assert server.execute(query, names).fetchone() == (True, None)
+        assert restore(backed_up, clean=True).state == RunState.PASSED
+        row = server.execute(query, names).fetchone()
+    assert row is not None
+    assert row[0]
+
+
+@pytest.mark.campaign
 def test_open_sessions_are_ended_and_new_ones_find_the_restored_rows(backed_up: Shop) -> None:
     session = psycopg.connect(backed_up.address.conninfo(), autocommit=True)
     session.execute("DELETE FROM nothing")

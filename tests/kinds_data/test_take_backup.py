@@ -51,7 +51,9 @@ def test_a_backup_is_published_with_counts_of_everything(plain_shop: Shop, stora
         "public.nothing": 2, "public.Odd name; DROP": 3,
     }  # fmt: skip
     assert taken.manifest["large_objects"]["rows"] == 1
-    assert taken.manifest["sequences"]["public.purchase_id_seq"] == {"before": 2000, "after": 2000}
+    assert taken.manifest["sequences"]["public.purchase_id_seq"] == {
+        "before": 2000, "after": 2000, "next_before": 2001, "next_after": 2001,
+    }  # fmt: skip
     assert taken.manifest["roles"] == [plain_shop.role]
     names = [path.name.split(".", 1)[1] for path in objects(storage_folder)]
     assert names == ["database", "manifest.json"]

@@ -67,7 +67,7 @@ def sequence_differences(
     source: Mapping[str, SequenceState], target: Mapping[str, SequenceState],
     behind: Sequence[tuple[str, int | None, int]], options: Options,
 ) -> list[SequenceDifference]:  # fmt: skip
-    """Identical: every position must be the same. Equivalent: the target's may be further on."""
+    """Identical: every next number must be the same. Equivalent: the target's may be further on."""
     found = []
     for name in sorted(source.keys() | target.keys()):
         was, now = source.get(name), target.get(name)
@@ -83,8 +83,10 @@ def sequence_differences(
                     name, was.position if was else None, now.position if now else None, f"only in the {where}"
                 )
             )
-        elif was.position != now.position and (options.mode == "identical" or not now.passed(was)):
+        elif was.following != now.following and (options.mode == "identical" or not now.passed(was)):
             said = "stands elsewhere" if now.passed(was) else "stands behind the source"
+            if None in (was.position, now.position):
+                said += f": {was.following} comes next there, and {now.following} here"
             found.append(SequenceDifference(name, was.position, now.position, said))
     told = {item.name for item in found}
     for name, position, extreme in behind:

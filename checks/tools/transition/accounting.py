@@ -74,6 +74,20 @@ def _rule_holds(work: TableWork, name: str) -> sql.Composable:
     return sql.SQL("({})").format(sql.SQL(rules[work.mapping.merge[name]]).format(**parts))
 
 
+def kept(target: Connection, work: TableWork, run: int) -> Iterable[str]:
+    """What the undo goes by is whole: a row for each place of the map, and a hash for each row that was written."""
+    placed = _count(target, sql.SQL("FROM {}").format(work.map))
+    rows = sql.SQL("FROM {} k").format(keeping.keys_table(run, work.number))
+    found = _count(target, rows)
+    if found != placed:
+        yield f"{placed:,} rows were given a place, and {found:,} were kept for the way back."
+    written = sql.SQL("{} WHERE k.action IN ({}, {}) AND k.h IS NULL").format(
+        rows, sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE))
+    )
+    if bare := _count(target, written):
+        yield f"{bare:,} inserted or merged rows were kept without their hash, so nobody could undo them."
+
+
 def skipped(target: Connection, work: TableWork, tally: Tally) -> Iterable[str]:
     """Each reason to skip is asked anew: the source counts its rules itself, the target shows what is there."""
     for place, rows in enumerate(work.rule_rows, 1):

@@ -97,6 +97,7 @@ def prove(
             *accounting.skipped(target, work, tallies[work.label]),
             *accounting.balance(work, tallies[work.label], figures),
             *_rest(target, work, run, seed, before[work.number], figures, free),
+            *accounting.kept(target, work, run),
         ):
             proof.differences.append(f"{work.label}: {sentence}")
         figures["columns"] = measuring.columns(target, work, free, proof.differences)

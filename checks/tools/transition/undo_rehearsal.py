@@ -25,7 +25,7 @@ def _state(connection: Connection) -> dict[str, Any]:
     tables = {name: (one.rows, one.checksum) for name, one in digest.digest_tables(connection, SEED).items()}
     return {
         "tables": tables,
-        "sequences": {name: state.position for name, state in digest.sequences(connection).items()},
+        "sequences": {name: (state.position, state.following) for name, state in digest.sequences(connection).items()},
     }
 
 
