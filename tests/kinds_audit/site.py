@@ -25,12 +25,13 @@ FLAWS = {
     "form-can-be-forged", "weak-passwords-accepted", "accounts-told-apart", "accounts-told-apart-by-redirect",
     "accounts-told-apart-by-time", "no-limit-of-wrong-passwords", "password-in-address", "session-survives-idleness",
     "accounts-told-apart-by-reset", "accounts-told-apart-by-time-of-reset", "accounts-told-apart-by-sign-up",
+    "planted-session-with-its-token",
 }  # fmt: skip
 
 #: Sound sites that look a little like a flaw, beside the plainly sound one.
 VARIANTS = (
     "", "strict", "two-weeks", "limit-by-words", "limit-by-delay", "forged-is-redirected", "fetch-metadata",
-    "idle-sessions-end",
+    "idle-sessions-end", "token-of-the-session", "planted-session-is-refused",
 )  # fmt: skip
 
 
@@ -44,7 +45,9 @@ class Site:
         self.sessions: dict[str, str] = {}
         self.used: dict[str, float] = {}
         self.idle = IDLE_SECONDS if variant == "idle-sessions-end" else 0.0
-        self.tokens: set[str] = set()
+        #: Token -> the session to which it belongs, where tokens belong to sessions.
+        self.tokens: dict[str, str] = {}
+        self.bound = variant == "token-of-the-session" or "planted-session-with-its-token" in flaws
         self.wrong: Counter[str] = Counter()
         self.seen: list[str] = []
         self.port = 0
@@ -81,12 +84,16 @@ def serving(flaws: set[str] | None = None, variant: str = "", password: str = PA
 
 class Answers(BaseHTTPRequestHandler):
     held: Site
+    #: A session that this answer begins, for whoever had none.
+    begun = ""
 
     def do_GET(self) -> None:
         self.held.seen.append(f"GET {self.path}")
         parts = urlsplit(self.path)
         data = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        if parts.path == "/login/" and "password" in data:
+        if self.held.variant == "planted-session-is-refused" and self._is_planted():
+            self._answer("Nobody knows this session.", status=400)
+        elif parts.path == "/login/" and "password" in data:
             self._log_in(data)
         elif page := {"/": self._home, "/login/": self._login, "/account/": self._account, "/settings/": self._settings,
                       "/sign-up/": self._sign_up, "/reset/": self._reset}.get(parts.path):  # fmt: skip
@@ -188,7 +195,11 @@ class Answers(BaseHTTPRequestHandler):
 
     def _let_in(self, user: str) -> None:
         site, own = self.held, self._session_name()
-        if ("planted-session" in site.flaws and own) or ("session-fixation" in site.flaws and own in site.sessions):
+        adopted = ("planted-session" in site.flaws and own) or (
+            # Renews sessions that it began itself, and takes over one that it has never heard of.
+            "planted-session-with-its-token" in site.flaws and self._is_planted()
+        )
+        if adopted or ("session-fixation" in site.flaws and own in site.sessions):
             site.sessions[own] = user
         else:
             own = site.new_session(user)
@@ -265,15 +276,25 @@ class Answers(BaseHTTPRequestHandler):
             text += f"; Max-Age={90 * 86400}"
         return text + (f"; Max-Age={14 * 86400}" if variant == "two-weeks" else "")
 
+    def _is_planted(self) -> bool:
+        return bool(self._session_name()) and self._session_name() not in self.held.sessions
+
     def _token(self) -> str:
         token = secrets.token_hex(16)
-        self.held.tokens.add(token)
+        if self.held.bound and not self.begun:
+            own = self._session_name()
+            if not own or (self._is_planted() and "planted-session-with-its-token" not in self.held.flaws):
+                self.begun = self.held.new_session("")
+        self.held.tokens[token] = self.begun or self._session_name()
         return f'<input type="hidden" name="csrf_token" value="{token}">'
 
     def _is_own(self, data: dict[str, str]) -> bool:
         if self.held.variant == "fetch-metadata":
             return self.headers.get("Sec-Fetch-Site", "same-origin") != "cross-site"
-        return data.get("csrf_token") in self.held.tokens
+        token = data.get("csrf_token", "")
+        if self.held.bound:
+            return bool(token) and self.held.tokens.get(token) == self._session_name()
+        return token in self.held.tokens
 
     def _redirect(self, place: str, cookies: list[str] | None = None) -> None:
         self._answer("", status=302, cookies=cookies, headers={"Location": place})
@@ -283,7 +304,8 @@ class Answers(BaseHTTPRequestHandler):
     ) -> None:
         try:
             self.send_response(status)
-            for cookie in cookies or []:
+            begun = [self._cookie(self.begun)] if self.begun else []
+            for cookie in [*begun, *(cookies or [])]:
                 self.send_header("Set-Cookie", cookie)
             content = body.encode()
             sent = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(content)), **(headers or {})}

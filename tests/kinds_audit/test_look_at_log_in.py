@@ -18,7 +18,10 @@ LOGIN = {
 }  # fmt: skip
 SIGN_UP = {"page": "/sign-up/", "fields": {"email": "audit-{random}@example.org"}}
 #: Under which name a flaw is told, where it is not its own.
-TOLD = {"planted-session": "session-fixation", "accounts-told-apart-by-redirect": "accounts-told-apart"}
+TOLD = {
+    "planted-session": "session-fixation", "planted-session-with-its-token": "session-fixation",
+    "accounts-told-apart-by-redirect": "accounts-told-apart",
+}  # fmt: skip
 
 
 def look(url: str, folder: Path, **more: Any) -> ToolReport:
