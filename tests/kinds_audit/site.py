@@ -25,13 +25,20 @@ FLAWS = {
     "form-can-be-forged", "weak-passwords-accepted", "accounts-told-apart", "accounts-told-apart-by-redirect",
     "accounts-told-apart-by-time", "no-limit-of-wrong-passwords", "password-in-address", "session-survives-idleness",
     "accounts-told-apart-by-reset", "accounts-told-apart-by-time-of-reset", "accounts-told-apart-by-sign-up",
-    "planted-session-with-its-token",
+    "planted-session-with-its-token", "no-limit-behind-random-words",
 }  # fmt: skip
+
+#: One of them stands on the log-in page each time, where words are random.
+QUOTES = (
+    "A stitch saves nine", "Fortune favours bold people", "Haste breeds waste", "Still waters run deep", "Practice first",
+    "Every cloud shines", "Better late", "Actions speak louder", "Knowledge beats gold", "Honesty pays", "Birds flock",
+    "Rome took years",
+)  # fmt: skip
 
 #: Sound sites that look a little like a flaw, beside the plainly sound one.
 VARIANTS = (
     "", "strict", "two-weeks", "limit-by-words", "limit-by-delay", "forged-is-redirected", "fetch-metadata",
-    "idle-sessions-end", "token-of-the-session", "planted-session-is-refused",
+    "idle-sessions-end", "token-of-the-session", "planted-session-is-refused", "limit-by-address", "random-words",
 )  # fmt: skip
 
 
@@ -51,6 +58,10 @@ class Site:
         self.wrong: Counter[str] = Counter()
         self.seen: list[str] = []
         self.port = 0
+        #: After how many wrong passwords in all one goes wrong, and how: "502" or "drop".
+        self.mishap: tuple[int, str] = (0, "")
+        #: Whether the page that only somebody who is logged in sees is broken for everybody else.
+        self.broken_for_strangers = False
 
     @property
     def url(self) -> str:
@@ -120,6 +131,8 @@ class Answers(BaseHTTPRequestHandler):
 
     def _login(self, problem: str = "", typed: str = "") -> None:
         cookies = []
+        if self.held.variant == "random-words" or "no-limit-behind-random-words" in self.held.flaws:
+            problem += f"</p><p>{secrets.choice(QUOTES)}"
         if "session-fixation" in self.held.flaws and not self._session_name():
             cookies.append(self._cookie(self.held.new_session("")))
         method = "get" if "password-in-address" in self.held.flaws else "post"
@@ -133,6 +146,9 @@ class Answers(BaseHTTPRequestHandler):
 
     def _account(self) -> None:
         user = self._user()
+        if not user and self.held.broken_for_strangers:
+            self._answer("Bad gateway.", status=502)
+            return
         if not user:
             self._redirect("/login/")
             return
@@ -167,7 +183,9 @@ class Answers(BaseHTTPRequestHandler):
         if "log-in-can-be-forged" not in site.flaws and not self._is_own(data):
             self._answer("Forged.", status=403)
             return
-        if "no-limit-of-wrong-passwords" not in site.flaws and site.wrong[user] >= ALLOWED_TRIES:
+        tried = sum(site.wrong.values()) if site.variant == "limit-by-address" else site.wrong[user]
+        unlimited = site.flaws & {"no-limit-of-wrong-passwords", "no-limit-behind-random-words"}
+        if not unlimited and tried >= ALLOWED_TRIES:
             self._too_often()
             return
         if site.accounts.get(user) == data.get("password"):
@@ -175,6 +193,10 @@ class Answers(BaseHTTPRequestHandler):
             self._let_in(user)
             return
         site.wrong[user] += 1
+        if sum(site.wrong.values()) == site.mishap[0]:
+            if site.mishap[1] == "502":
+                self._answer("Bad gateway.", status=502)
+            return  # without an answer, the connection is dropped
         known = user in site.accounts
         if "accounts-told-apart-by-time" in site.flaws and known:
             time.sleep(0.12)

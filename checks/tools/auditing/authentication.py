@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Duration, Path, Section
-from checks.tools.auditing import asking, guessing, sessions
+from checks.tools.auditing import asking, guessing, limits, sessions
 from checks.tools.auditing.asking import Visitor
 from checks.tools.auditing.auth_rules import RULES
 from checks.tools.auditing.guessing import ResetSection
@@ -180,7 +180,7 @@ class AuthenticationLook:
             self._asked("accounts-told-apart-by-time-of-reset", bool(told.by_time), detail=told.by_time, path=page)
 
     def _limit(self, context: RunContext, login: Login, base: str) -> None:
-        detail = guessing.without_limit(context, login, lambda: self._visitor(base), self.section.attempts)
+        detail = limits.without_limit(context, login, lambda: self._visitor(base), self.section.attempts)
         self._asked("no-limit-of-wrong-passwords", bool(detail), detail=detail)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 from urllib.parse import urlencode, urljoin
 
 from pydantic import Field
@@ -220,7 +220,12 @@ class Login:
             )
 
 
-def refuse_broken(page: Page, path: str) -> None:
+class _Answered(Protocol):
+    @property
+    def status(self) -> int: ...
+
+
+def refuse_broken(page: _Answered, path: str) -> None:
     """NotSeen when a site answers that it is broken or overloaded."""
     if page.status >= 500:
         raise NotSeen(
