@@ -30,9 +30,9 @@ FLAWS = {
 
 #: One of them stands on the log-in page each time, where words are random.
 QUOTES = (
-    "A stitch saves nine", "Fortune favours bold people", "Haste breeds waste", "Still waters run deep", "Practice first",
-    "Every cloud shines", "Better late", "Actions speak louder", "Knowledge beats gold", "Honesty pays", "Birds flock",
-    "Rome took years",
+    "A stitch saves nine", "Fortune favours bold people", "Haste breeds waste", "Still waters run deep",
+    "Practice first", "Every cloud shines", "Better late", "Actions speak louder", "Knowledge beats gold",
+    "Honesty pays", "Birds flock", "Rome took years",
 )  # fmt: skip
 
 #: Sound sites that look a little like a flaw, beside the plainly sound one.
