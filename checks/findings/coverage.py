@@ -1,17 +1,21 @@
 """What completed looks went over: only there may a finding that is not seen any more be called resolved."""
 
+import fnmatch
+import re
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Final
 
 from checks.findings import fingerprints
 from checks.tools.auditing.said import Covered, ToolReport, ToolStatus
+
+_BY_METHOD: Final = re.compile(r"[A-Z]+ /")
 
 
 class Look:
     """One ``Covered`` of a completed report.
 
-    A look that names its rules speaks for every tool. One that only says "every rule" means its own rules, so it
-    resolves nothing but what the same tool had seen.
+    A look that names its rules speaks for every tool, unless it calls them its own. One that only says "every rule"
+    means its own rules, so it resolves nothing but what the same tool had seen.
     """
 
     def __init__(self, tool: str, covered: Covered) -> None:
@@ -26,12 +30,13 @@ class Look:
         covered = self._covered
         if covered.family.value != family:
             return False
-        if covered.rules is None:
-            if self.tool not in tools:
-                return False
-        elif not covered.rules & set(names):
+        if (covered.rules is None or covered.own) and self.tool not in tools:
             return False
-        return covered.places is None or _spelling(place) in self._normalised(place)
+        if covered.rules is not None and not covered.rules & set(names):
+            return False
+        if place["kind"] == "file" and any(fnmatch.fnmatch(place["path"], pattern) for pattern in covered.left_out):
+            return False
+        return covered.places is None or bool(_spellings(place) & self._normalised(place))
 
     def _normalised(self, place: dict[str, Any]) -> frozenset[str]:
         key = (place["kind"], place.get("ecosystem", ""))
@@ -51,8 +56,11 @@ def looks(reports: Iterable[ToolReport]) -> list[Look]:
     ]
 
 
-def _spelling(place: dict[str, Any]) -> str:
-    return str(place["path"] if place["kind"] == "file" else place["route" if place["kind"] == "route" else "name"])
+def _spellings(place: dict[str, Any]) -> frozenset[str]:
+    """Under which names a look may have gone to a place."""
+    if place["kind"] == "route":
+        return frozenset({place["route"], f"{place['method']} {place['route']}"})
+    return frozenset({place["path" if place["kind"] == "file" else "name"]})
 
 
 def _spelled(place: dict[str, Any], name: str) -> str:
@@ -60,7 +68,8 @@ def _spelled(place: dict[str, Any], name: str) -> str:
         case "package":
             return fingerprints.package(place["ecosystem"], name)
         case "route":
-            return fingerprints.route(name)
+            method, route = name.split(" ", 1) if _BY_METHOD.match(name) else ("", name)
+            return f"{method} {fingerprints.route(route)}".lstrip()
         case "file":
             return fingerprints.file_path(name)
     return fingerprints.system(name)

@@ -25,12 +25,20 @@ FLAWS = {
     "form-can-be-forged", "weak-passwords-accepted", "accounts-told-apart", "accounts-told-apart-by-redirect",
     "accounts-told-apart-by-time", "no-limit-of-wrong-passwords", "password-in-address", "session-survives-idleness",
     "accounts-told-apart-by-reset", "accounts-told-apart-by-time-of-reset", "accounts-told-apart-by-sign-up",
+    "planted-session-with-its-token", "no-limit-behind-random-words",
 }  # fmt: skip
+
+#: One of them stands on the log-in page each time, where words are random.
+QUOTES = (
+    "A stitch saves nine", "Fortune favours bold people", "Haste breeds waste", "Still waters run deep",
+    "Practice first", "Every cloud shines", "Better late", "Actions speak louder", "Knowledge beats gold",
+    "Honesty pays", "Birds flock", "Rome took years",
+)  # fmt: skip
 
 #: Sound sites that look a little like a flaw, beside the plainly sound one.
 VARIANTS = (
     "", "strict", "two-weeks", "limit-by-words", "limit-by-delay", "forged-is-redirected", "fetch-metadata",
-    "idle-sessions-end",
+    "idle-sessions-end", "token-of-the-session", "planted-session-is-refused", "limit-by-address", "random-words",
 )  # fmt: skip
 
 
@@ -44,10 +52,16 @@ class Site:
         self.sessions: dict[str, str] = {}
         self.used: dict[str, float] = {}
         self.idle = IDLE_SECONDS if variant == "idle-sessions-end" else 0.0
-        self.tokens: set[str] = set()
+        #: Token -> the session to which it belongs, where tokens belong to sessions.
+        self.tokens: dict[str, str] = {}
+        self.bound = variant == "token-of-the-session" or "planted-session-with-its-token" in flaws
         self.wrong: Counter[str] = Counter()
         self.seen: list[str] = []
         self.port = 0
+        #: After how many wrong passwords in all one goes wrong, and how: "502" or "drop".
+        self.mishap: tuple[int, str] = (0, "")
+        #: Whether the page that only somebody who is logged in sees is broken for everybody else.
+        self.broken_for_strangers = False
 
     @property
     def url(self) -> str:
@@ -81,12 +95,16 @@ def serving(flaws: set[str] | None = None, variant: str = "", password: str = PA
 
 class Answers(BaseHTTPRequestHandler):
     held: Site
+    #: A session that this answer begins, for whoever had none.
+    begun = ""
 
     def do_GET(self) -> None:
         self.held.seen.append(f"GET {self.path}")
         parts = urlsplit(self.path)
         data = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        if parts.path == "/login/" and "password" in data:
+        if self.held.variant == "planted-session-is-refused" and self._is_planted():
+            self._answer("Nobody knows this session.", status=400)
+        elif parts.path == "/login/" and "password" in data:
             self._log_in(data)
         elif page := {"/": self._home, "/login/": self._login, "/account/": self._account, "/settings/": self._settings,
                       "/sign-up/": self._sign_up, "/reset/": self._reset}.get(parts.path):  # fmt: skip
@@ -113,6 +131,8 @@ class Answers(BaseHTTPRequestHandler):
 
     def _login(self, problem: str = "", typed: str = "") -> None:
         cookies = []
+        if self.held.variant == "random-words" or "no-limit-behind-random-words" in self.held.flaws:
+            problem += f"</p><p>{secrets.choice(QUOTES)}"
         if "session-fixation" in self.held.flaws and not self._session_name():
             cookies.append(self._cookie(self.held.new_session("")))
         method = "get" if "password-in-address" in self.held.flaws else "post"
@@ -126,6 +146,9 @@ class Answers(BaseHTTPRequestHandler):
 
     def _account(self) -> None:
         user = self._user()
+        if not user and self.held.broken_for_strangers:
+            self._answer("Bad gateway.", status=502)
+            return
         if not user:
             self._redirect("/login/")
             return
@@ -160,7 +183,9 @@ class Answers(BaseHTTPRequestHandler):
         if "log-in-can-be-forged" not in site.flaws and not self._is_own(data):
             self._answer("Forged.", status=403)
             return
-        if "no-limit-of-wrong-passwords" not in site.flaws and site.wrong[user] >= ALLOWED_TRIES:
+        tried = sum(site.wrong.values()) if site.variant == "limit-by-address" else site.wrong[user]
+        unlimited = site.flaws & {"no-limit-of-wrong-passwords", "no-limit-behind-random-words"}
+        if not unlimited and tried >= ALLOWED_TRIES:
             self._too_often()
             return
         if site.accounts.get(user) == data.get("password"):
@@ -168,6 +193,10 @@ class Answers(BaseHTTPRequestHandler):
             self._let_in(user)
             return
         site.wrong[user] += 1
+        if sum(site.wrong.values()) == site.mishap[0]:
+            if site.mishap[1] == "502":
+                self._answer("Bad gateway.", status=502)
+            return  # without an answer, the connection is dropped
         known = user in site.accounts
         if "accounts-told-apart-by-time" in site.flaws and known:
             time.sleep(0.12)
@@ -188,7 +217,11 @@ class Answers(BaseHTTPRequestHandler):
 
     def _let_in(self, user: str) -> None:
         site, own = self.held, self._session_name()
-        if ("planted-session" in site.flaws and own) or ("session-fixation" in site.flaws and own in site.sessions):
+        adopted = ("planted-session" in site.flaws and own) or (
+            # Renews sessions that it began itself, and takes over one that it has never heard of.
+            "planted-session-with-its-token" in site.flaws and self._is_planted()
+        )
+        if adopted or ("session-fixation" in site.flaws and own in site.sessions):
             site.sessions[own] = user
         else:
             own = site.new_session(user)
@@ -265,15 +298,25 @@ class Answers(BaseHTTPRequestHandler):
             text += f"; Max-Age={90 * 86400}"
         return text + (f"; Max-Age={14 * 86400}" if variant == "two-weeks" else "")
 
+    def _is_planted(self) -> bool:
+        return bool(self._session_name()) and self._session_name() not in self.held.sessions
+
     def _token(self) -> str:
         token = secrets.token_hex(16)
-        self.held.tokens.add(token)
+        if self.held.bound and not self.begun:
+            own = self._session_name()
+            if not own or (self._is_planted() and "planted-session-with-its-token" not in self.held.flaws):
+                self.begun = self.held.new_session("")
+        self.held.tokens[token] = self.begun or self._session_name()
         return f'<input type="hidden" name="csrf_token" value="{token}">'
 
     def _is_own(self, data: dict[str, str]) -> bool:
         if self.held.variant == "fetch-metadata":
             return self.headers.get("Sec-Fetch-Site", "same-origin") != "cross-site"
-        return data.get("csrf_token") in self.held.tokens
+        token = data.get("csrf_token", "")
+        if self.held.bound:
+            return bool(token) and self.held.tokens.get(token) == self._session_name()
+        return token in self.held.tokens
 
     def _redirect(self, place: str, cookies: list[str] | None = None) -> None:
         self._answer("", status=302, cookies=cookies, headers={"Location": place})
@@ -283,7 +326,8 @@ class Answers(BaseHTTPRequestHandler):
     ) -> None:
         try:
             self.send_response(status)
-            for cookie in cookies or []:
+            begun = [self._cookie(self.begun)] if self.begun else []
+            for cookie in [*begun, *(cookies or [])]:
                 self.send_header("Set-Cookie", cookie)
             content = body.encode()
             sent = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(content)), **(headers or {})}

@@ -66,5 +66,42 @@ def test_a_command_that_does_not_say_it_is_no_pass(tmp_path: Path, command: list
     assert why in report.why
 
 
+CLEAN = "echo 'System check identified no issues (0 silenced).'"
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("manage.py check", False),
+        ("manage.py check  # not yet with --deploy", False),
+        ("manage.py check; ./release --deploy", False),
+        ("manage.py check --deployment", False),
+        ("manage.py check --fail-level ERROR \\\n  --deploy", True),
+        ("set -x; manage.py $WHAT", True),
+        ('sh "$GONOGO_PLAN_DIR/ops/check.sh"', True),
+        ('sh "${GONOGO_PLAN_DIR}/ops/half.sh"', False),
+        ('sh "$GONOGO_PLAN_DIR/../outside.sh"', False),
+        ('sh "$GONOGO_PLAN_DIR/ops/gone.sh"', False),
+    ],
+)
+def test_a_check_of_which_nobody_knows_that_it_was_for_deployment_is_no_pass(
+    tmp_path: Path, script: str, told: bool
+) -> None:
+    plan, program = tmp_path / "plan", tmp_path / "manage.py"
+    (plan / "ops").mkdir(parents=True)
+    (plan / "ops" / "check.sh").write_text(f"# the shop\nmanage.py check --deploy\n{CLEAN}\n")
+    (plan / "ops" / "half.sh").write_text(f"# without --deploy\nmanage.py check\n{CLEAN}\n")
+    (tmp_path / "outside.sh").write_text("manage.py check --deploy\n")
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o700)
+    variables = {"WHAT": "check --deploy", "GONOGO_PLAN_DIR": str(plan)}
+    whole = f"PATH={tmp_path}:$PATH\n{script} || true\n{CLEAN}"
+    section = {"command": {"script": whole, "timeout": "9s", "variables": variables}}
+    report = looked(DeployCheckLook(DeployCheckSection.model_validate(section)), "http://127.0.0.1:1", plan)
+    assert (report.status, "--deploy" in report.why) == (
+        (ToolStatus.OK, False) if told else (ToolStatus.INCOMPLETE, True)
+    ), report.why
+
+
 def test_settings_that_cannot_be_read_are_no_pass(tmp_path: Path) -> None:
     assert look(tmp_path, ALLOWED_HOSTS="[").status is ToolStatus.INCOMPLETE

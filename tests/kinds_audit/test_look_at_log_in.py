@@ -18,7 +18,11 @@ LOGIN = {
 }  # fmt: skip
 SIGN_UP = {"page": "/sign-up/", "fields": {"email": "audit-{random}@example.org"}}
 #: Under which name a flaw is told, where it is not its own.
-TOLD = {"planted-session": "session-fixation", "accounts-told-apart-by-redirect": "accounts-told-apart"}
+TOLD = {
+    "planted-session": "session-fixation", "planted-session-with-its-token": "session-fixation",
+    "accounts-told-apart-by-redirect": "accounts-told-apart",
+    "no-limit-behind-random-words": "no-limit-of-wrong-passwords",
+}  # fmt: skip
 
 
 def look(url: str, folder: Path, **more: Any) -> ToolReport:
@@ -55,6 +59,24 @@ def test_a_safe_twin_is_clean(variant: str, tmp_path: Path) -> None:
         assert len([account for account in site.accounts if account.startswith("audit-")]) == 1
     assert (report.status, rules(report), report.why) == (ToolStatus.OK, set(), "")
     assert report.looked_at == (19 if variant == "idle-sessions-end" else 18)
+
+
+@pytest.mark.parametrize("mishap", ["502", "drop"])
+def test_a_site_that_breaks_while_passwords_are_guessed_has_shown_no_limit(mishap: str, tmp_path: Path) -> None:
+    with serving({"no-limit-of-wrong-passwords"}) as site:
+        site.mishap = (14, mishap)
+        report = look(site.url, tmp_path, sign_up=None, reset=None, forms=[])
+    assert report.status is ToolStatus.INCOMPLETE
+    assert ("/login/ answers 502" if mishap == "502" else "No answer from") in report.why
+    assert not report.covered
+
+
+def test_a_page_that_is_broken_is_not_one_that_shows_nobody_logged_in(tmp_path: Path) -> None:
+    with serving() as site:
+        site.broken_for_strangers = True
+        report = look(site.url, tmp_path)
+    assert report.status is ToolStatus.INCOMPLETE
+    assert "/account/ answers 502, which says nothing of the log-in" in report.why
 
 
 def test_what_the_plan_does_not_name_is_told_as_not_tried(tmp_path: Path) -> None:

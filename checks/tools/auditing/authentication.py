@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Duration, Path, Section
-from checks.tools.auditing import asking, guessing, sessions
+from checks.tools.auditing import asking, guessing, limits, sessions
 from checks.tools.auditing.asking import Visitor
 from checks.tools.auditing.auth_rules import RULES
 from checks.tools.auditing.guessing import ResetSection
@@ -50,13 +50,13 @@ class AuthenticationSection(Section):
 
 @dataclass
 class AuthenticationLook:
-    """Everything about log-in and session that can be told from outside."""
+    """Everything about log-in and session that can be told from outside. ``looked``: rule -> where it was asked."""
 
     section: AuthenticationSection
     authority: str | None = None
     tool: str = "authentication"
     before: str = ""
-    looked: list[str] = field(default_factory=list)
+    looked: dict[str, set[str]] = field(default_factory=dict)
     found: list[Found] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -80,7 +80,10 @@ class AuthenticationLook:
         for title, each in looks:
             following(title)
             each(context, login, base)
-        covered = [Covered(Family.AUTHENTICATION, rules=frozenset(self.looked))]
+        covered = [
+            Covered(Family.AUTHENTICATION, places=frozenset(places), rules=frozenset({name}))
+            for name, places in self.looked.items()
+        ]
         return Seen(self.found, covered, len(self.looked), "questions", notes=self._notes())
 
     def _notes(self) -> list[str]:
@@ -99,11 +102,10 @@ class AuthenticationLook:
     def _asked(
         self, name: str, bad: bool, *, detail: str = "", path: str = "", severity: Severity | None = None
     ) -> None:
-        """Note that a question was asked, and what is wrong if something is."""
-        if name not in self.looked:
-            self.looked.append(name)
+        """Note where a question was asked, and what is wrong if something is."""
+        place = RoutePlace("POST", path or self.section.login.page)
+        self.looked.setdefault(name, set()).add(f"{place.method} {place.route}")
         if bad:
-            place = RoutePlace("POST", path or self.section.login.page)
             self.found.append(RULES[name].found(name, place, detail=detail, severity=severity))
 
     def _form(self, context: RunContext, login: Login, base: str) -> None:
@@ -180,7 +182,7 @@ class AuthenticationLook:
             self._asked("accounts-told-apart-by-time-of-reset", bool(told.by_time), detail=told.by_time, path=page)
 
     def _limit(self, context: RunContext, login: Login, base: str) -> None:
-        detail = guessing.without_limit(context, login, lambda: self._visitor(base), self.section.attempts)
+        detail = limits.without_limit(context, login, lambda: self._visitor(base), self.section.attempts)
         self._asked("no-limit-of-wrong-passwords", bool(detail), detail=detail)
 
 

@@ -1,7 +1,9 @@
 """Django's own look at its settings, ``check --deploy``, run by the plan's command and read from what it prints."""
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from checks.kinds.base import RunContext, StepHandle
@@ -17,6 +19,11 @@ _LEVELS: Final = {
 }  # fmt: skip
 _ISSUE: Final = re.compile(r"^(?P<what>\S.*?): \((?P<id>[a-z_][\w.]*\.[A-Z]\d+)\) (?P<text>.*)$")
 _END: Final = re.compile(r"^System check identified (?P<count>no|\d+) issues? \((?P<silenced>\d+) silenced\)\.$", re.M)
+#: In one command, the word by itself.
+_FOR_DEPLOYMENT: Final = re.compile(r"\bcheck\b[^\n;|&]*\s--deploy(?![\w-])")
+_COMMENT: Final = re.compile(r"(?:^|(?<=\s))#.*$", re.M)
+_IN_THE_PLAN: Final = re.compile(r"\$\{?GONOGO_PLAN_DIR\}?/([\w./-]+)")
+_MAX_SCRIPT_BYTES: Final = 1_000_000
 #: What a setting of Django means: (severity, CWE, ASVS 5.0). Others: configuration, by their level.
 _KNOWN: Final[dict[str, tuple[Severity, int, str]]] = {
     "security.W004": (Severity.MEDIUM, 319, "3.4.1"),
@@ -60,9 +67,36 @@ class DeployCheckLook:
             raise NotSeen(f"Django names {expected} issues, and {len(found)} of them could be read.", found=found)
         if printed.returncode not in (0, 1):
             raise NotSeen(f"The command ended with {printed.returncode}.", found=found)
+        if not _is_for_deployment(context, command.arguments, printed.text):
+            raise NotSeen(
+                "Nothing shows that Django's check ran with --deploy, and without it the settings are not looked at.",
+                remedy="Write `check --deploy` in the plan's command or in a file of the plan's folder that it runs"
+                " ($GONOGO_PLAN_DIR/…), or let the command print what it runs (set -x).",
+                found=found,
+            )
         notes = [f"The settings silence {end['silenced']} checks."] if end["silenced"] != "0" else []
         covered = [Covered(Family.CONFIGURATION)]
         return Seen(found, covered, 1, "set of settings", notes=notes)
+
+
+def _is_for_deployment(context: RunContext, arguments: Sequence[str], printed: str) -> bool:
+    """Whether the command, a file of the plan that it runs, or what it printed names ``check --deploy``.
+
+    Django prints the same end without it, so the end alone proves nothing.
+    """
+    written = " ".join(arguments)
+    texts = [written, printed, *_files_of_the_plan(context, written)]
+    return any(_FOR_DEPLOYMENT.search(_COMMENT.sub("", re.sub(r"\\\r?\n", " ", text))) for text in texts)
+
+
+def _files_of_the_plan(context: RunContext, written: str) -> Iterator[str]:
+    if not context.run.application.plan_folder:
+        return
+    folder = Path(context.run.application.plan_folder).resolve()
+    for name in _IN_THE_PLAN.findall(written):
+        path = (folder / name).resolve()
+        if path.is_relative_to(folder) and path.is_file() and path.stat().st_size <= _MAX_SCRIPT_BYTES:
+            yield path.read_text("utf-8", "replace")
 
 
 def _issues(text: str) -> list[Found]:

@@ -1,12 +1,15 @@
-"""What somebody learns who does not know a password: who has an account, and how often one may guess."""
+"""What somebody learns who does not know a password: who has an account."""
 
 import html
 import re
 import secrets
 import statistics
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,10 +25,8 @@ ROUNDS: Final = 4
 #: Answers of known and unknown names are told apart by time when every one is slower, by so much and by such a factor.
 LEAST_SECONDS: Final = 0.05
 LEAST_FACTOR: Final = 1.5
-#: A limit may also be felt as a delay that grows.
-DELAY_SECONDS: Final = 1.0
 _TOKEN: Final = re.compile(r"[A-Za-z0-9+/=_-]{12,}|\d+")
-_REFUSING: Final = frozenset({403, 423, 429, 503})
+_REFUSING: Final = frozenset({403, 423, 429})
 
 
 class ResetSection(Section):
@@ -42,27 +43,32 @@ class Told:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class Answer:
+    """What a site said to one try. ``words``: of its page, each as often as it stands there."""
+
     status: int
     path: str
-    words: str
+    words: Counter[str]
     seconds: float
 
     @classmethod
-    def of(cls, page: Page, user: str, seconds: float) -> "_Answer":
+    def of(cls, page: Page, user: str, seconds: float) -> "Answer":
         return cls(page.status, urlsplit(page.url).path, _words(page, user), seconds)
 
-    def differs(self, other: "_Answer") -> str:
-        if self.status != other.status:
-            return f"the status is {self.status} and {other.status}"
-        if self.path != other.path:
-            return f"it leads to {self.path} and {other.path}"
-        return "the pages have other words" if self.words != other.words else ""
+
+def words_of_all(answers: Sequence[Answer]) -> Counter[str]:
+    """What every one of these answers says."""
+    return reduce(and_, (each.words for each in answers))
+
+
+def words_of_any(answers: Sequence[Answer]) -> Counter[str]:
+    """What one or another of these answers says."""
+    return reduce(or_, (each.words for each in answers), Counter())
 
 
 def tells_accounts(context: RunContext, login: Login, visitor: Callable[[], Visitor]) -> Told:
     """Try wrong passwords for a name that is known and for one that is not, in turn, and compare the answers."""
-    return _told_apart(context, login.user, lambda user: _guess(login, visitor, user), "wrong password")
+    return _told_apart(context, login.user, lambda user: guess(login, visitor, user), "wrong password")
 
 
 def reset_tells_accounts(
@@ -72,12 +78,12 @@ def reset_tells_accounts(
     return _told_apart(context, login.user, lambda user: _ask_for_reset(section, visitor, user), "reset")
 
 
-def _told_apart(context: RunContext, user: str, ask: Callable[[str], _Answer], what: str) -> Told:
+def _told_apart(context: RunContext, user: str, ask: Callable[[str], Answer], what: str) -> Told:
     known, unknown = [], []
     for _ in range(ROUNDS):
         context.check()
         known.append(ask(user))
-        unknown.append(ask(_nobody(user)))
+        unknown.append(ask(nobody(user)))
         if {known[-1].status, unknown[-1].status} & _REFUSING:
             # A limit was felt; what is compared from here on would be the limit.
             break
@@ -87,10 +93,28 @@ def _told_apart(context: RunContext, user: str, ask: Callable[[str], _Answer], w
             remedy="Wait until it is over, then run this again.",
         )
     pairs = [pair for pair in zip(known, unknown, strict=True) if not {pair[0].status, pair[1].status} & _REFUSING]
-    different = [one.differs(other) for one, other in pairs]
-    if different and all(different):
-        return Told(f"For a known and an unknown name {different[0]}.", "")
+    if different := _difference(pairs):
+        return Told(f"For a known and an unknown name {different}.", "")
+    if broken := next((each.status for pair in pairs for each in pair if each.status >= 500), 0):
+        raise NotSeen(
+            f"A {what} is answered with {broken}, which says nothing of accounts.",
+            remedy="See the application's own log. Where this is how it limits requests, let it answer 429.",
+        )
     return Told("", _by_time([one.seconds for one, _ in pairs], [other.seconds for _, other in pairs]))
+
+
+def _difference(pairs: Sequence[tuple[Answer, Answer]]) -> str:
+    """What is other in every pair; words only where they are never said to the others: a page may have random ones."""
+    if not pairs:
+        return ""
+    one, other = pairs[0]
+    if all(known.status != unknown.status for known, unknown in pairs):
+        return f"the status is {one.status} and {other.status}"
+    if all(known.path != unknown.path for known, unknown in pairs):
+        return f"it leads to {one.path} and {other.path}"
+    known, unknown = [known for known, _ in pairs], [unknown for _, unknown in pairs]
+    told_apart = words_of_all(known) - words_of_any(unknown) or words_of_all(unknown) - words_of_any(known)
+    return "the pages have other words" if told_apart else ""
 
 
 def _by_time(known: list[float], unknown: list[float]) -> str:
@@ -101,50 +125,16 @@ def _by_time(known: list[float], unknown: list[float]) -> str:
     return f"A known name takes {slow * 1000:.0f} ms, an unknown one {fast * 1000:.0f} ms." if apart else ""
 
 
-def without_limit(context: RunContext, login: Login, visitor: Callable[[], Visitor], attempts: int) -> str:
-    """Guess for an account until a limit is felt: what is wrong, or ''.
-
-    First for a name that nobody has, which locks nobody out; only where that is not limited, for the plan's account.
-    """
-    for user in (_nobody(login.user), login.user):
-        after = _limited_after(context, login, visitor, user, attempts)
-        if after:
-            context.note(f"A limit was felt after {after} wrong passwords.")
-            return ""
-    return f"{attempts} wrong passwords for one account were all answered alike."
-
-
-def _limited_after(context: RunContext, login: Login, visitor: Callable[[], Visitor], user: str, attempts: int) -> int:
-    """After how many wrong passwords the answers became others or slow; 0 when they never did."""
-    first: _Answer | None = None
-    for number in range(1, attempts + 1):
-        context.check()
-        try:
-            answer = _guess(login, visitor, user)
-        except NotSeen:
-            if first is None:
-                raise
-            # The log-in page itself is withheld now, or the connection is refused.
-            return number - 1
-        if answer.status in _REFUSING:
-            return number - 1
-        if first is None:
-            first = answer
-        elif answer.differs(first) or answer.seconds > DELAY_SECONDS + 2 * first.seconds:
-            return number - 1
-    return 0
-
-
-def _ask_for_reset(section: ResetSection, visitor: Callable[[], Visitor], user: str) -> _Answer:
+def _ask_for_reset(section: ResetSection, visitor: Callable[[], Visitor], user: str) -> Answer:
     with visitor() as stranger:
         page = stranger.get(section.page)
         form, name = _reset_form(page, section)
         began = time.monotonic()
         answer = stranger.post(form.action, {**form.values, name: user})
         seconds = time.monotonic() - began
-    if answer.status in {404, 405} or (answer.status >= 500 and answer.status not in _REFUSING):
+    if answer.status in {404, 405} or answer.status >= 500:
         raise NotSeen(f"{section.page} answers {answer.status} to a reset.", remedy="See its own log.")
-    return _Answer.of(answer, user, seconds)
+    return Answer.of(answer, user, seconds)
 
 
 def _reset_form(page: Page, section: ResetSection) -> tuple[Form, str]:
@@ -160,7 +150,8 @@ def _reset_form(page: Page, section: ResetSection) -> tuple[Form, str]:
     )
 
 
-def _guess(login: Login, visitor: Callable[[], Visitor], user: str) -> _Answer:
+def guess(login: Login, visitor: Callable[[], Visitor], user: str) -> Answer:
+    """Try a wrong password, as a visitor who was never here."""
     with visitor() as stranger:
         form = login.form(stranger)
         began = time.monotonic()
@@ -168,18 +159,18 @@ def _guess(login: Login, visitor: Callable[[], Visitor], user: str) -> _Answer:
         seconds = time.monotonic() - began
         if page.status < 400 and login.section.marker_text in page.text and login.is_in(stranger):
             raise NotSeen("A wrong password was let in, or the marker of the plan marks nothing.")
-    return _Answer.of(page, user, seconds)
+    return Answer.of(page, user, seconds)
 
 
-def _words(page: Page, user: str) -> str:
-    """The text of a page without what is other each time: the name that was typed, tokens, figures."""
+def _words(page: Page, user: str) -> Counter[str]:
+    """The words of a page without what is other each time: the name that was typed, tokens, figures."""
     text = page.text
     for shown in (html.escape(user), user):
         text = text.replace(shown, "NAME")
-    return " ".join(_TOKEN.sub("0", text).split())
+    return Counter(_TOKEN.sub("0", text).split())
 
 
-def _nobody(user: str) -> str:
+def nobody(user: str) -> str:
     """A name that nobody has, of the same form as a name that somebody has."""
     _, at, place = user.partition("@")
     return f"nobody-{secrets.token_hex(4)}{at}{place}" if at else f"nobody{secrets.token_hex(4)}"

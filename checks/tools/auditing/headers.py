@@ -102,7 +102,9 @@ class HeadersLook:
                 "This environment is reached on this machine without TLS, so redirection to HTTPS, HSTS and the flag"
                 " Secure of cookies say nothing about production and are left out of the score."
             )
-        covered = [Covered(Family.HEADERS, places=frozenset(_places(self.scores)))]
+        # Every cookie that the pages set was seen: one that is sound by now, or no longer set, is told no more.
+        cookies = frozenset(result for result in observatory.MODIFIERS if result.startswith("cookies-"))
+        covered = [Covered(Family.HEADERS, places=frozenset(RULES)), Covered(Family.HEADERS, rules=cookies, own=True)]
         return Seen(self._found(), covered, len(self.scores), "pages", version="MDN 2026-11", notes=notes)
 
     def _judge(self, base: str, path: str, local: bool) -> list[Judged]:
@@ -164,10 +166,6 @@ class HeadersLook:
 def _place(judged: Judged) -> str:
     """What a header finding is about: the header, or one cookie."""
     return judged.why.removeprefix("The ").removesuffix(".") if judged.test == "cookies" else judged.test
-
-
-def _places(scores: dict[str, tuple[int, str, list[Judged]]]) -> set[str]:
-    return {_place(each) for _, _, judged in scores.values() for each in judged} | set(RULES)
 
 
 def _finding(result: str, place: str, pages: dict[str, Judged]) -> Found:

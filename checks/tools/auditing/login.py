@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 from urllib.parse import urlencode, urljoin
 
 from pydantic import Field
@@ -18,6 +18,14 @@ _TYPED: Final = frozenset({"text", "email", "tel", ""})
 _TOKEN_NAME: Final = re.compile(r"csrf|xsrf|token|nonce|state")
 _TOKEN_LENGTH: Final = 16
 _PRESSED: Final = frozenset({"submit", "button", "image", "reset", "file"})
+
+
+class Refused(NotSeen):
+    """The site answered, and showed no log-in or let nobody in. ``page``: what it answered."""
+
+    def __init__(self, page: Page, why: str, *, remedy: str) -> None:
+        self.page = page
+        super().__init__(why, remedy=remedy)
 
 
 class LoginSection(Section):
@@ -148,10 +156,12 @@ class Login:
         return cls(section, context.secret(section.user), context.secret(section.password))
 
     def form(self, visitor: Visitor) -> LoginForm:
-        """Open the log-in page and find its form. NotSeen when there is none."""
+        """Open the log-in page and find its form. Refused when there is none; NotSeen when the site is broken."""
         page = visitor.get(self.section.page)
+        refuse_broken(page, self.section.page)
         if page.status >= 400:
-            raise NotSeen(f"The log-in page {self.section.page} answers {page.status}.", remedy="Correct the plan.")
+            told = f"The log-in page {self.section.page} answers {page.status}."
+            raise Refused(page, told, remedy="Correct the plan.")
         return self.form_in(page)
 
     def form_in(self, page: Page) -> LoginForm:
@@ -163,7 +173,8 @@ class Login:
             user = wanted.user_field or _before(form, password)
             if user in form.types:
                 return LoginForm(form, user, password)
-        raise NotSeen(
+        raise Refused(
+            page,
             f"{wanted.page} shows no form with a user and one password.",
             remedy="Name its fields in the plan (user_field, password_field).",
         )
@@ -181,10 +192,12 @@ class Login:
         return visitor.post(form.form.action, data, headers=headers)
 
     def log_in(self, visitor: Visitor) -> Page:
-        """Log the plan's account in. NotSeen when it is not let in, with what the site answered."""
+        """Log the plan's account in. Refused when it is not let in, with what the site answered."""
         answer = self.try_in(visitor, self.user, self.password)
         if not self.is_in(visitor):
-            raise NotSeen(
+            refuse_broken(answer, self.section.page)
+            raise Refused(
+                answer,
                 f"The plan's account was not let in: {self.section.page} answered {answer.status}, and"
                 f" {self.section.marker} does not show {self.section.marker_text!r} afterwards.",
                 remedy="Look whether the account is there, its password has expired, or it is locked after an earlier"
@@ -193,7 +206,9 @@ class Login:
         return answer
 
     def is_in(self, visitor: Visitor) -> bool:
+        """Whether the marker is shown. NotSeen when the site is broken there: that says nothing of a log-in."""
         page = visitor.get(self.section.marker)
+        refuse_broken(page, self.section.marker)
         return page.status < 400 and self.section.marker_text in page.text
 
     def refuse_open_marker(self, visitor: Visitor) -> None:
@@ -203,6 +218,20 @@ class Login:
                 f"{self.section.marker} shows {self.section.marker_text!r} to somebody who is not logged in as well.",
                 remedy="Name a text that only the audit's account sees.",
             )
+
+
+class _Answered(Protocol):
+    @property
+    def status(self) -> int: ...
+
+
+def refuse_broken(page: _Answered, path: str) -> None:
+    """NotSeen when a site answers that it is broken or overloaded."""
+    if page.status >= 500:
+        raise NotSeen(
+            f"{path} answers {page.status}, which says nothing of the log-in.",
+            remedy="See the application's own log. Where this is how it limits requests, let it answer 429.",
+        )
 
 
 def _before(form: Form, password: str) -> str:

@@ -77,7 +77,9 @@ class PackagesLook:
                 step.progress(number, len(others), "packages of npm")
                 found += [_of_document(each, component) for each in _query(asked.url, component)]
         _refuse_unknown(contents.unknown, found)
-        covered = [Covered(Family.DEPENDENCIES, places=frozenset(each.name for each in components))]
+        # Where every list was read, a package that stands in none is gone; a list that is left out may still name it.
+        places = frozenset(each.name for each in components) if self.source.exclude else None
+        covered = [Covered(Family.DEPENDENCIES, places=places)]
         notes = [*asked.notes]
         if contents.left_out:
             notes.append(f"Left out by the plan: {', '.join(contents.left_out)}.")

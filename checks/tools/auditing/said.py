@@ -101,13 +101,17 @@ class Found:
 class Covered:
     """What a completed look really looked at, so that a finding there that it no longer sees is resolved.
 
-    ``places``: package names, routes, paths or system names; None: everything of this family in this environment.
-    ``rules``: the rules it looked for; None: every rule of the family.
+    ``places``: package names, routes, paths or system names; None: everything of this family in this environment. A
+    route may stand after a method (``POST /search``), and then only what is wrong by that method was looked for.
+    ``rules``: the rules it looked for; None: every rule of the family that its tool has. ``own``: they are rules of its
+    tool alone, as they always are where none is named. ``left_out``: patterns of paths that were not looked at.
     """
 
     family: Family
     places: frozenset[str] | None = None
     rules: frozenset[str] | None = None
+    own: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ def _read(log: Mapping[str, Any], family: Family) -> Log:
     looked_at = sum(run.looked_at() for run in read_runs)
     notes = [note for run in read_runs for note in run.notes()]
     tools = tuple(run.tool for run in read_runs)
-    seen = Seen(found, (Covered(family),), looked_at, "files and rules", version=tools[0][1], notes=notes)
+    covered = [one for run in read_runs for one in run.covered()]
+    seen = Seen(found, covered, looked_at, "files and rules", version=tools[0][1], notes=notes)
     return Log(tools, seen)
 
 
@@ -121,6 +122,24 @@ class _Run:
     def looked_at(self) -> int:
         """Files that it names, else rules, else results: something must show that it looked."""
         return len(self._run.get("artifacts") or []) or len(self._rules) or len(self._results)
+
+    def covered(self) -> Iterator[Covered]:
+        """The rules that it names and has not turned off; in the files that it names as those it was to scan, if any.
+
+        A log that names no rules does not say what it looked for, so nothing is mended by its silence.
+        """
+        rules = {
+            _text(rule.get("id"))
+            for rule in self._rules
+            if (rule.get("defaultConfiguration") or {}).get("enabled", True) is not False
+        }
+        scanned = [
+            self._path(artifact.get("location"))
+            for artifact in self._run.get("artifacts") or []
+            if "analysisTarget" in (artifact.get("roles") or [])
+        ]
+        places = frozenset(path for path in scanned if path) if scanned else None
+        yield Covered(self._family, places=places, rules=frozenset(rules - {""}), own=True)
 
     def notes(self) -> Iterator[str]:
         suppressed = sum(bool(result.get("suppressions")) for result in self._results if isinstance(result, dict))

@@ -68,7 +68,8 @@ class SecretsLook:
             raise NotSeen(f"detect-secrets' report cannot be read: {type(error).__name__} {error}.") from error
         if CANARY not in rows:
             raise NotSeen("detect-secrets did not find the key that was laid out for it, so it has not searched.")
-        covered = [Covered(Family.SECRETS, places=frozenset(files))]
+        # The whole tree was looked at, so a file that is gone is as good as mended.
+        covered = [Covered(Family.SECRETS, left_out=tuple(self.source.exclude))]
         return Seen(found, covered, len(files), "files", version=version, notes=_notes(folder, self.source.exclude))
 
 

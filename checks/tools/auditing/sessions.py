@@ -9,7 +9,7 @@ from typing import Final
 
 from checks.tools.auditing import asking, observatory
 from checks.tools.auditing.asking import Page, Visitor
-from checks.tools.auditing.login import Form, Login, forms_of
+from checks.tools.auditing.login import Form, Login, Refused, forms_of
 from checks.tools.auditing.looking import NotSeen
 from checks.tools.auditing.said import Severity
 
@@ -79,15 +79,30 @@ def _session_cookies(
 
 
 def _accepts_planted(login: Login, visitor: Callable[[], Visitor], like: http.cookiejar.Cookie) -> bool:
-    """Whether a session named by somebody else before the log-in is the visitor's afterwards."""
+    """Whether a session named by somebody else before the log-in is the visitor's afterwards.
+
+    The form is fetched with it as well: its token often belongs to the session, and would else be refused.
+    """
     planted = secrets.token_hex(len(like.value or "") // 2 + 8)[: max(16, len(like.value or ""))]
     with visitor() as victim:
-        form = login.form(victim)
         _give(victim, [_with_value(like, planted)])
-        login.send(victim, form, form.filled(login.user, login.password))
+        try:
+            login.log_in(victim)
+        except Refused:
+            _refuse_if_nobody_gets_in(login, visitor)
+            return False
+        after = {cookie.value for cookie in victim.jar if cookie.name == like.name}
+    if after == {planted}:
+        return True
     with visitor() as thief:
         _give(thief, [_with_value(like, planted)])
         return login.is_in(thief)
+
+
+def _refuse_if_nobody_gets_in(login: Login, visitor: Callable[[], Visitor]) -> None:
+    """NotSeen where the log-in without a planted session is refused as well by now: a refusal then says nothing."""
+    with visitor() as other:
+        login.log_in(other)
 
 
 def survives_log_out(login: Login, visitor: Callable[[], Visitor]) -> str:

@@ -22,7 +22,7 @@ from checks.tools.auditing.asking import Visitor
 from checks.tools.auditing.login import Login, LoginSection
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import read_json
-from checks.tools.auditing.said import Covered, Family, Found
+from checks.tools.auditing.said import Covered, Family, Found, RoutePlace
 
 #: Modules that need no other host. ssrf, xxe, log4shell and the like call back to a host outside, so they are not here.
 Module = Literal[
@@ -94,9 +94,8 @@ class WebLook:
                 found=found,
             )
         context.note(f"Found: {', '.join(f'{page.method} {page.route}' for page in pages)}"[:4000])
-        rules = frozenset(web_report.rules_of(self.section.modules))
-        covered = [Covered(Family.WEB, places=frozenset(page.route for page in pages), rules=rules)]
-        return Seen(found, covered, len(pages), "pages and forms", version=version, notes=self._notes(login))
+        told = covered(pages, self.section.modules)
+        return Seen(found, told, len(pages), "pages and forms", version=version, notes=self._notes(login))
 
     def _notes(self, login: Login | None) -> list[str]:
         notes = [f"Modules: {', '.join(self.section.modules)}. What needs a host outside was not tried."]
@@ -173,6 +172,17 @@ class WebLook:
             "--store-session", str(folder / "session"), "--store-config", str(folder / "config"),
             "-f", "json", "-o", str(report), "-dr", "1", "--log", str(log), "-v", "0",
         ]  # fmt: skip
+
+
+def covered(pages: Sequence[RoutePlace], modules: Sequence[str]) -> list[Covered]:
+    """What modules that ran looked for on pages that were found: a form that was not found was not attacked."""
+    rules = frozenset(web_report.rules_of(modules))
+    routes = frozenset(page.route for page in pages)
+    by_method = frozenset(f"{page.method} {page.route}" for page in pages)
+    return [
+        Covered(Family.WEB, places=by_method, rules=rules - web_report.BY_ANY_METHOD),
+        Covered(Family.WEB, places=routes, rules=rules & web_report.BY_ANY_METHOD),
+    ]
 
 
 def _cookie_file(base: str, visitor: Visitor) -> dict[str, Any]:

@@ -100,6 +100,8 @@ _TOLD: Final[dict[str, tuple[str, ...]]] = {
     "sql": ("SQL Injection", "XPATH Injection"), "timesql": ("Blind SQL Injection",),
     "upload": ("Unrestricted File Upload",), "xss": _SCRIPTED,
 }  # fmt: skip
+#: What modules look for at an address, by methods of their own.
+BY_ANY_METHOD: Final = frozenset({"Backup file", "HTTP Methods", "Htaccess Bypass"})
 #: Methods by which something can be changed, taken away or read along.
 _UNUSUAL: Final = frozenset({"CONNECT", "DELETE", "PATCH", "PUT", "TRACE"})
 _METHOD: Final = re.compile(r"\b([A-Z]+) \((\d{3})\)")
