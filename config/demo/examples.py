@@ -140,6 +140,7 @@ class Example:
         raise NotReady(f"No test alert reached {folder} within {ALERT_SECONDS:.0f} s; see the prober's log.")
 
 
+_MAIL_ROLES = "the templates of mail say themselves what they are for"
 EXAMPLES: dict[str, Example] = {
     "thinkincoin": Example(
         "thinkincoin",
@@ -161,7 +162,13 @@ EXAMPLES: dict[str, Example] = {
         ("person_user", "submission_submission", "event_event"),
         changes={
             "common_activitylog.data": "a migration writes {} where there was nothing",
+            "event_event.accept_template_id": _MAIL_ROLES,
+            "event_event.ack_template_id": _MAIL_ROLES,
+            "event_event.question_template_id": _MAIL_ROLES,
+            "event_event.reject_template_id": _MAIL_ROLES,
+            "event_event.update_template_id": _MAIL_ROLES,
             "submission_submission_speakers": "submission_speakerrole takes its place",
+            "submission_tag.public": "it is called is_public",
         },
     ),
 }
