@@ -13,6 +13,10 @@ _WEIGHTS: Final[dict[str, dict[str, float]]] = {
 _PRIVILEGES: Final = {"U": {"N": 0.85, "L": 0.62, "H": 0.27}, "C": {"N": 0.85, "L": 0.68, "H": 0.5}}
 
 
+#: Lower bounds of the bands of CVSS 3.
+_LEAST: Final = {"critical": 9.0, "high": 7.0, "medium": 4.0, "low": 0.0}
+
+
 def base_score(vector: str) -> float | None:
     """0.0 to 10.0; None for a vector of another version, or one that is not whole."""
     if not vector.startswith(("CVSS:3.0/", "CVSS:3.1/")):
@@ -38,13 +42,26 @@ def _up(value: float) -> float:
     return whole / 100_000 if whole % 10_000 == 0 else (whole // 10_000 + 1) / 10
 
 
-def score_of(document: dict[str, Any]) -> float | None:
-    """The worst base score that an OSV entry gives; None where it gives none that can be computed."""
-    rated = [*(document.get("severity") or [])]
+def _vectors(document: dict[str, Any]) -> list[str]:
+    ratings = [*(document.get("severity") or [])]
     for affected in document.get("affected") or []:
-        rated += affected.get("severity") or []
-    scores = [base_score(str(each.get("score", ""))) for each in rated if isinstance(each, dict)]
-    return max((score for score in scores if score is not None), default=None)
+        ratings += affected.get("severity") or []
+    return [str(each.get("score", "")) for each in ratings if isinstance(each, dict)]
+
+
+def rated(document: dict[str, Any]) -> tuple[float | None, str]:
+    """The worst base score that an OSV entry gives, and its reviewers' word; None and "" where there is none.
+
+    Beside a vector that is not read here, such as one of CVSS 4, a score says nothing when it is less than the word, or
+    less than high where there is no word: the other vector may be graver.
+    """
+    vectors, word = _vectors(document), word_of(document)
+    scores = [base_score(vector) for vector in vectors]
+    worst = max((score for score in scores if score is not None), default=None)
+    unread = any(score is None and vector.startswith("CVSS:") for vector, score in zip(vectors, scores, strict=True))
+    if worst is not None and unread and worst < _LEAST.get(word, _LEAST["high"]):
+        worst = None
+    return worst, word
 
 
 def word_of(document: dict[str, Any]) -> str:

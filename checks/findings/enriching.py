@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from checks.advisories.scoring import score_of, word_of
+from checks.advisories.scoring import rated
 from checks.findings import fingerprints
 from checks.models import Advisory
 from checks.tools.auditing.said import Found, PackagePlace, Severity, ToolReport
@@ -44,8 +44,9 @@ def _richer(found: Found, known: _Known) -> Found:
     rows = [row for name in sorted(names) for row in known.get((where["ecosystem"], where["name"], name), ())]
     if not rows:
         return found
-    scores = [score for row in rows if (score := score_of(row.document)) is not None]
-    words = [word for row in rows if (word := word_of(row.document))]
+    ratings = [rated(row.document) for row in rows]
+    scores = [score for score, _ in ratings if score is not None]
+    words = [word for _, word in ratings if word]
     cvss = found.cvss if found.cvss is not None else max(scores, default=None)
     severity = Severity(words[0]) if words and found.severity is Severity.UNKNOWN else found.severity
     aliases = sorted((names | {name for row in rows for name in row.names}) - {found.rule.strip().upper()})

@@ -22,7 +22,8 @@ from tests.findings.support import route as at
 
 def log(*results: Any, **run: Any) -> dict[str, Any]:
     driver = {"name": "semgrep", "version": "1.2", "rules": run.pop("rules", [])}
-    return {"version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": list(results), **run}]}
+    whole = {"tool": {"driver": driver}, "invocations": [{"executionSuccessful": True}], "results": list(results)}
+    return {"version": "2.1.0", "runs": [{**whole, **run}]}
 
 
 def read(tree: Any) -> sarif.Log:
@@ -85,7 +86,9 @@ def test_levels_kinds_places_and_messages_of_the_standard() -> None:
         ({"version": "2.1.0", "runs": []}, "no run of a tool"),
         ({"version": "2.1.0", "runs": [{"results": []}]}, "/runs/0/tool"),
         ({"version": "2.1.0", "runs": [{"tool": {"driver": {"name": " "}}, "results": []}]}, "names no tool"),
-        ({"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "x"}}}]}, "did not scan"),
+        (log(results=None), "did not scan"),
+        ({"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "x"}}, "results": []}]}, "does not say that it"),
+        (log(invocations=[]), "does not say that it ran to its end"),
         (log(invocations=[{"executionSuccessful": False}]), "did not run to its end"),
         (log(invocations=[{}]), "did not run to its end"),
         (

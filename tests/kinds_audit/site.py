@@ -62,6 +62,8 @@ class Site:
         self.mishap: tuple[int, str] = (0, "")
         #: Whether the page that only somebody who is logged in sees is broken for everybody else.
         self.broken_for_strangers = False
+        #: Whether a name that nobody has is answered as if there had been too many tries.
+        self.refuses_unknown = False
 
     @property
     def url(self) -> str:
@@ -198,6 +200,9 @@ class Answers(BaseHTTPRequestHandler):
                 self._answer("Bad gateway.", status=502)
             return  # without an answer, the connection is dropped
         known = user in site.accounts
+        if site.refuses_unknown and not known:
+            self._answer("Go away.", status=403)
+            return
         if "accounts-told-apart-by-time" in site.flaws and known:
             time.sleep(0.12)
         if "accounts-told-apart-by-redirect" in site.flaws and not known:

@@ -79,6 +79,8 @@ CLEAN = "echo 'System check identified no issues (0 silenced).'"
         ("manage.py check --fail-level ERROR \\\n  --deploy", True),
         ("set -x; manage.py $WHAT", True),
         ('sh "$GONOGO_PLAN_DIR/ops/check.sh"', True),
+        ("sh ops/check.sh", True),
+        ("true  # ops/check.sh", False),
         ('sh "${GONOGO_PLAN_DIR}/ops/half.sh"', False),
         ('sh "$GONOGO_PLAN_DIR/../outside.sh"', False),
         ('sh "$GONOGO_PLAN_DIR/ops/gone.sh"', False),

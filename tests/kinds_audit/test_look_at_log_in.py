@@ -79,6 +79,14 @@ def test_a_page_that_is_broken_is_not_one_that_shows_nobody_logged_in(tmp_path: 
     assert "/account/ answers 502, which says nothing of the log-in" in report.why
 
 
+def test_a_name_that_is_refused_at_once_is_no_proof_that_names_are_answered_alike(tmp_path: Path) -> None:
+    with serving() as site:
+        site.refuses_unknown = True
+        report = look(site.url, tmp_path)
+    assert report.status is ToolStatus.INCOMPLETE
+    assert "The very first wrong password is answered with 403" in report.why
+
+
 def test_what_the_plan_does_not_name_is_told_as_not_tried(tmp_path: Path) -> None:
     with serving() as site:
         report = look(site.url, tmp_path, sign_up=None, reset=None, login={**LOGIN, "log_out": ""})

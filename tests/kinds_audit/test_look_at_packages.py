@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from checks.findings.enriching import enriched
+from checks.findings.fingerprints import severity_of
 from checks.tools.auditing.packages import PackagesLook, PackagesSection, Source, advisories_to_ask
 from checks.tools.auditing.said import PackagePlace, Severity, ToolReport, ToolStatus
 from checks.tools.auditing.source import SourceSection
@@ -119,6 +121,51 @@ def test_a_build_with_too_much_source_still_has_its_lock_of_npm_read(
     assert rules(look(files, tmp_path / "app")) == {"GHSA-dddd-eeee-ffff"}
     frozen = {"installed": {"argv": ["printf", "six==1.16.0\\n"], "timeout": "9s"}}
     assert rules(look(files, tmp_path / "installed", **frozen)) == {"GHSA-dddd-eeee-ffff"}
+
+
+LODASH = {"package-lock.json": json.dumps({"packages": {"node_modules/lodash": {"version": "4.17.20"}}})}
+
+
+def test_a_fix_of_another_package_of_the_same_advisory_is_none(tmp_path: Path) -> None:
+    def affected(name: str, fixed: str, ecosystem: str = "npm") -> dict[str, Any]:
+        events = [{"introduced": "0"}, {"fixed": fixed}]
+        return {"package": {"ecosystem": ecosystem, "name": name}, "ranges": [{"type": "SEMVER", "events": events}]}
+
+    several = [affected("lodash", "4.17.21"), affected("lodash-es", "9.9.9"), affected("lodash", "8.8.8", "RubyGems")]
+    document = {"id": "GHSA-dddd-eeee-ffff", "affected": several}
+    with source_that([(200, json.dumps({"vulns": [document]}).encode())]) as url:
+        (found,) = look(LODASH, tmp_path / "app", url).found
+    assert (found.fixed_in, found.remedy) == (("4.17.21",), "Install lodash 4.17.21.")
+
+
+V3, V4 = (
+    "CVSS:3.1/AV:N/AC:H/PR:N/UI:R/S:U/C:L/I:L/A:N",
+    "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N",
+)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "word", "expected"),
+    [
+        ([V3], "", (4.2, "unknown", "medium")),
+        ([V4], "", (None, "unknown", "unknown")),
+        ([V3, V4], "", (None, "unknown", "unknown")),
+        ([V3, V4], "CRITICAL", (None, "critical", "critical")),
+        ([V4], "MODERATE", (None, "medium", "medium")),
+        ([V3, V4], "MODERATE", (4.2, "medium", "medium")),
+    ],
+)
+def test_a_rating_that_cannot_be_read_never_counts_as_less_than_what_is_read(
+    vectors: list[str], word: str, expected: tuple[float | None, str, str], tmp_path: Path
+) -> None:
+    rated = [{"type": f"CVSS_V{each[5]}", "score": each} for each in vectors]
+    document = {"id": "GHSA-dddd-eeee-ffff", "severity": rated, "database_specific": {"severity": word}}
+    with source_that([(200, json.dumps({"vulns": [document]}).encode())]) as url:
+        report = look(LODASH, tmp_path / "app", url)
+    imported(entry("GHSA-dddd-eeee-ffff", "lodash", ecosystem="npm", severity=rated,
+                   database_specific={"severity": word}))  # fmt: skip
+    for (found,) in (report.found, enriched([report])[0].found):
+        assert (found.cvss, found.severity.value, severity_of(found).value) == expected
 
 
 def test_what_is_installed_can_be_asked_instead(tmp_path: Path) -> None:

@@ -102,6 +102,15 @@ def test_a_file_that_is_gone_is_resolved_and_one_that_is_left_out_is_not(
 
 
 @pytest.mark.campaign
+def test_texts_that_only_look_random_stay_open_where_they_are_not_looked_for(tmp_path: Path) -> None:
+    place = FilePlace("a.py", "0" * 32, 3)
+    for entropy in (False, True):
+        report = look_at_source({"a.py": "x = 1\n"}, tmp_path / str(entropy), "secrets", entropy=entropy)
+        assert resolves(report, Family.SECRETS, "Hex High Entropy String", place) is entropy
+        assert resolves(report, Family.SECRETS, "Private Key", place)
+
+
+@pytest.mark.campaign
 @pytest.mark.django_db(transaction=True)
 def test_a_package_that_is_gone_is_resolved_where_every_list_was_read(tmp_path: Path) -> None:
     imported(*KNOWN)

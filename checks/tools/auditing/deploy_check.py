@@ -22,7 +22,8 @@ _END: Final = re.compile(r"^System check identified (?P<count>no|\d+) issues? \(
 #: In one command, the word by itself.
 _FOR_DEPLOYMENT: Final = re.compile(r"\bcheck\b[^\n;|&]*\s--deploy(?![\w-])")
 _COMMENT: Final = re.compile(r"(?:^|(?<=\s))#.*$", re.M)
-_IN_THE_PLAN: Final = re.compile(r"\$\{?GONOGO_PLAN_DIR\}?/([\w./-]+)")
+#: What may be the name of a file. Commands run in the plan's folder, and know it by a name as well.
+_NAMES: Final = re.compile(r"(?:\$\{?GONOGO_PLAN_DIR\}?/)?([\w./-]+)")
 _MAX_SCRIPT_BYTES: Final = 1_000_000
 #: What a setting of Django means: (severity, CWE, ASVS 5.0). Others: configuration, by their level.
 _KNOWN: Final[dict[str, tuple[Severity, int, str]]] = {
@@ -84,16 +85,21 @@ def _is_for_deployment(context: RunContext, arguments: Sequence[str], printed: s
 
     Django prints the same end without it, so the end alone proves nothing.
     """
-    written = " ".join(arguments)
-    texts = [written, printed, *_files_of_the_plan(context, written)]
-    return any(_FOR_DEPLOYMENT.search(_COMMENT.sub("", re.sub(r"\\\r?\n", " ", text))) for text in texts)
+    written = _commands(" ".join(arguments))
+    texts = [written, printed, *map(_commands, _files_of_the_plan(context, written))]
+    return any(_FOR_DEPLOYMENT.search(text) for text in texts)
+
+
+def _commands(script: str) -> str:
+    """A script without comments, each command in one line."""
+    return _COMMENT.sub("", re.sub(r"\\\r?\n", " ", script))
 
 
 def _files_of_the_plan(context: RunContext, written: str) -> Iterator[str]:
     if not context.run.application.plan_folder:
         return
     folder = Path(context.run.application.plan_folder).resolve()
-    for name in _IN_THE_PLAN.findall(written):
+    for name in dict.fromkeys(_NAMES.findall(written)):
         path = (folder / name).resolve()
         if path.is_relative_to(folder) and path.is_file() and path.stat().st_size <= _MAX_SCRIPT_BYTES:
             yield path.read_text("utf-8", "replace")

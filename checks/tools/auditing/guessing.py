@@ -87,12 +87,13 @@ def _told_apart(context: RunContext, user: str, ask: Callable[[str], Answer], wh
         if {known[-1].status, unknown[-1].status} & _REFUSING:
             # A limit was felt; what is compared from here on would be the limit.
             break
-    if len(known) == 1 and known[0].status in _REFUSING:
+    pairs = [pair for pair in zip(known, unknown, strict=True) if not {pair[0].status, pair[1].status} & _REFUSING]
+    if not pairs:
+        refused = known[0] if known[0].status in _REFUSING else unknown[0]
         raise NotSeen(
-            f"The very first {what} is answered with {known[0].status}; an earlier limit may still hold.",
+            f"The very first {what} is answered with {refused.status}; an earlier limit may still hold.",
             remedy="Wait until it is over, then run this again.",
         )
-    pairs = [pair for pair in zip(known, unknown, strict=True) if not {pair[0].status, pair[1].status} & _REFUSING]
     if different := _difference(pairs):
         return Told(f"For a known and an unknown name {different}.", "")
     if broken := next((each.status for pair in pairs for each in pair if each.status >= 500), 0):
@@ -105,8 +106,6 @@ def _told_apart(context: RunContext, user: str, ask: Callable[[str], Answer], wh
 
 def _difference(pairs: Sequence[tuple[Answer, Answer]]) -> str:
     """What is other in every pair; words only where they are never said to the others: a page may have random ones."""
-    if not pairs:
-        return ""
     one, other = pairs[0]
     if all(known.status != unknown.status for known, unknown in pairs):
         return f"the status is {one.status} and {other.status}"

@@ -15,8 +15,9 @@ from django.conf import settings
 from packaging.utils import canonicalize_name
 
 from checks import advisories
-from checks.advisories.scoring import score_of, word_of
+from checks.advisories.scoring import rated
 from checks.errors import CheckError
+from checks.findings import fingerprints
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Command, Duration, Section
 from checks.tools import toolbox
@@ -191,12 +192,13 @@ def _of_document(document: dict[str, Any], component: Component) -> Found:
     fixes = [
         str(event["fixed"])
         for affected in document.get("affected") or []
+        if _is_about(affected.get("package"), component)
         for each in affected.get("ranges") or []
         if each.get("type") != "GIT"
         for event in each.get("events") or []
         if "fixed" in event
     ]
-    word = word_of(document)
+    score, word = rated(document)
     return Found(
         family=Family.DEPENDENCIES,
         rule=str(document["id"]),
@@ -205,13 +207,25 @@ def _of_document(document: dict[str, Any], component: Component) -> Found:
         place=PackagePlace(component.ecosystem, component.name, component.version),
         detail=str(document.get("details") or "")[:2000],
         remedy=_remedy(component, fixes),
-        cvss=score_of(document),
+        cvss=score,
         aliases=tuple(sorted(map(str, document.get("aliases") or []))),
         cwe=(*cwe, 1395) if 1395 not in cwe else tuple(cwe),
         owasp="A03",
         asvs=("15.2.1",),
         fixed_in=tuple(dict.fromkeys(fixes)),
         link=f"https://osv.dev/vulnerability/{document['id']}",
+    )
+
+
+def _is_about(package: dict[str, Any] | None, component: Component) -> bool:
+    """Whether a part of an entry is about this package: an entry may name several, each with fixes of its own."""
+    if not package:
+        return True
+    ours = fingerprints.package(component.ecosystem, component.name)
+    ecosystem = str(package.get("ecosystem", "")).split(":")[0]
+    return (
+        ecosystem.lower() == component.ecosystem.lower()
+        and fingerprints.package(ecosystem, str(package.get("name", ""))) == ours
     )
 
 

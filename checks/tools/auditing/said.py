@@ -105,6 +105,7 @@ class Covered:
     route may stand after a method (``POST /search``), and then only what is wrong by that method was looked for.
     ``rules``: the rules it looked for; None: every rule of the family that its tool has. ``own``: they are rules of its
     tool alone, as they always are where none is named. ``left_out``: patterns of paths that were not looked at.
+    ``turned_off``: rules that it did not look for.
     """
 
     family: Family
@@ -112,6 +113,7 @@ class Covered:
     rules: frozenset[str] | None = None
     own: bool = False
     left_out: tuple[str, ...] = ()
+    turned_off: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

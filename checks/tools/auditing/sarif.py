@@ -109,7 +109,13 @@ class _Run:
             raise NotSarif(f"{name} wrote {len(self._results):,} results; at most {MAX_RESULTS:,} are read.")
 
     def _ended_well(self) -> None:
-        for index, invocation in enumerate(_list(self._run.get("invocations", []), f"{self._where}/invocations")):
+        invocations = _list(self._run.get("invocations", []), f"{self._where}/invocations")
+        if not invocations:
+            raise NotSarif(
+                f"{self.tool[0]} does not say that it ran to its end: its run has no invocations.",
+                remedy="Have the scanner write invocations with executionSuccessful.",
+            )
+        for index, invocation in enumerate(invocations):
             told = _object(invocation, f"{self._where}/invocations/{index}")
             if told.get("executionSuccessful") is not True:
                 raise NotSarif(f"{self.tool[0]} says that it did not run to its end.", remedy="Look at its own log.")

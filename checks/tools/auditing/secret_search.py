@@ -22,7 +22,12 @@ CANARY: Final = "gonogo-canary.txt"
 #: Words of a name beside a text, and texts that look random, are often no secret.
 _VAGUE: Final = frozenset({"Secret Keyword", "Base64 High Entropy String", "Hex High Entropy String", "JSON Web Token",
                            "Public IP (ipv4)"})  # fmt: skip
-_NOISY: Final = ("Base64HighEntropyString", "HexHighEntropyString", "IPPublicDetector")
+#: Turned off without ``entropy``: detect-secrets' name of the search -> of what it finds.
+_NOISY: Final = {
+    "Base64HighEntropyString": "Base64 High Entropy String",
+    "HexHighEntropyString": "Hex High Entropy String",
+    "IPPublicDetector": "Public IP (ipv4)",
+}
 
 
 class SecretsSection(Section):
@@ -69,7 +74,8 @@ class SecretsLook:
         if CANARY not in rows:
             raise NotSeen("detect-secrets did not find the key that was laid out for it, so it has not searched.")
         # The whole tree was looked at, so a file that is gone is as good as mended.
-        covered = [Covered(Family.SECRETS, left_out=tuple(self.source.exclude))]
+        turned_off = frozenset[str]() if self.section.entropy else frozenset(_NOISY.values())
+        covered = [Covered(Family.SECRETS, left_out=tuple(self.source.exclude), turned_off=turned_off)]
         return Seen(found, covered, len(files), "files", version=version, notes=_notes(folder, self.source.exclude))
 
 

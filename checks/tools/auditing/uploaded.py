@@ -23,7 +23,7 @@ class SarifSection(BaseModel):
 
 
 class SarifLook:
-    """Believes a log only where each of its tools says, or does not deny, that it ran to its end."""
+    """Believes a log only where each of its tools says that it ran to its end."""
 
     before = ""
 
