@@ -232,6 +232,7 @@ class DrillWork:
             self.result |= {
                 "tables": shown[:MAX_TABLES],
                 "tables_left_out": max(0, len(shown) - MAX_TABLES),
+                "tables_left_out_differing": sum(not row["equal"] for row in shown[MAX_TABLES:]),
                 "table_count": len(shown),
                 "sequences": found.sequences,
                 "objects": found.objects,

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from checks.tools.postgres import (
     one,
 )
 
+_LOOK_SECONDS = 0.05
 _NAME = re.compile(r"gonogo_(drill|clone|restore)_(?P<run>[0-9a-f]{32})_(?P<attempt>\d+)")
 
 
@@ -166,28 +168,53 @@ def create_empty(connection: Connection, name: str, shape: Mapping[str, Any]) ->
 def swap(context: RunContext, orders: Address, *, fresh: str, target: str, aside: str) -> None:
     """Give ``fresh`` the name ``target``, and ``target`` the name ``aside``, in one transaction.
 
-    Sessions of the old database are ended first. When this raises, the old database is as it was and open again.
+    Sessions of the old database are ended first. When this raises, or is killed in its midst, the old database is as it
+    was: it is never closed, but nobody can enter one while it is given another name.
     """
     old, new = sql.Identifier(target), sql.Identifier(fresh)
     with connected(orders, what="the server") as connection:
         settings = _copy_of_settings(connection, target, fresh)
-        connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(old))
         try:
-            _end_sessions(connection, target)
             _end_sessions(connection, fresh)
-            with connection.transaction():
+            _terminate(connection, target)  # once here, so that a right that is missing is told
+            with _kept_empty(connection, orders, target), connection.transaction():
                 connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(old, sql.Identifier(aside)))
                 connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(new, old))
                 for statement in settings:
                     connection.execute(statement)
-        except BaseException as error:
-            with connected(orders, what="the server") as another:
-                another.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(old))
-            if isinstance(error, psycopg.Error):
-                told = explain(error, orders, what="the swap of the databases")
-                raise CheckError(f"{told.message} The database {target} is untouched.", remedy=told.remedy) from error
-            raise
-        connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(aside)))
+        except psycopg.Error as error:
+            told = explain(error, orders, what="the swap of the databases")
+            remedy = told.remedy or "Stop what is connected to the database, then try again."
+            raise CheckError(f"{told.message} The database {target} is untouched.", remedy=remedy) from error
+
+
+@contextmanager
+def _kept_empty(connection: Connection, orders: Address, database: str) -> Iterator[None]:
+    """End whoever came back, on a session of our own, until the block is done.
+
+    Renaming lets nobody in and waits a few seconds for those who are there. By number, because the name is soon that of
+    another database.
+    """
+    number = one(connection, "SELECT oid FROM pg_catalog.pg_database WHERE datname = %s", [database])
+    over = threading.Event()
+
+    def work() -> None:
+        # What goes wrong here shows in the renaming, which is refused while somebody is there.
+        with contextlib.suppress(CheckError), connected(orders, what="the server") as another:
+            while not over.wait(_LOOK_SECONDS):
+                another.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+                    " WHERE datid = %s AND usesysid IS NOT NULL",
+                    [number],
+                )
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def sessions(connection: Connection, database: str) -> int:
@@ -207,13 +234,17 @@ def nobody_there(connection: Connection, database: str) -> bool:
     return False
 
 
+def _terminate(connection: Connection, database: str) -> None:
+    connection.execute(
+        "SELECT pg_terminate_backend(pid, 1000) FROM pg_catalog.pg_stat_activity"
+        " WHERE datname = %s AND usesysid IS NOT NULL",
+        [database],
+    )
+
+
 def _end_sessions(connection: Connection, database: str) -> None:
     for _ in range(50):
-        connection.execute(
-            "SELECT pg_terminate_backend(pid, 1000) FROM pg_catalog.pg_stat_activity"
-            " WHERE datname = %s AND usesysid IS NOT NULL",
-            [database],
-        )
+        _terminate(connection, database)
         if not sessions(connection, database):
             return
     raise CheckError(f"Sessions of the database {database} do not end.", remedy="Stop the application, then try again.")

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 import zstandard
+from django.template.loader import render_to_string
 from django.utils import timezone
 from psycopg import sql
 
 from checks import reaper
 from checks.engine import execute
 from checks.enums import RunState
+from checks.kinds import drill
 from checks.models import Run
 from checks.tools import backup, dumping, facts, manifest
 from checks.tools.crypto import KeyRing
@@ -155,6 +157,25 @@ def test_each_difference_from_the_manifest_has_its_sentence(backed_up: Shop, sto
     ]
     assert run.summary == "Table public.customer has 500 rows after the restore and had 501. (and 6 more)"
     assert scratch() == set()
+
+
+@pytest.mark.campaign
+def test_tables_that_have_no_room_on_the_page_are_not_called_equal_where_they_differ(
+    backed_up: Shop, storage_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change(document: dict[str, Any]) -> None:
+        for name in ("customer", "purchase", "nothing"):
+            document["tables"][f"public.{name}"]["checksum"] = "1"
+
+    monkeypatch.setattr(drill, "MAX_TABLES", 2)
+    whole = backed_up.run("drill")
+    assert "more tables are equal." in render_to_string("checks/kinds/drill.html", {"run": whole})
+    resign(backed_up, storage_folder, change)
+    run = backed_up.run("drill")
+    assert (run.result["tables_left_out"], run.result["tables_left_out_differing"]) == (4, 1)
+    page = render_to_string("checks/kinds/drill.html", {"run": run})
+    assert "4 more tables, of which 1 is not equal." in page
+    assert "are equal." not in page
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 """Each sentence of a transition's proof is met by what it is about; a proof that cannot fail proves nothing."""
 
+import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from django.core.files.storage import default_storage
 from psycopg import sql
 
 from checks.enums import RunState
@@ -61,6 +65,26 @@ def test_a_row_outside_of_the_mapping_that_changes_in_place_is_told(moving: Peop
     assert run.state == RunState.FAILED, (run.error, log_of(run))
     assert run.result["differences"] == ["public.person: rows outside of the mapping changed (40 before and 40 after)."]
     assert moving.everything() == before
+
+
+@pytest.mark.campaign
+def test_a_key_that_a_spreadsheet_would_run_stays_text_in_the_files_of_rows(moving: People) -> None:
+    with psycopg.connect(moving.source.conninfo(), autocommit=True) as database:
+        database.execute("CREATE TABLE coupon (code text PRIMARY KEY, worth integer)")
+        database.execute("INSERT INTO coupon VALUES ('=HYPERLINK(1)', 1), ('@there', 2), ('-5', 3), ('+plus', 4)")
+    moving.sql("CREATE TABLE coupon (code text PRIMARY KEY, worth integer)")
+    mapping = {"table": "coupon", "key": ["code"], "keys": "keep", "same": ["worth"],
+               "skip": [{"when": "worth = 2", "reason": "=no"}]}  # fmt: skip
+    run = moving.rehearse([mapping])
+    assert run.state == RunState.PASSED, (run.summary, run.error, log_of(run))
+    files = {}
+    for kept in run.result["artifacts"]:
+        with default_storage.open(kept["key"]) as stored:
+            files[kept["name"]] = list(csv.reader(io.StringIO(stored.read().decode())))
+    assert sorted(row[1:3] for row in files["keys.csv"][1:]) == [
+        ["'+plus", "'+plus"], ["'=HYPERLINK(1)", "'=HYPERLINK(1)"], ["-5", "-5"],
+    ]  # fmt: skip
+    assert files["skipped-rows.csv"][1:] == [["public.coupon", "'@there", "'=no"]]
 
 
 @pytest.mark.campaign

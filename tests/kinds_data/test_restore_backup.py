@@ -1,5 +1,7 @@
 """Putting a backup back: beside the old database, compared, then swapped in one step, or not at all."""
 
+import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from psycopg import sql
 from checks.enums import RunState
 from checks.kinds import base
 from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step
-from checks.tools import backup, manifest
+from checks.tools import backup, manifest, scratch
 from tests.kinds_data.support import Shop, administration, databases, log_of
 
 
@@ -130,6 +132,54 @@ def test_a_damaged_backup_leaves_the_database_untouched_and_says_so(backed_up: S
     assert run.state == RunState.ERRORED
     assert f"The database {backed_up.address.database} is untouched." in run.error
     assert backed_up.sql("SELECT count(*) FROM added_since") == [(0,)]
+
+
+@pytest.mark.campaign
+def test_a_restore_that_is_killed_in_the_swap_leaves_the_database_open(
+    backed_up: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a killed worker leaves is what others see in the midst of it: a session that is open to connect to."""
+    seen: list[tuple[Any, ...] | None] = []
+    end_sessions = scratch._end_sessions
+
+    def watched(connection: Any, database: str) -> None:
+        with administration() as server:
+            query = "SELECT datallowconn FROM pg_database WHERE datname = %s"
+            seen.append(server.execute(query, [backed_up.address.database]).fetchone())
+        end_sessions(connection, database)
+
+    monkeypatch.setattr(scratch, "_end_sessions", watched)
+    assert restore(backed_up, clean=True).state == RunState.PASSED
+    assert seen
+    assert set(seen) == {(True,)}
+
+
+@pytest.mark.campaign
+def test_an_application_that_connects_again_and_again_does_not_hold_up_the_swap(backed_up: Shop) -> None:
+    over, times = threading.Event(), []
+
+    def visit() -> None:
+        while not over.is_set():
+            with (
+                contextlib.suppress(psycopg.Error),
+                psycopg.connect(backed_up.address.conninfo(), autocommit=True) as visitor,
+            ):
+                times.append(time.monotonic())
+                visitor.execute("SELECT pg_sleep(60)")
+
+    visitors = [threading.Thread(target=visit) for _ in range(4)]
+    for visitor in visitors:
+        visitor.start()
+    try:
+        run = restore(backed_up, clean=True)
+    finally:
+        over.set()
+        with administration() as server:
+            server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'")
+        for visitor in visitors:
+            visitor.join(10)
+    assert run.state == RunState.PASSED, (run.error, log_of(run))
+    assert times
 
 
 @pytest.mark.campaign
