@@ -84,8 +84,7 @@ def record(
                 run_id=run_id,
                 run_number=run_number,
                 author=author,
-                # By the database's clock: workers' own may differ, and the newest evidence is what counts.
-                recorded_at=Now(),
+                recorded_at=Now(),  # by the database's clock: workers' own may differ, and the newest counts
                 valid_until=valid_until,
                 link=link,
                 link_note=link_note,
