@@ -1,12 +1,13 @@
 """What the pages of runs read; each function takes a fixed number of queries."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
 from django.http import QueryDict
+from pydantic import ValidationError
 
 from checks.enums import RunState
 from checks.kinds.base import Kind, get_kind
@@ -191,6 +192,18 @@ class Startable:
     refusal: str
 
 
+def _judges_running_build(kind: Kind, params: Mapping[str, Any]) -> bool:
+    """What the kind says of these parameters.
+
+    A plan of before may have some that are no longer accepted: its pages are shown all the same, and the start says
+    what is wrong.
+    """
+    try:
+        return kind.judges(kind.Params.model_validate(params))
+    except ValidationError:
+        return kind.judges_running_build
+
+
 def startable(release: Release) -> list[Startable]:
     """Every check of the release's plan, with the reason where it cannot start now; two queries."""
     plan = from_document(release.plan_version.document)
@@ -207,7 +220,7 @@ def startable(release: Release) -> list[Startable]:
         elif (
             place is not None
             and place.current_build_digest != release.build_digest
-            and kind.judges(kind.Params.model_validate(check.params))
+            and _judges_running_build(kind, check.params)
         ):
             running = place.current_version or "a build that nobody named"
             refusal = f"{place.name} runs {running}. Deploy {release.version} there first."

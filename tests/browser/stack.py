@@ -46,7 +46,15 @@ class Stack:
             self.runner.variables.pop(name, None)
         known = EXAMPLES["thinkincoin"]
         self.example = OwnPorts(
-            known.name, known.old_version, known.new_version, known.page, known.tables, free_port(), free_port()
+            known.name,
+            known.old_version,
+            known.new_version,
+            known.page,
+            known.tables,
+            known.changes,
+            known.written,
+            staging=free_port(),
+            production=free_port(),
         )
         self.facts: dict[str, dict[str, str]] = {}
 

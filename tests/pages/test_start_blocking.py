@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from checks import services
+from checks import page_queries, services
 from checks.models import Run
 from releases.domain import environment as environments
 from releases.enums import Role
@@ -142,3 +142,12 @@ def test_one_run_again_and_one_click_say_it_too(with_active_scan: tuple[Team, Re
     services.cancel_run(run=backup, actor=team.engineer)
     client.post(reverse("checks:retry", args=[backup.number]))
     assert Run.objects.filter(section="checks.backup").count() == 2
+
+
+def test_a_check_of_before_with_parameters_that_are_no_longer_accepted_is_shown_all_the_same() -> None:
+    """Its plan was published by an older version; the start says what is wrong."""
+    application = make_application(plan={"checks": {"audit": check("audit", params={})}})
+    team = make_team(application)
+    release = make_release(application=application, requester=team.engineer)
+    (offered,) = page_queries.startable(release)
+    assert "Deploy" in offered.refusal
