@@ -112,9 +112,10 @@ def test_tests_that_are_only_uploaded_have_nothing_planted_beside_them(world: Wo
 LOAD = check("load", params={
     "steps": [3, 6], "hold": "30s", "settle": "1s", "think": "50ms", "limits": ["errors < 1%", "p95 < 900ms"],
 })  # fmt: skip
+#: Both environments of this world answer at one address, so it takes the consent to load production.
 CONSENT: dict[str, Any] = {
     "load": {
-        "consent": {"staging": {"by": "Operations", "on": "2026-01-01", "at_most": 10}},
+        "consent": {"staging": {"by": "Operations", "on": "2026-01-01", "at_most": 10, "production": True}},
         "expected": {"requests_per_second": 900},
     }
 }
