@@ -13,8 +13,8 @@ from uuid import UUID
 
 from config.services.ports import free_port
 
-#: An address at which nobody answers.
-NOBODY = "http://127.0.0.1:9"
+#: Addresses at which nobody answers, of staging and of production.
+NOBODY, NOBODY_EITHER = "http://127.0.0.1:9", "http://127.0.0.1:8"
 PLAN = """\
 application: bench
 title: Bench
@@ -101,7 +101,9 @@ class Stack:
 
 
 @contextmanager
-def stack(rate: float, seconds: float, target: str = NOBODY, rival: str = NOBODY, *, web: int = 2) -> Iterator[Stack]:
+def stack(
+    rate: float, seconds: float, target: str = NOBODY, rival: str = NOBODY_EITHER, *, web: int = 2
+) -> Iterator[Stack]:
     """Start everything with ``make up``'s own runner; stop it afterwards. The plan's run prints at that rate.
 
     ``target``: the address of staging, which runs the release's build by a person's word; ``rival``: of production.
