@@ -20,18 +20,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import comb
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
 from playwright.sync_api import Page
 
+from benchmarks.processor import Spent
 from benchmarks.stack import Stack, stack
 from config.demo.person import Person
 from tests.interface.browser import open_browser
@@ -300,55 +299,14 @@ def lag(person: Person, where: Stack, check: str, what: str, patience: float) ->
     show(f"lag of a second on the page, {what}, longest", delays[-1], "s", "limit 2")
 
 
-class Spent:
-    """Processor seconds of every process of the program while the block runs, without Locust's own.
-
-    On a machine whose cores are all busy, what they spend is what the load cannot have.
-    """
-
-    def __init__(self, where: Stack) -> None:
-        self._runner = psutil.Process(json.loads((where.home / "status.json").read_text())["pid"])
-        self._first: dict[int, float] = {}
-        self._last: dict[int, float] = {}
-        self._ended = threading.Event()
-        self._sampler = threading.Thread(target=self._sample, daemon=True)
-
-    def __enter__(self) -> "Spent":
-        self._began = time.monotonic()
-        self._first = self._last = self._now()
-        self._sampler.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._sampler.join()
-        self.seconds = time.monotonic() - self._began
-        # A process that began meanwhile had spent nothing before.
-        self.processor = sum(last - self._first.get(pid, 0) for pid, last in self._last.items())
-
-    def _sample(self) -> None:
-        """Often enough that little is lost of a process that ends."""
-        while not self._ended.wait(0.5):
-            self._last = self._last | self._now()
-
-    def _now(self) -> dict[int, float]:
-        found = {}
-        for process in [self._runner, *self._runner.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):
-                if str(LAUNCHER) not in process.cmdline():
-                    times = process.cpu_times()
-                    found[process.pid] = times.user + times.system
-        return found
-
-
 def whole(person: Person, where: Stack) -> None:
     """The load of the whole program, its page followed, recorded and not in turns; then in a browser, for its lag."""
     found = where.home / "found.json"
     (where.home / "turns.py").write_text(WHOLE.locustfile(found))
-    with Spent(where) as idle:
+    with Spent(where.home, LAUNCHER) as idle:
         time.sleep(IDLE_SECONDS)
     number = begin(person, where, "turns")
-    with Spent(where) as spent:
+    with Spent(where.home, LAUNCHER) as spent:
         shown = follow(person, where, number)
     lost(found, "the record and the live page")
     recorded = WHOLE.seconds / 2

@@ -69,9 +69,9 @@ def main(rows: int) -> None:
 
 def _show(name: str, rows: int, run: dict[str, Any], floor: float, peer: float) -> None:
     phases, total = run["phases"], run["total"]
-    parts = {"staged": ["stage"], "written": ["stage", "move"], "with preflight": ["stage", "preflight", "move"],
-             "with what undo needs": ["stage", "preflight", "move", "keep"],
-             "with the proof as well": ["stage", "preflight", "move", "keep", "prove"]}  # fmt: skip
+    parts = {"staged": ["stage"], "written": ["stage", "move", "keep"],
+             "with preflight": ["stage", "preflight", "move", "keep"],
+             "with preflight and proof": ["stage", "preflight", "move", "keep", "prove"]}  # fmt: skip
     print(f"transition of {rows:,} {name}: {total['inserted']:,} inserted, {total['merged']:,} merged")
     print("  steps: " + ", ".join(f"{step} {seconds:.2f} s" for step, seconds in phases.items()))
     for part, steps in parts.items():

@@ -206,7 +206,7 @@ class _Attempt:
         context.steps.announce()
         self._greet()
         context.fetch_build()
-        judged = self.run.release_id is not None and kind.judges(context.params)
+        judged = self.run.release_id is not None and kind.judges_what_runs(context.params)
         if judged:
             self._compare_running_build("Nothing was run.")
         outcome = kind.run(context)

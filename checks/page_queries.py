@@ -199,7 +199,7 @@ def _judges_running_build(kind: Kind, params: Mapping[str, Any]) -> bool:
     what is wrong.
     """
     try:
-        return kind.judges(kind.Params.model_validate(params))
+        return kind.judges_what_runs(kind.Params.model_validate(params))
     except ValidationError:
         return kind.judges_running_build
 

@@ -9,7 +9,6 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 import rfc8785
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
@@ -21,6 +20,7 @@ from checks.plan_names import cross_check
 from checks.plan_text import PlanText
 from checks.tools.inventory import PrivacySection
 from checks.tools.loading.section import LoadSection
+from checks.tools.origins import same_address
 from releases.enums import Requirement, Tier
 
 LONGEST_DURATION_DAYS = 3650
@@ -313,22 +313,15 @@ class Plan(Section):
         return self.environments[name]
 
     def production_at(self, url: str) -> str:
-        """The name of the production environment that has this address, or ''."""
-        asked = _place(url)
+        """The name of the production environment that answers at this address, or ''."""
         for name, section in self.environments.items():
-            if section.tier is Tier.PRODUCTION and url and _place(section.url) == asked:
+            if section.tier is Tier.PRODUCTION and same_address(url, section.url):
                 return name
         return ""
 
     def check(self, section: str) -> CheckSection:
         """'checks.backup' -> its section; KeyError when there is none."""
         return self.checks[section.removeprefix("checks.")]
-
-
-def _place(url: str) -> tuple[str, int | None, str]:
-    """What two ways to write one address have in common."""
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme), parts.path.rstrip("/")
 
 
 def parse(text: str) -> Plan:

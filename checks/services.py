@@ -251,7 +251,7 @@ def _refuse(
         return
     if release.state == ReleaseState.CANCELLED:
         raise DomainError(f"{release} is cancelled. Nothing was started.", field="release")
-    if place.current_build_digest != release.build_digest and kind.judges(kind.Params.model_validate(params)):
+    if place.current_build_digest != release.build_digest and kind.judges_what_runs(kind.Params.model_validate(params)):
         running = place.current_version or "a build that nobody can name"
         raise DomainError(
             f"{place.name} runs {running}, not {release.version}. Deploy it there first. Nothing was started.",

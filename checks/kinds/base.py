@@ -229,8 +229,8 @@ class Kind(ABC):
     #: A template that the run's page shows while the run is under way, fed by ``pictures``.
     live_template: ClassVar[str] = ""
 
-    def judges(self, params: Any) -> bool:
-        """Whether a run with these parameters judges the build that runs in the environment."""
+    def judges_what_runs(self, params: Any) -> bool:
+        """The same for a run with these parameters; what a kind says of all of them is ``judges_running_build``."""
         return self.judges_running_build
 
     def pictures(self, result: Mapping[str, Any], live: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

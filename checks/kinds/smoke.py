@@ -8,6 +8,7 @@ from checks.errors import CheckError
 from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step, register
 from checks.plan import Plan, Request
 from checks.tools import http
+from checks.tools.origins import origin
 
 
 class SmokeParams(KindParams):
@@ -65,7 +66,7 @@ def _address(context: RunContext, wanted: str) -> str:
     if not wanted:
         return own
     try:
-        hosts = {http.origin(own)[1], http.origin(wanted)[1]}
+        hosts = {origin(own)[1], origin(wanted)[1]}
     except ValueError as error:
         raise CheckError(f"The address cannot be asked: {error}.") from None
     if len(hosts) > 1:

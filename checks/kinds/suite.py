@@ -84,7 +84,7 @@ class Suite(Kind):
         first = Step("tests", "Fetch the uploaded report") if params.uploaded else Step("tests", "Run the tests")
         return [first, Step("reports", "Read the reports", StepCategory.CHECK)]
 
-    def judges(self, params: Any) -> bool:
+    def judges_what_runs(self, params: Any) -> bool:
         """Tests that ask the environment itself say something of the build that runs there, and of no other."""
         return bool(params.alone) and not params.uploaded
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -17,13 +16,13 @@ from yarl import URL
 from checks.errors import CheckError
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Request
+from checks.tools.origins import same_place
 
 MAX_BODY_BYTES: Final = 5_000_000
 MAX_REDIRECTS: Final = 5
 #: How much longer than ``within`` an answer is waited for, so that a slow one is told apart from none at all.
 PATIENCE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.25
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -52,22 +51,6 @@ class Answer:
             "problems": list(self.problems),
             "redirected_to": self.redirected_to,
         }
-
-
-def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of an http(s) address. ValueError where it has none or carries a user or password."""
-    parts: SplitResult = urlsplit(url)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        raise ValueError(f"{url!r} is not an http or https address")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("an address must not contain a user name or password")
-    return parts.scheme, parts.hostname.lower().rstrip("."), parts.port or _DEFAULT_PORTS[parts.scheme]
-
-
-def same_place(first: str, second: str) -> bool:
-    """Whether two addresses are of one server: same host and port, or http grown to https on the usual ports."""
-    one, two = origin(first), origin(second)
-    return one == two or (one[1] == two[1] and one[0::2] == ("http", 80) and two[0::2] == ("https", 443))
 
 
 def address_of(base: str, path: str) -> str:

@@ -34,9 +34,9 @@ class NotReady(Exception):
 class Example:
     """One application below ``examples/``.
 
-    ``tables``: what its data are, in few words. ``changes``: what the new version's own migrations change, ``written``:
-    what is written while it is rehearsed and deployed; tables, and columns as ``table.column``, each with its reason.
-    Everything else must be in production as it was, row by row.
+    ``tables``: what its data are, in few words. ``changes``: what the new version's own migrations change: tables, and
+    columns as ``table.column``, each with its reason. Everything else must be in production as it was, row by row, and
+    after the rollback all of it.
     """
 
     name: str
@@ -45,7 +45,6 @@ class Example:
     page: str
     tables: tuple[str, ...]
     changes: dict[str, str] = field(default_factory=dict)
-    written: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -149,8 +148,8 @@ EXAMPLES: dict[str, Example] = {
         "/",
         ("accounts_user", "courses_progress"),
         changes={
-            "accounts_preferences.news": "digest says how often, in its place",
-            "courses_course.byline": "author names a person in its place",
+            "accounts_preferences.news": "digest says how often in its place",
+            "courses_course.byline": "each name of it is an author now",
             "courses_progress.state": "completed_at says it in its place",
         },
     ),

@@ -262,7 +262,7 @@ class Journey:
         return self._answers(self.example.new_version, self.example.changes)
 
     def old_version_answers(self) -> str:
-        return self._answers(self.example.old_version, self.example.written)
+        return self._answers(self.example.old_version, {})
 
     def _answers(self, version: str, changing: dict[str, str]) -> str:
         url = self.plan.environment("production").url

@@ -145,6 +145,7 @@ def publish_plan(
             f"This is the plan of {document['application']!r}, not of {application.slug!r}. Nothing was changed.",
             field="text",
         )
+    _refuse_lowered(application, document["environments"])
     plan = PlanVersion.objects.create(
         application=application,
         number=newest.number + 1 if newest else 1,
@@ -167,8 +168,8 @@ def publish_plan(
     return plan
 
 
-def _sync_environments(application: Application, declared: dict[str, dict[str, Any]]) -> None:
-    """A gate stands before production alone, so what was production once stays it; the database says so too."""
+def _refuse_lowered(application: Application, declared: dict[str, dict[str, Any]]) -> None:
+    """The gate stands before production alone, so what was production once stays it; the database says so too."""
     held = application.environments.filter(tier=Tier.PRODUCTION, name__in=declared).values_list("name", flat=True)
     for name in held:
         if declared[name]["tier"] != Tier.PRODUCTION:
@@ -178,6 +179,9 @@ def _sync_environments(application: Application, declared: dict[str, dict[str, A
                 "Nothing was changed.",
                 field="text",
             )
+
+
+def _sync_environments(application: Application, declared: dict[str, dict[str, Any]]) -> None:
     for name, section in declared.items():
         values = {"tier": section["tier"], "url": section["url"], "queue": section["queue"]}
         Environment.objects.update_or_create(application=application, name=name, defaults=values)

@@ -52,7 +52,6 @@ class Stack:
             known.page,
             known.tables,
             known.changes,
-            known.written,
             staging=free_port(),
             production=free_port(),
         )

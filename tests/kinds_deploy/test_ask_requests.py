@@ -14,6 +14,7 @@ import pytest
 from checks.errors import Cancelled
 from checks.plan import Request
 from checks.tools import http
+from checks.tools.origins import origin, same_address, same_place
 from tests.kinds_deploy.local_server import LocalServer, Reply, _handler, serving
 
 
@@ -170,10 +171,25 @@ def test_a_path_is_put_below_the_address(base: str, path: str, expected: str) ->
     ],
 )
 def test_which_addresses_are_one_place(first: str, second: str, same: bool) -> None:
-    assert http.same_place(first, second) is same
+    assert same_place(first, second) is same
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("https://shop.example/", "https://SHOP.example:443", True),
+        ("http://shop.example", "https://shop.example", True),
+        ("https://shop.example", "http://shop.example", True),
+        ("https://shop.example/staging", "https://shop.example", False),
+        ("http://shop.example:99999", "http://shop.example:99999", False),
+        ("", "", False),
+    ],
+)
+def test_which_addresses_are_one(first: str, second: str, same: bool) -> None:
+    assert same_address(first, second) is same
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://", "ftp://host", "http://user:word@host/"])
 def test_other_addresses_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match="address"):
-        http.origin(url)
+        origin(url)

@@ -62,11 +62,24 @@ def test_a_launch_that_was_cancelled_before_it_began_offers_the_ways_on(shop: Sh
     text = page(run, manager)
     assert "Deploy again" in text
     assert "skip=" not in text, "no step stopped it"
+    assert reverse("checks:rollback", args=[shop.release.pk]) not in text, "nothing was changed"
+    assert "untouched by this run" in text
     assert "Deploy again" not in page(run, shop.team.auditor)
     client = Client()
     client.force_login(manager)
     board = client.get(reverse("releases:release", args=[shop.release.pk])).content.decode()
     assert reverse("releases:cancel", args=[shop.release.pk]) in board
+
+
+@pytest.mark.campaign
+def test_a_launch_that_was_cancelled_after_one_that_stopped_half_way_offers_the_way_back(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    shop = make_shop(tmp_path, server, deploy={"steps": [STEPS[0], step("migrate", "exit 9"), STEPS[2]]})
+    assert shop.deploy().state == "failed"
+    run = services.start_deploy(release=shop.fresh(), actor=shop.team.manager)
+    services.cancel_run(run=run, actor=shop.team.manager)
+    assert reverse("checks:rollback", args=[shop.release.pk]) in page(run, shop.team.manager)
 
 
 @pytest.mark.campaign

@@ -22,7 +22,8 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from checks.tools.auditing.looking import NotSeen
-from checks.tools.http import address_of, origin, same_place
+from checks.tools.http import address_of
+from checks.tools.origins import origin, same_place
 
 MAX_BODY_BYTES: Final = 2_000_000
 MAX_REDIRECTS: Final = 8

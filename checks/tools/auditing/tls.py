@@ -14,7 +14,7 @@ from checks.tools.auditing import asking, tls_judging
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import read_json
 from checks.tools.auditing.said import Covered, Family, Found, SystemPlace
-from checks.tools.http import origin
+from checks.tools.origins import origin
 
 #: Each option of sslyze and where its report holds the answer. All of them must have been answered.
 SCANS: Final = {

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from checks.errors import CheckError
 from checks.kinds.base import Pipe, RunContext
-from checks.tools import http, toolbox
+from checks.tools import toolbox
 from checks.tools.loading.record import Second
+from checks.tools.origins import origin
 
 LAUNCHER: Final = Path(__file__).with_name("launch.py")
 #: A second is told once all generators reported it, or so long after it ended; where none is lost, that is at once.
@@ -73,7 +74,7 @@ class Job:
         return max(1, min(os.cpu_count() or 1, int(max(self.steps) // of_one) + 1))
 
     def config(self) -> dict[str, Any]:
-        _, hostname, port = http.origin(self.url)
+        _, hostname, port = origin(self.url)
         return {
             "host": self.url.rstrip("/"), "hostname": hostname, "target_port": port, "mode": self.mode,
             "steps": list(self.steps), "hold": self.hold, "requests": [dict(one) for one in self.requests],
