@@ -124,6 +124,37 @@ def test_a_circle_without_a_way_in_is_told_and_row_security_never_hides_rows(clo
     assert "holds no row of the declared tables" in run.error
 
 
+FINER = """
+CREATE TABLE price (id int PRIMARY KEY, amount numeric(10, 2), label varchar(20));
+CREATE FUNCTION add_a_quarter() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    NEW.amount := NEW.amount + 0.25;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER add_a_quarter BEFORE INSERT ON price FOR EACH ROW WHEN (NEW.id > 2) EXECUTE FUNCTION add_a_quarter();
+"""
+
+
+@pytest.fixture
+def finer(transactional_db: None, storage_folder: Path, tmp_path: Path) -> Iterator[People]:
+    """Whole numbers of the source become numbers with cents, to which a trigger of the target adds some."""
+    with people(tmp_path, source="CREATE TABLE price (id int PRIMARY KEY, amount int, label text)",
+                target=FINER) as made:  # fmt: skip
+        made.at_source("INSERT INTO price SELECT n, n, 'p' || n FROM generate_series(1, 4) n")
+        yield made
+
+
+@pytest.mark.campaign
+def test_what_the_target_adds_beyond_the_type_of_the_source_is_found(finer: People) -> None:
+    price = [{"table": "price", "keys": "keep", "same": ["amount", "label"]}]
+    run = finer.rehearse(price)
+    assert run.state == RunState.FAILED, (run.error, run.summary)
+    assert "public.price: 2 inserted rows differ from the source: 3, 4." in run.result["differences"]
+    assert finer.sql("SELECT count(*) FROM price") == [(0,)]
+
+    off = finer.rehearse(price, triggers="off")
+    assert off.state == RunState.PASSED, (off.error, off.summary, log_of(off))
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -2,7 +2,7 @@
 
 ``gonogo_transition.journal`` has one row for each transition; beside it, for each table of it, ``r<run>_<n>_keys``
 (source key, target key, what was done, hash of the row as it was left) and ``r<run>_<n>_before`` (merged rows as they
-were, in the target's own types).
+were, in the target's own types). Stages and maps stand there as well until the transaction ends (see ``work``).
 """
 
 import json
@@ -14,9 +14,8 @@ from psycopg import sql
 
 from checks.tools.postgres import Connection
 from checks.tools.transition.catalog import OwnSequence
-from checks.tools.transition.work import Action, TableWork, column, listed, row_hash
+from checks.tools.transition.work import SCHEMA, Action, TableWork, column, listed, row_hash
 
-SCHEMA = "gonogo_transition"
 _JOURNAL = sql.Identifier(SCHEMA, "journal")
 
 
@@ -122,17 +121,13 @@ def keep_before(connection: Connection, work: TableWork, run: int) -> None:
 def keep_keys(connection: Connection, work: TableWork, run: int, seed: int) -> None:
     """Source key, target key, action, and the hash of the row as this transition left it."""
     names = [*work.key_names, *work.target_key_names]
-    # OFFSET 0: each row is hashed where it is read, so that the join carries its key and hash, and not all of it.
-    rows = sql.SQL("SELECT {}, {} AS h FROM {} t OFFSET 0").format(
-        listed(column("t", name) for name in work.mapping.keys_in_target), row_hash(work.target, seed),
-        work.target.identifier,
-    )  # fmt: skip
     connection.execute(
         sql.SQL(
-            "CREATE TABLE {} AS SELECT {}, m.action, m.rule, t.h FROM {} m LEFT JOIN ({}) t ON {}"
-            " AND m.action IN ({}, {})"
+            "CREATE TABLE {} AS SELECT {}, m.action, m.rule, CASE WHEN {} IS NOT NULL THEN {} END AS h"
+            " FROM {} m LEFT JOIN {} t ON {} AND m.action IN ({}, {})"
         ).format(
-            keys_table(run, work.number), listed(column("m", name) for name in names), work.map, rows,
+            keys_table(run, work.number), listed(column("m", name) for name in names),
+            column("t", work.mapping.keys_in_target[0]), row_hash(work.target, seed), work.map, work.target.identifier,
             work.at_target(), sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE)),
         )
     )  # fmt: skip

@@ -35,7 +35,7 @@ def build_map(target: Connection, work: TableWork, ready: set[int]) -> None:
     matched = work.mapping.matched_by
     keys = listed(column("d", name) for name in work.key_names)
     query = sql.SQL(
-        "CREATE TEMPORARY TABLE {map} ON COMMIT DROP AS WITH r AS ({rows}), d AS ({placed}), a AS ({decided})"
+        "CREATE UNLOGGED TABLE {map} AS WITH r AS ({rows}), d AS ({placed}), a AS ({decided})"
         " SELECT {keys}, {new_keys}, d.action::smallint, d.rule, {firsts} FROM a d"
     ).format(
         map=work.map,

@@ -38,8 +38,10 @@ from checks.tools.transition.work import SKIPPED, Action, Reference, TableWork
 
 #: Fixed, so that what was hashed at the move can be hashed again at its undo.
 SEED = 7_340_033
-#: Of the target's server while it works: joins and sorts of a table with its stage stay in memory up to a million rows.
-_MEMORY = {"work_mem": "96MB", "temp_buffers": "256MB", "jit": "off"}
+#: Of the target's session. Joins and sorts of a table with its stage stay in memory up to a million rows.
+#: Row hashes cost more than the planner thinks, so that several processes are worth it sooner than it thinks; how many
+#: there may be is the server's own setting.
+_SETTINGS = {"work_mem": "96MB", "jit": "off", "parallel_setup_cost": "10", "parallel_tuple_cost": "0.001"}
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class Mover:
             if self.moved.refused:
                 target.rollback()
             else:
+                staging.remove(target, self.moved.works)
                 self._commit(target)
         return self.moved
 
@@ -161,7 +164,7 @@ class Mover:
 
     def _prepare(self, source: Connection, target: Connection) -> None:
         """Resolve the mapping, then lock before the first look, so that both snapshots are of after the lock."""
-        self.moved.works = resolving.resolve(source, target, self.rules.tables)
+        self.moved.works = resolving.resolve(source, target, self.rules.tables, int(self.facts["run"]))
         works = self.moved.works
         for work in works:
             if work.target.row_security or work.source.row_security:
@@ -172,7 +175,8 @@ class Mover:
         shapes = [work.target for work in works]
         self.positions = locking.seize(self.context, target, shapes, seconds=self.rules.lock_seconds, what="the target")
         source.rollback()
-        for name, value in _MEMORY.items():
+        keeping.open_journal(target)
+        for name, value in _SETTINGS.items():
             target.execute(f"SET LOCAL {name} = '{value}'")
 
     def _stage(self, source: Connection, target: Connection, step: StepHandle) -> None:
@@ -262,7 +266,6 @@ class Mover:
 
     def _move(self, target: Connection, step: StepHandle) -> None:
         works, run = resolving.order_of_writing(self.moved.works), int(self.facts["run"])
-        keeping.open_journal(target)
         target.execute("SET CONSTRAINTS ALL DEFERRED")
         for work in works:
             if self.rules.triggers == "off":

@@ -11,13 +11,13 @@ from psycopg import sql
 
 from checks.tools.postgres import Connection
 from checks.tools.transition.matching import textual
-from checks.tools.transition.work import TableWork, column
+from checks.tools.transition.work import SCHEMA, TableWork, column
 
 #: Of the statistics' correlation, which is 1 for rows in the order of their values, and -1 for the reverse.
 _NO_ORDER: Final = 0.1
 _CORRELATIONS: LiteralString = """
     SELECT attname, correlation FROM pg_catalog.pg_stats
-    WHERE schemaname = pg_my_temp_schema()::regnamespace::text AND tablename = %s AND correlation IS NOT NULL
+    WHERE schemaname = %s AND tablename = %s AND correlation IS NOT NULL
 """
 
 
@@ -27,8 +27,7 @@ def order(target: Connection, work: TableWork) -> sql.Composable:
     New numbers go up in the order of the source, so sorting puts the index of the key out of order: for one other
     index that gains nothing.
     """
-    stage = work.stage.as_string().rpartition(".")[2].strip('"')
-    correlations: dict[str, float] = dict(target.execute(_CORRELATIONS, [stage]).fetchall())
+    correlations: dict[str, float] = dict(target.execute(_CORRELATIONS, [SCHEMA, work.stage_name]).fetchall())
     led = Counter(
         name
         for name in work.target.leading

@@ -16,7 +16,7 @@ from checks.tools.digest import TableDigest
 from checks.tools.postgres import Connection, one
 from checks.tools.transition import accounting, keeping, measuring, staging
 from checks.tools.transition.preflight import keys_of
-from checks.tools.transition.work import Action, Mapped, TableWork, column, listed, row_hash
+from checks.tools.transition.work import SCHEMA, Action, Mapped, TableWork, column, listed, row_hash
 
 
 @dataclass
@@ -70,7 +70,7 @@ def others(connection: Connection, works: list[TableWork], seed: int) -> dict[st
     return {
         table.label: digest.digest_table(connection, table, seed)
         for table in digest.tables(connection)
-        if table.label not in ours | parts and table.schema != keeping.SCHEMA
+        if table.label not in ours | parts and table.schema != SCHEMA
     }
 
 
@@ -125,7 +125,7 @@ def _inserted(
     same = len(hashed) == len(work.hashed())
     found = work.target_hash(seed) if same else _partial(hashed, seed, at_target=True)
     said: sql.Composable = sql.SQL("s.h") if same else _partial(hashed, seed, at_target=False)
-    wrong = [sql.SQL("{} <> {}").format(found, said)]
+    wrong = [sql.SQL("{} <> {}").format(found, said), *(_beyond(one) for one in hashed if not one.same_type)]
     for reference in work.references:
         wrong += [
             sql.SQL("{} IS DISTINCT FROM {}").format(column("t", one.column.name), reference.value_of(one))
@@ -150,6 +150,11 @@ def _inserted(
     if row[4]:
         keys = keys_of(target, work, sql.SQL("{} WHERE {}").format(rows, differs), "m")
         yield f"{row[4]:,} inserted rows differ from the source: {', '.join(keys)}."
+
+
+def _beyond(one: Mapped) -> sql.Composable:
+    """Where the target's type tells more than the source's, the hash does not see what was added there."""
+    return sql.SQL("({})::text IS DISTINCT FROM ({})::text").format(column("t", one.column.name), one.cast())
 
 
 def _partial(hashed: list[Mapped], seed: int, *, at_target: bool) -> sql.Composable:

@@ -1,4 +1,8 @@
-"""From the source into temporary tables of the target: COPY out of one, COPY into the other, nothing in between."""
+"""From the source into unlogged tables of the target: COPY out of one, COPY into the other, nothing in between.
+
+Unlogged and not temporary: only what is no session's own can be read by several processes of the server at once. Nobody
+sees them, since the transaction that makes them removes them.
+"""
 
 from collections.abc import Callable, Iterable
 
@@ -40,7 +44,7 @@ def stage(
 ) -> None:
     """Fill the table's stage with what ``unload`` gives. ``progress``: rows since the last call."""
     _create(target, work)
-    with target.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(work.stage)) as writing:
+    with target.cursor().copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary, FREEZE)").format(work.stage)) as writing:
         for content, rows in pieces:
             writing.write(content)
             progress(rows)
@@ -67,6 +71,11 @@ def analyse(target: Connection, work: TableWork) -> None:
     target.execute(sql.SQL("ANALYZE {} ({})").format(work.stage, columns))
 
 
+def remove(target: Connection, works: Iterable[TableWork]) -> None:
+    """Take stages and maps away, before the transaction is committed."""
+    target.execute(sql.SQL("DROP TABLE {}").format(listed(name for work in works for name in (work.stage, work.map))))
+
+
 def _create(target: Connection, work: TableWork) -> None:
     columns = [
         sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(key.type))
@@ -77,9 +86,7 @@ def _create(target: Connection, work: TableWork) -> None:
         for mapped in work.columns.values()
     ]
     target.execute(
-        sql.SQL("CREATE TEMPORARY TABLE {} ({}, rule smallint, h bigint) ON COMMIT DROP").format(
-            work.stage, listed(columns)
-        )
+        sql.SQL("CREATE UNLOGGED TABLE {} ({}, rule smallint, h bigint)").format(work.stage, listed(columns))
     )
 
 

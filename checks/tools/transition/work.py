@@ -1,8 +1,8 @@
 """One table of a transition while it is under way: its columns resolved against both servers, and pieces of SQL.
 
-On the target, three temporary names belong to a table: its stage (what the source gave), its map (source key, target
-key, what becomes of the row), and, in queries, ``s`` for the stage, ``m`` for the map, ``t`` for the target, ``p1`` and
-so on for the maps of the tables that it refers to.
+On the target two unlogged tables belong to it until the transaction ends: its stage (what the source gave) and its map
+(source key, target key, what becomes of the row). In queries stand ``s`` for the stage, ``m`` for the map, ``t`` for
+the target, ``p1`` and so on for the maps of the tables that it refers to.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +15,8 @@ from psycopg import sql
 from checks.tools.transition.catalog import Column, Shape
 from checks.tools.transition.declaration import ColumnSource, TableMapping
 
+#: Of the target, for all that is this program's own there; see ``keeping``.
+SCHEMA = "gonogo_transition"
 _JSON = {"json", "jsonb"}
 
 
@@ -125,12 +127,13 @@ class Reference:
 
 @dataclass
 class TableWork:
-    """One table under way. ``number`` counts from 1 in the order of the plan.
+    """One table under way. ``number`` counts from 1 in the order of the plan; ``run``: the number of the run.
 
     ``references`` give columns their new values; ``beside`` are foreign keys to tables of the mapping that give none
     (their columns have theirs from another one, or are taken as they are) and bind the order all the same.
     """
 
+    run: int
     number: int
     mapping: TableMapping
     source: Shape
@@ -154,12 +157,16 @@ class TableWork:
         return [*self.references, *self.beside]
 
     @property
+    def stage_name(self) -> str:
+        return f"r{self.run}_{self.number}_stage"
+
+    @property
     def stage(self) -> sql.Identifier:
-        return sql.Identifier("pg_temp", f"gonogo_stage_{self.number}")
+        return sql.Identifier(SCHEMA, self.stage_name)
 
     @property
     def map(self) -> sql.Identifier:
-        return sql.Identifier("pg_temp", f"gonogo_map_{self.number}")
+        return sql.Identifier(SCHEMA, f"r{self.run}_{self.number}_map")
 
     @property
     def key_names(self) -> list[str]:
