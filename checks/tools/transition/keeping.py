@@ -121,13 +121,17 @@ def keep_before(connection: Connection, work: TableWork, run: int) -> None:
 def keep_keys(connection: Connection, work: TableWork, run: int, seed: int) -> None:
     """Source key, target key, action, and the hash of the row as this transition left it."""
     names = [*work.key_names, *work.target_key_names]
+    # Within an outer join, each row is hashed where it is read, so that the join carries its key and hash alone.
+    rows = sql.SQL("SELECT {}, {} AS h FROM {} t").format(
+        listed(column("t", name) for name in work.mapping.keys_in_target), row_hash(work.target, seed),
+        work.target.identifier,
+    )  # fmt: skip
     connection.execute(
         sql.SQL(
-            "CREATE TABLE {} AS SELECT {}, m.action, m.rule, CASE WHEN {} IS NOT NULL THEN {} END AS h"
-            " FROM {} m LEFT JOIN {} t ON {} AND m.action IN ({}, {})"
+            "CREATE TABLE {} AS SELECT {}, m.action, m.rule, t.h FROM {} m LEFT JOIN ({}) t ON {}"
+            " AND m.action IN ({}, {})"
         ).format(
-            keys_table(run, work.number), listed(column("m", name) for name in names),
-            column("t", work.mapping.keys_in_target[0]), row_hash(work.target, seed), work.map, work.target.identifier,
+            keys_table(run, work.number), listed(column("m", name) for name in names), work.map, rows,
             work.at_target(), sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE)),
         )
     )  # fmt: skip

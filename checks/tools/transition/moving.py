@@ -194,7 +194,7 @@ class Mover:
 
         for work in works:
             step.doing(f"Copying {work.source.label}")
-            pieces = self.sides.pieces(source, staging.unload(work, SEED))
+            pieces = self.sides.pieces(source, staging.unload(work))
             with closing(pieces):
                 staging.stage(self.context, target, work, pieces, seen)
             self.sides.ask(target, partial(staging.analyse, target, work))

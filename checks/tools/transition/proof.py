@@ -1,7 +1,8 @@
 """The proof: nothing lost, nothing changed but what the plan declares, each sentence about a difference that was found.
 
-The source hashes what it gives; the target hashes what it holds afterwards, cast back to the source's types. The two
-never see each other's rows. It runs in the transaction that moved, so that a difference undoes everything.
+The source hashes what it gives, and the stage must hash to the same; then each row that the target holds afterwards,
+cast back to the source's types, must hash to its row of the stage. It runs in the transaction that moved, so that a
+difference undoes everything.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from checks.tools.digest import TableDigest
 from checks.tools.postgres import Connection, one
 from checks.tools.transition import accounting, keeping, measuring, staging
 from checks.tools.transition.preflight import keys_of
-from checks.tools.transition.work import SCHEMA, Action, Mapped, TableWork, column, listed, row_hash
+from checks.tools.transition.work import SCHEMA, Action, Mapped, TableWork, column, hash_of, row_hash
 
 
 @dataclass
@@ -122,9 +123,7 @@ def _inserted(
 ) -> Iterable[str]:
     """Each inserted row, read back, hashes to what the source said; each reference leads where it must."""
     hashed = [one for one in work.hashed() if one.column.name not in free]
-    same = len(hashed) == len(work.hashed())
-    found = work.target_hash(seed) if same else _partial(hashed, seed, at_target=True)
-    said: sql.Composable = sql.SQL("s.h") if same else _partial(hashed, seed, at_target=False)
+    found, said = _hash(hashed, seed, at_target=True), _hash(hashed, seed, at_target=False)
     wrong = [sql.SQL("{} <> {}").format(found, said), *(_beyond(one) for one in hashed if not one.same_type)]
     for reference in work.references:
         wrong += [
@@ -157,9 +156,10 @@ def _beyond(one: Mapped) -> sql.Composable:
     return sql.SQL("({})::text IS DISTINCT FROM ({})::text").format(column("t", one.column.name), one.cast())
 
 
-def _partial(hashed: list[Mapped], seed: int, *, at_target: bool) -> sql.Composable:
+def _hash(hashed: list[Mapped], seed: int, *, at_target: bool) -> sql.Composable:
+    """Of these columns, in types of the source: as the target holds them, or as they were staged."""
     values = [one.comparable(column("t", one.column.name) if at_target else column("s", one.stage)) for one in hashed]
-    return sql.SQL("hashbyteaextended(record_send(ROW({})), {})").format(listed(values), sql.Literal(seed))
+    return hash_of(values, seed)
 
 
 def _rest(

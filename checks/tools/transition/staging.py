@@ -85,15 +85,13 @@ def _create(target: Connection, work: TableWork) -> None:
         sql.SQL("{} {}").format(sql.Identifier(mapped.stage), sql.SQL(mapped.staged.type))
         for mapped in work.columns.values()
     ]
-    target.execute(
-        sql.SQL("CREATE UNLOGGED TABLE {} ({}, rule smallint, h bigint)").format(work.stage, listed(columns))
-    )
+    target.execute(sql.SQL("CREATE UNLOGGED TABLE {} ({}, rule smallint)").format(work.stage, listed(columns)))
 
 
-def unload(work: TableWork, seed: int) -> sql.Composed:
-    """What the source is asked for: each row as it travels, and its hash."""
-    return sql.SQL("COPY (SELECT {}, {} FROM {} x) TO STDOUT (FORMAT binary)").format(
-        listed(_travelling(work)), work.source_hash(seed), work.source.identifier
+def unload(work: TableWork) -> sql.Composed:
+    """What the source is asked for: each row as it travels."""
+    return sql.SQL("COPY (SELECT {} FROM {} x) TO STDOUT (FORMAT binary)").format(
+        listed(_travelling(work)), work.source.identifier
     )
 
 

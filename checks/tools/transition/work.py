@@ -193,14 +193,6 @@ class TableWork:
         """The columns that travel unchanged and are hashed on both sides, in the order of their names."""
         return [self.columns[name] for name in sorted(self.columns) if self.columns[name].reference is None]
 
-    def source_hash(self, seed: int) -> sql.Composable:
-        return hash_of([one.comparable(one.staged.expression) for one in self.hashed()], seed)
-
-    def target_hash(self, seed: int) -> sql.Composable:
-        """The same hash, from what the target holds (alias ``t``)."""
-        values = [one.comparable(column("t", one.column.name)) for one in self.hashed()]
-        return hash_of(values, seed)
-
     def same_key(self, left: str = "m", right: str = "s") -> sql.Composable:
         return equal([(column(left, name), column(right, name)) for name in self.key_names])
 
