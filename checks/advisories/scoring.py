@@ -1,45 +1,23 @@
-"""The base score of a CVSS 3 vector, as FIRST's specification of CVSS 3.1 computes it (section 7.1 and appendix A)."""
+"""The base score of a CVSS vector of version 2, 3 or 4, and the worst that an advisory gives."""
 
 from typing import Any, Final
 
-_WEIGHTS: Final[dict[str, dict[str, float]]] = {
-    "AV": {"N": 0.85, "A": 0.62, "L": 0.55, "P": 0.2},
-    "AC": {"L": 0.77, "H": 0.44},
-    "UI": {"N": 0.85, "R": 0.62},
-    "C": {"H": 0.56, "L": 0.22, "N": 0.0},
-    "I": {"H": 0.56, "L": 0.22, "N": 0.0},
-    "A": {"H": 0.56, "L": 0.22, "N": 0.0},
-}
-_PRIVILEGES: Final = {"U": {"N": 0.85, "L": 0.62, "H": 0.27}, "C": {"N": 0.85, "L": 0.68, "H": 0.5}}
+from cvss import CVSS2, CVSS3, CVSS4, CVSSError
 
-
-#: Lower bounds of the bands of CVSS 3.
+_READERS: Final = {"CVSS:4.0/": CVSS4, "CVSS:3.1/": CVSS3, "CVSS:3.0/": CVSS3, "AV:": CVSS2}
+#: Lower bounds of the bands of CVSS 3 and 4.
 _LEAST: Final = {"critical": 9.0, "high": 7.0, "medium": 4.0, "low": 0.0}
 
 
 def base_score(vector: str) -> float | None:
     """0.0 to 10.0; None for a vector of another version, or one that is not whole."""
-    if not vector.startswith(("CVSS:3.0/", "CVSS:3.1/")):
+    reader = next((reader for prefix, reader in _READERS.items() if vector.startswith(prefix)), None)
+    if reader is None:
         return None
-    parts = dict(part.split(":", 1) for part in vector.split("/")[1:] if ":" in part)
     try:
-        weight = {name: values[parts[name]] for name, values in _WEIGHTS.items()}
-        changed = {"U": False, "C": True}[parts["S"]]
-        privileges = _PRIVILEGES[parts["S"]][parts["PR"]]
-    except KeyError:
+        return float(reader(vector).base_score)
+    except CVSSError:
         return None
-    lost = 1 - (1 - weight["C"]) * (1 - weight["I"]) * (1 - weight["A"])
-    impact = 7.52 * (lost - 0.029) - 3.25 * (lost - 0.02) ** 15 if changed else 6.42 * lost
-    if impact <= 0:
-        return 0.0
-    exploitability = 8.22 * weight["AV"] * weight["AC"] * privileges * weight["UI"]
-    return _up(min((1.08 if changed else 1) * (impact + exploitability), 10))
-
-
-def _up(value: float) -> float:
-    """To the next tenth, without the noise of floating point (appendix A)."""
-    whole = round(value * 100_000)
-    return whole / 100_000 if whole % 10_000 == 0 else (whole // 10_000 + 1) / 10
 
 
 def _vectors(document: dict[str, Any]) -> list[str]:
@@ -52,8 +30,8 @@ def _vectors(document: dict[str, Any]) -> list[str]:
 def rated(document: dict[str, Any]) -> tuple[float | None, str]:
     """The worst base score that an OSV entry gives, and its reviewers' word; None and "" where there is none.
 
-    Beside a vector that is not read here, such as one of CVSS 4, a score says nothing when it is less than the word, or
-    less than high where there is no word: the other vector may be graver.
+    Beside a vector that cannot be read, such as one of a version to come, a score says nothing when it is less than the
+    word, or less than high where there is no word: the other vector may be graver.
     """
     vectors, word = _vectors(document), word_of(document)
     scores = [base_score(vector) for vector in vectors]

@@ -138,9 +138,10 @@ def test_a_fix_of_another_package_of_the_same_advisory_is_none(tmp_path: Path) -
     assert (found.fixed_in, found.remedy) == (("4.17.21",), "Install lodash 4.17.21.")
 
 
-V3, V4 = (
+V3, V4, V5 = (
     "CVSS:3.1/AV:N/AC:H/PR:N/UI:R/S:U/C:L/I:L/A:N",
     "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N",
+    "CVSS:5.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N",
 )
 
 
@@ -148,11 +149,14 @@ V3, V4 = (
     ("vectors", "word", "expected"),
     [
         ([V3], "", (4.2, "unknown", "medium")),
-        ([V4], "", (None, "unknown", "unknown")),
-        ([V3, V4], "", (None, "unknown", "unknown")),
-        ([V3, V4], "CRITICAL", (None, "critical", "critical")),
-        ([V4], "MODERATE", (None, "medium", "medium")),
-        ([V3, V4], "MODERATE", (4.2, "medium", "medium")),
+        ([V4], "", (9.3, "unknown", "critical")),
+        ([V3, V4], "", (9.3, "unknown", "critical")),
+        ([V3, V4], "MODERATE", (9.3, "medium", "critical")),
+        ([V5], "", (None, "unknown", "unknown")),
+        ([V3, V5], "", (None, "unknown", "unknown")),
+        ([V3, V5], "CRITICAL", (None, "critical", "critical")),
+        ([V5], "MODERATE", (None, "medium", "medium")),
+        ([V3, V5], "MODERATE", (4.2, "medium", "medium")),
     ],
 )
 def test_a_rating_that_cannot_be_read_never_counts_as_less_than_what_is_read(
