@@ -1,17 +1,15 @@
-"""The packages that the lists of a build name: locks, pinned requirements, npm's lock.
+"""The packages that the lists of a build name: locks and pinned requirements, of Python and of JavaScript.
 
 Every list of an archive is read, and a list that another one includes. Only what has one exact version can be looked
 up, so whatever a list names without one is told beside it and never passed over.
 """
 
 import fnmatch
-import json
 import lzma
 import posixpath
 import re
 import shlex
 import tarfile
-import tomllib
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,21 +17,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final
-from urllib.parse import quote
+from typing import IO, Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from checks.errors import CheckError
+from checks.tools import package_locks
+from checks.tools.components import Component
 
 MAX_LIST_BYTES: Final = 20 * 1024**2
 MAX_MEMBERS: Final = 200_000
 #: How many lists one list may include, those of its includes counted.
 MAX_INCLUDES: Final = 200
 #: In this order: the more a file says about what is really installed, the earlier.
-LISTS: Final = ("uv.lock", "pylock.toml", "poetry.lock", "requirements.lock", "requirements.txt", "package-lock.json")
-NPM_LOCK: Final = "package-lock.json"
+LISTS: Final = (
+    "uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.lock", "requirements.txt",
+    "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb",
+)  # fmt: skip
+NODE_LOCKS: Final = LISTS[LISTS.index("package-lock.json") :]
+#: Told as what they are: a build that has one of these installs what nobody looked up.
+UNREAD: Final = ("bun.lock", "bun.lockb")
 _ZIPS: Final = (".zip", ".whl")
 _TARS: Final = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".tar.bz2")
 _HASH: Final = re.compile(r"--hash[= ](sha256|sha384|sha512):([0-9a-fA-F]+)")
@@ -42,25 +46,6 @@ _ALGORITHMS: Final = {"sha256": "SHA-256", "sha384": "SHA-384", "sha512": "SHA-5
 _USER: Final = re.compile(r"//[^/\s]*@")
 #: What pip takes for an address or a path where a requirement could stand.
 _ADDRESS: Final = re.compile(r"^(?:[\w.+-]+:|[./~$])|\.(?:whl|zip|tar|tar\.gz|tgz|tar\.bz2|tar\.xz)(?:[\s\[#;]|$)")
-_OWN_SOURCES: Final = ("editable", "virtual", "directory")
-
-
-@dataclass(frozen=True)
-class Component:
-    """``hashes``: (algorithm as CycloneDX names it, hex digest) of files that are this version."""
-
-    ecosystem: str
-    name: str
-    version: str
-    hashes: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def purl(self) -> str:
-        if self.ecosystem == "npm":
-            scope, _, name = self.name.rpartition("/")
-            path = f"{quote(scope, safe='')}/{quote(name, safe='')}" if scope else quote(name, safe="")
-            return f"pkg:npm/{path}@{quote(self.version, safe='')}"
-        return f"pkg:pypi/{quote(self.name, safe='')}@{quote(self.version, safe='')}"
 
 
 @dataclass(frozen=True)
@@ -103,17 +88,18 @@ def contents_of(build: Path, name: str, *, exclude: Sequence[str] = ()) -> Conte
     return contents
 
 
-def npm_locks_of(build: Path, name: str, *, exclude: Sequence[str] = ()) -> Contents:
-    """What the locks of npm in a build name, which may be nothing. CheckError where one cannot be read."""
+def node_locks_of(build: Path, name: str, *, exclude: Sequence[str] = ()) -> Contents:
+    """What the locks of JavaScript in a build name, which may be nothing. CheckError where one cannot be read."""
     archive = name.lower().endswith((*_ZIPS, *_TARS))
-    return _of_build(build, name, exclude, (NPM_LOCK,)) if archive or name == NPM_LOCK else Contents((), ())
+    return _of_build(build, name, exclude, NODE_LOCKS) if archive or name in NODE_LOCKS else Contents((), ())
 
 
-def npm_locks_in(folder: Path) -> Contents:
+def node_locks_in(folder: Path) -> Contents:
     """The same of a folder. Links are not followed."""
-    paths = (path for path in folder.rglob(NPM_LOCK) if path.is_file() and not path.is_symlink())
+    found = (path for name in NODE_LOCKS for path in folder.rglob(name))
+    paths = (path for path in found if path.is_file() and not path.is_symlink())
     files: _Files = {path.relative_to(folder).as_posix(): partial(_open, path) for path in paths}
-    return _contents(files, _lists(files, (NPM_LOCK,)))
+    return _contents(files, _lists(files, NODE_LOCKS))
 
 
 def together(contents: Sequence[Contents]) -> Contents:
@@ -168,7 +154,7 @@ def _opened(build: Path, name: str) -> Iterator[tuple[_Files, bool]]:
             # A link is read as what it leads to, inside of the archive.
             members = (each for each in archive if not each.isdir())
             yield _named(name, ((each.name, partial(archive.extractfile, each)) for each in members)), False
-    elif lower.endswith((".txt", ".lock", ".toml", ".json", ".in")):
+    elif lower.endswith((".txt", ".lock", ".toml", ".json", ".yaml", ".lockb", ".in")):
         yield {name: partial(_open, build)}, True
     else:
         raise _none(name)
@@ -210,14 +196,21 @@ def _text(files: _Files, name: str) -> str:
 def _read(files: _Files, name: str) -> Iterator[Component | str]:
     """Each component of a list, and as a text whatever it names that has no exact version."""
     try:
-        if name.endswith(NPM_LOCK):
-            yield from _package_lock(json.loads(_text(files, name)), name)
-        elif PurePosixPath(name).name in ("uv.lock", "poetry.lock") or name.endswith(".toml"):
-            yield from _toml_lock(tomllib.loads(_text(files, name)), name)
+        reader = _reader(PurePosixPath(name).name)
+        if PurePosixPath(name).name in UNREAD:
+            yield f"{name} (such locks are not read)"
+        elif reader is not None:
+            yield from reader(_text(files, name), name)
         else:
             yield from _requirements(files, name)
     except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise CheckError(f"{name} of the build cannot be read: {error}.", remedy="Is it whole?") from error
+
+
+def _reader(file: str) -> Callable[[str, str], Iterator[Component | str]] | None:
+    """By a lock's name; a build that is one list by itself may have another."""
+    endings = {".toml": package_locks.toml_lock, ".json": package_locks.package_lock}
+    return package_locks.READERS.get(file) or endings.get(PurePosixPath(file).suffix)
 
 
 def _requirements(files: _Files, name: str) -> Iterator[Component | str]:
@@ -288,30 +281,3 @@ def _component(line: str) -> Component | None:
 def _shown(line: str) -> str:
     """A line as people may read it: an address often holds a name and a password."""
     return _USER.sub("//***@", line)[:120]
-
-
-def _toml_lock(tree: Mapping[str, Any], name: str) -> Iterator[Component | str]:
-    """uv.lock and poetry.lock name it "package", pylock.toml "packages"."""
-    if "package" not in tree and "packages" not in tree:
-        raise ValueError("it has no list of packages")
-    for each in tree.get("package") or tree.get("packages") or []:
-        if each.get("name") and each.get("version"):
-            yield Component("pypi", canonicalize_name(each["name"]), str(each["version"]))
-        elif not _is_own(each):
-            yield f"{name}: {each.get('name') or 'a package without a name'}"
-
-
-def _is_own(package: Mapping[str, Any]) -> bool:
-    """Whether it is the build's own code, whose dependencies stand in the lock beside it."""
-    return any(key in package or key in (package.get("source") or {}) for key in _OWN_SOURCES)
-
-
-def _package_lock(tree: Mapping[str, Any], listing: str) -> Iterator[Component | str]:
-    if not isinstance(tree.get("packages"), Mapping):
-        raise ValueError('it has no "packages"; locks before npm 7 (lockfileVersion 1) are not read')
-    for path, each in tree["packages"].items():
-        name = each.get("name") or path.rpartition("node_modules/")[2]
-        if path and each.get("version") and not each.get("link"):
-            yield Component("npm", name, str(each["version"]))
-        elif "node_modules/" in path and not each.get("link"):
-            yield f"{listing}: {name}"

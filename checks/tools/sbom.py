@@ -5,7 +5,8 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from checks.tools.package_lists import Component, Contents
+from checks.tools.components import Component
+from checks.tools.package_lists import Contents
 
 NAME: Final = "sbom.cdx.json"
 

@@ -25,7 +25,8 @@ from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import parsed, printed_by
 from checks.tools.auditing.said import Covered, Family, Found, PackagePlace, Severity
 from checks.tools.auditing.source import SourceSection, unpacked
-from checks.tools.package_lists import Component, Contents, contents_of, npm_locks_in, npm_locks_of, together
+from checks.tools.components import Component
+from checks.tools.package_lists import Contents, contents_of, node_locks_in, node_locks_of, together
 
 #: Releases that are known to be bad for ever, by ecosystem.
 KNOWN_BAD: Final = {"PyPI": ("django", "3.2"), "npm": ("lodash", "4.17.4")}
@@ -91,13 +92,13 @@ class PackagesLook:
         build, exclude = context.build_file, self.source.exclude
         if self.section.installed is not None:
             parts = [self._installed(context, self.section.installed)]
-            parts += [npm_locks_of(build, build.name, exclude=exclude)] if build else []
+            parts += [node_locks_of(build, build.name, exclude=exclude)] if build else []
         elif build is None:
             raise NotSeen("The run has no release, so there is no build to look at.", remedy="Start it for a release.")
         else:
             parts = [contents_of(build, build.name, exclude=exclude)]
         if self.source.unpack is not None:
-            parts.append(npm_locks_in(unpacked(context, self.source)))
+            parts.append(node_locks_in(unpacked(context, self.source)))
         contents = together(parts)
         context.note(f"{len(contents.components)} packages stand in {contents.listing}.")
         return contents
