@@ -63,10 +63,13 @@ def simulated(slower: float, seed: int, *, runs: int = 6, endpoints: int = 3) ->
     return [one.word for one in compare(side(slower), side(1.0))]
 
 
-def test_its_rates_of_error() -> None:
-    """Of 300 releases as fast as the last at most 3 % are called worse; of 300 that are 10 % slower 95 % are found."""
-    same = [simulated(1.0, seed) for seed in range(300)]
+@pytest.mark.parametrize(("runs", "endpoints"), [(4, 1), (5, 3), (6, 3)])
+def test_its_rates_of_error(runs: int, endpoints: int) -> None:
+    """Of 300 releases as fast as the last at most 3 % are called worse; of 300 that are 10 % slower, 99 % of endpoints
+    are found, with the fewest runs that can tell as well."""
+    same = [simulated(1.0, seed, runs=runs, endpoints=endpoints) for seed in range(300)]
     assert sum("worse" in words for words in same) <= 9
-    slower = [simulated(1.10, 1000 + seed) for seed in range(300)]
-    assert sum("worse" in words for words in slower) >= 285
-    assert not any("not worse" in words for words in slower)
+    slower = [simulated(1.10, 1000 + seed, runs=runs, endpoints=endpoints) for seed in range(300)]
+    words = [word for each in slower for word in each]
+    assert words.count("worse") >= 0.99 * len(words)
+    assert "not worse" not in words
