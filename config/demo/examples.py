@@ -7,11 +7,14 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from checks.examples import WrongPort, example_plan, plan_ports
+from config.demo import learners, speakers
+from config.demo.acceptance import Walk
 from config.demo.shell import child_environment, relative
 from config.services.home import BASE_DIR, Home
 
@@ -36,7 +39,7 @@ class Example:
 
     ``tables``: what its data are, in few words. ``changes``: what the new version's own migrations change: tables, and
     columns as ``table.column``, each with its reason. Everything else must be in production as it was, row by row, and
-    after the rollback all of it.
+    after the rollback all of it. ``walks``: how to walk the plan's cases of acceptance; ``domain``: of whom walks them.
     """
 
     name: str
@@ -44,6 +47,8 @@ class Example:
     new_version: str
     page: str
     tables: tuple[str, ...]
+    walks: Mapping[str, Walk]
+    domain: str
     changes: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -147,6 +152,8 @@ EXAMPLES: dict[str, Example] = {
         "1.1",
         "/",
         ("accounts_user", "courses_progress"),
+        learners.WALKS,
+        "learners.example",
         changes={
             "accounts_preferences.news": "digest says how often in its place",
             "courses_course.byline": "each name of it is an author now",
@@ -159,6 +166,8 @@ EXAMPLES: dict[str, Example] = {
         "2025.2.2",
         "/democon/",
         ("person_user", "submission_submission", "event_event"),
+        speakers.WALKS,
+        "acceptance.invalid",
         changes={
             "common_activitylog.data": "a migration writes {} where there was nothing",
             "event_event.accept_template_id": _MAIL_ROLES,
