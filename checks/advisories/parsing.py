@@ -5,19 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import yaml
 from django.utils.dateparse import parse_datetime
 
 from checks.findings.fingerprints import clean, package
-
-try:
-    _Loader: Any = yaml.CBaseLoader
-except AttributeError:  # a PyYAML without libyaml
-    _Loader = yaml.BaseLoader
+from checks.tools import careful_yaml
 
 _NOTHING: Final = ("", "null", "~", None)
 MAX_NAME: Final = 100
-MAX_DEPTH: Final = 50
 
 
 class Unreadable(Exception):
@@ -39,31 +33,12 @@ class Entry:
 def parse(name: str, data: bytes) -> Entry:
     """Raises Unreadable with a sentence."""
     try:
-        tree = _plain(json.loads(data) if name.lower().endswith(".json") else _yaml(data))
-    except (ValueError, yaml.YAMLError, RecursionError, UnicodeError) as error:
+        tree = _plain(json.loads(data) if name.lower().endswith(".json") else careful_yaml.read(data))
+    except (ValueError, RecursionError) as error:
         raise Unreadable(f"it is not valid {'JSON' if name.lower().endswith('.json') else 'YAML'}: {error}") from error
     if not isinstance(tree, dict) or not isinstance(tree.get("id"), str) or not tree["id"].strip():
         raise Unreadable("it has no id")
     return _entry(tree)
-
-
-def _yaml(data: bytes) -> Any:
-    """Every leaf as text, so that the version 5.10 stays what it is.
-
-    Looked over event by event first: libyaml's own loader ends the process where a text is nested deeply enough, and
-    references could multiply.
-    """
-    depth = 0
-    for event in yaml.parse(data, Loader=_Loader):
-        if isinstance(event, yaml.AliasEvent):
-            raise Unreadable("it refers to a part of itself, which no advisory does")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise Unreadable(f"it is nested deeper than {MAX_DEPTH} levels")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-    return yaml.load(data, Loader=_Loader)  # noqa: S506 - a base loader makes texts, lists and mappings only
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ _LEAST: Final = {"critical": 9.0, "high": 7.0, "medium": 4.0, "low": 0.0}
 
 def base_score(vector: str) -> float | None:
     """0.0 to 10.0; None for a vector of another version, or one that is not whole."""
+    vector = vector.strip("() ")
     reader = next((reader for prefix, reader in _READERS.items() if vector.startswith(prefix)), None)
     if reader is None:
         return None
@@ -20,26 +21,39 @@ def base_score(vector: str) -> float | None:
         return None
 
 
+def rated(*documents: dict[str, Any]) -> tuple[float | None, str]:
+    """The worst base score that OSV entries about one vulnerability give, and the gravest word of their reviewers; None
+    and "" where there is none.
+
+    Beside an entry or a vector that tells no score that can be read, a score says nothing when it is less than the
+    word, or less than high where there is no word: what was not read may be graver.
+    """
+    scores: list[float] = []
+    unread = False
+    for document in documents:
+        vectors = _vectors(document)
+        found = [score for vector in vectors if (score := base_score(vector)) is not None]
+        scores += found
+        unread = unread or len(found) < len(vectors) or bool(word_of(document) and not found)
+    word = next((word for word in _LEAST if word in map(word_of, documents)), "")
+    worst = max(scores, default=None)
+    if worst is not None and unread and worst < _LEAST.get(word, _LEAST["high"]):
+        worst = None
+    return worst, word
+
+
+def says_nothing(*documents: dict[str, Any]) -> bool:
+    """Whether nobody has rated it in any of these entries."""
+    return not any(_vectors(document) or word_of(document) for document in documents)
+
+
 def _vectors(document: dict[str, Any]) -> list[str]:
     ratings = [*(document.get("severity") or [])]
     for affected in document.get("affected") or []:
         ratings += affected.get("severity") or []
-    return [str(each.get("score", "")) for each in ratings if isinstance(each, dict)]
-
-
-def rated(document: dict[str, Any]) -> tuple[float | None, str]:
-    """The worst base score that an OSV entry gives, and its reviewers' word; None and "" where there is none.
-
-    Beside a vector that cannot be read, such as one of a version to come, a score says nothing when it is less than the
-    word, or less than high where there is no word: the other vector may be graver.
-    """
-    vectors, word = _vectors(document), word_of(document)
-    scores = [base_score(vector) for vector in vectors]
-    worst = max((score for score in scores if score is not None), default=None)
-    unread = any(score is None and vector.startswith("CVSS:") for vector, score in zip(vectors, scores, strict=True))
-    if worst is not None and unread and worst < _LEAST.get(word, _LEAST["high"]):
-        worst = None
-    return worst, word
+    said = [str(each.get("score", "")) for each in ratings if isinstance(each, dict)]
+    # Other ratings than those of CVSS, such as Ubuntu's word, are no vectors.
+    return [one for one in said if one.strip("() ").startswith(("CVSS:", "AV:"))]
 
 
 def word_of(document: dict[str, Any]) -> str:

@@ -36,6 +36,8 @@ class Look:
             return False
         if covered.turned_off & set(names):
             return False
+        if covered.ecosystems is not None and place.get("ecosystem", "").lower() not in covered.ecosystems:
+            return False
         if place["kind"] == "file" and any(fnmatch.fnmatch(place["path"], pattern) for pattern in covered.left_out):
             return False
         return covered.places is None or bool(_spellings(place) & self._normalised(place))

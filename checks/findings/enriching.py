@@ -6,10 +6,12 @@ pip-audit tells neither a score nor a severity.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from checks.advisories.scoring import rated
+from checks.advisories.scoring import rated, says_nothing
 from checks.findings import fingerprints
 from checks.models import Advisory
+from checks.tools.auditing.looking import weight
 from checks.tools.auditing.said import Found, PackagePlace, Severity, ToolReport
 
 _Known = dict[tuple[str, str, str], list[Advisory]]
@@ -44,10 +46,16 @@ def _richer(found: Found, known: _Known) -> Found:
     rows = [row for name in sorted(names) for row in known.get((where["ecosystem"], where["name"], name), ())]
     if not rows:
         return found
-    ratings = [rated(row.document) for row in rows]
-    scores = [score for score, _ in ratings if score is not None]
-    words = [word for _, word in ratings if word]
-    cvss = found.cvss if found.cvss is not None else max(scores, default=None)
-    severity = Severity(words[0]) if words and found.severity is Severity.UNKNOWN else found.severity
     aliases = sorted((names | {name for row in rows for name in row.names}) - {found.rule.strip().upper()})
-    return replace(found, aliases=tuple(aliases), cvss=cvss, severity=severity)
+    return _graver(replace(found, aliases=tuple(aliases)), [row.document for row in rows])
+
+
+def _graver(found: Found, documents: Sequence[dict[str, Any]]) -> Found:
+    """Rated as the tool did or as the advisories do, whichever is graver: one source may know less than another."""
+    if says_nothing(*documents):
+        return found
+    cvss, word = rated(*documents)
+    theirs = replace(found, cvss=cvss, severity=Severity(word) if word else Severity.UNKNOWN)
+    silent = found.cvss is None and found.severity is Severity.UNKNOWN
+    ours, other = (weight(fingerprints.severity_of(one)) for one in (found, theirs))
+    return theirs if silent or other > ours or (other == ours and found.cvss is None) else found

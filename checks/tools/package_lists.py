@@ -33,17 +33,22 @@ MAX_INCLUDES: Final = 200
 #: In this order: the more a file says about what is really installed, the earlier.
 LISTS: Final = (
     "uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.lock", "requirements.txt",
-    "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb",
+    "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb", "deno.lock",
 )  # fmt: skip
 NODE_LOCKS: Final = LISTS[LISTS.index("package-lock.json") :]
 #: Told as what they are: a build that has one of these installs what nobody looked up.
-UNREAD: Final = ("bun.lock", "bun.lockb")
+UNREAD: Final = ("bun.lock", "bun.lockb", "deno.lock")
 _ZIPS: Final = (".zip", ".whl")
 _TARS: Final = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".tar.bz2")
+#: What opening or reading an archive raises that is broken, encrypted, or packed in an unknown way.
+ARCHIVE_ERRORS: Final = (
+    tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError, OSError, UnicodeError,
+)  # fmt: skip
 _HASH: Final = re.compile(r"--hash[= ](sha256|sha384|sha512):([0-9a-fA-F]+)")
 _ALGORITHMS: Final = {"sha256": "SHA-256", "sha384": "SHA-384", "sha512": "SHA-512"}
 #: Names and passwords in addresses.
 _USER: Final = re.compile(r"//[^/\s]*@")
+_QUERY: Final = re.compile(r"(?<=\S)\?[^\s#]*")
 #: What pip takes for an address or a path where a requirement could stand.
 _ADDRESS: Final = re.compile(r"^(?:[\w.+-]+:|[./~$])|\.(?:whl|zip|tar|tar\.gz|tgz|tar\.bz2|tar\.xz)(?:[\s\[#;]|$)")
 
@@ -119,7 +124,7 @@ def _of_build(build: Path, name: str, exclude: Sequence[str], kinds: Collection[
             lists = [name] if whole else _lists(files, kinds)
             left_out = [] if whole else [each for each in lists if any(fnmatch.fnmatch(each, one) for one in exclude)]
             contents = _contents(files, [each for each in lists if each not in left_out])
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError, OSError) as error:
+    except ARCHIVE_ERRORS as error:
         raise CheckError(f"The build {name} cannot be opened: {error}.", remedy="Is it whole?") from error
     return replace(contents, left_out=tuple(left_out))
 
@@ -200,7 +205,8 @@ def _read(files: _Files, name: str) -> Iterator[Component | str]:
         if PurePosixPath(name).name in UNREAD:
             yield f"{name} (such locks are not read)"
         elif reader is not None:
-            yield from reader(_text(files, name), name)
+            told = reader(_text(files, name), name)
+            yield from (_shown(each) if isinstance(each, str) else each for each in told)
         else:
             yield from _requirements(files, name)
     except (ValueError, RecursionError, AttributeError, TypeError) as error:
@@ -279,5 +285,5 @@ def _component(line: str) -> Component | None:
 
 
 def _shown(line: str) -> str:
-    """A line as people may read it: an address often holds a name and a password."""
-    return _USER.sub("//***@", line)[:120]
+    """A line as people may read it: an address often holds a name and a password, or a token as its query."""
+    return _QUERY.sub("?***", _USER.sub("//***@", line))[:160]

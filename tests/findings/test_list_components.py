@@ -61,7 +61,8 @@ def test_pins_of_a_requirements_file(tmp_path: Path) -> None:
 def test_locks_of_other_tools(tmp_path: Path) -> None:
     toml = '[[{}]]\nname = "Zope.Interface"\nversion = "6.1"\n[[{}]]\nname = "here"\n{} = {{path = "."}}\n'
     for name, key in (("uv.lock", "package"), ("poetry.lock", "package"), ("pylock.toml", "packages")):
-        assert purls(kept(tmp_path / name, toml.format(key, key, "directory"))) == ["pkg:pypi/zope-interface@6.1"]
+        whole = f"{toml.format(key, key, 'directory')}[metadata]\n"
+        assert purls(kept(tmp_path / name, whole)) == ["pkg:pypi/zope-interface@6.1"]
     npm = {"packages": {"": {"version": "1"}, "node_modules/@babel/core": {"version": "7.1.0"},
                         "node_modules/a/node_modules/b": {"version": "2.0.0"},
                         "node_modules/c": {"link": True}}}  # fmt: skip

@@ -81,7 +81,9 @@ class PackagesLook:
         _refuse_unknown(contents.unknown, found)
         # Where every list was read, a package that stands in none is gone; a list that is left out may still name it.
         places = frozenset(each.name for each in components) if self.source.exclude else None
-        covered = [Covered(Family.DEPENDENCIES, places=places)]
+        # What has no list this time was not looked up, whatever was found of it before.
+        ecosystems = frozenset(each.ecosystem.lower() for each in components)
+        covered = [Covered(Family.DEPENDENCIES, places=places, ecosystems=ecosystems)]
         notes = [*asked.notes]
         if contents.left_out:
             notes.append(f"Left out by the plan: {', '.join(contents.left_out)}.")
@@ -166,19 +168,26 @@ def _read(tree: Any, components: Sequence[Component], url: str) -> list[Found]:
             raise NotSeen(f"pip-audit did not look at {component.name} {component.version}: {why}.", found=found)
         if row["vulns"]:
             # pip-audit calls each by the id that it likes best, which may be an alias of the entry.
-            documents = {
-                name: each for each in _query(url, component) for name in (*(each.get("aliases") or []), each.get("id"))
-            }
-            for each in row["vulns"]:
-                names = (each["id"], *each.get("aliases", []))
-                found.append(_of_row(each, component, next((documents[n] for n in names if n in documents), None)))
+            documents = _query(url, component)
+            found += [_of_row(each, component, _about(each, documents)) for each in row["vulns"]]
     return found
 
 
-def _of_row(row: dict[str, Any], component: Component, document: dict[str, Any] | None) -> Found:
-    found = _of_document({**(document or {}), "id": row["id"]}, component)
+def _about(row: dict[str, Any], documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries that are this vulnerability, the one that names it first: pip-audit makes one of all, and calls it by
+    the id that it likes best, which may be an alias."""
+    names = {row["id"], *row.get("aliases", [])}
+    same = [each for each in documents if names & {each["id"], *(each.get("aliases") or [])}]
+    return sorted(same, key=lambda each: each["id"] != row["id"])
+
+
+def _of_row(row: dict[str, Any], component: Component, documents: Sequence[dict[str, Any]]) -> Found:
+    found = _of_document({**(documents[0] if documents else {}), "id": row["id"]}, component)
+    score, word = rated(*documents)
     return replace(
         found,
+        cvss=score,
+        severity=Severity(word) if word else Severity.UNKNOWN,
         aliases=tuple(sorted({*found.aliases, *row.get("aliases", [])})),
         fixed_in=tuple(row.get("fix_versions", [])),
         detail=str(row.get("description", ""))[:2000],
@@ -263,7 +272,35 @@ def _query(url: str, component: Component) -> list[dict[str, Any]]:
     tree = parsed(answer.content, "the source of vulnerabilities")
     if not isinstance(tree, dict) or not isinstance(tree.get("vulns", []), list) or tree.get("next_page_token"):
         raise NotSeen("The source of vulnerabilities answers something that is no list of vulnerabilities.")
+    for each in tree.get("vulns", []):
+        if not _is_entry(each):
+            raise NotSeen("The source of vulnerabilities answers an entry that is none of OSV's, or half of one.")
     return [each for each in tree.get("vulns", []) if not each.get("withdrawn")]
+
+
+def _is_entry(each: Any) -> bool:
+    """Whether an entry has the shape of OSV's in all that is read of it."""
+
+    def lists(owner: Any, *names: str) -> bool:
+        """Mappings in a list, or nothing at all, under each of these names."""
+        return all(
+            isinstance(held := owner.get(name) or [], list) and all(isinstance(one, dict) for one in held)
+            for name in names
+        )
+
+    return (
+        isinstance(each, dict)
+        and isinstance(each.get("id"), str)
+        and isinstance(special := each.get("database_specific") or {}, dict)
+        and all(isinstance(one, str) for one in [*(special.get("cwe_ids") or []), *(each.get("aliases") or [])])
+        and lists(each, "affected", "severity")
+        and all(
+            lists(one, "ranges", "severity")
+            and isinstance(one.get("package") or {}, dict)
+            and all(lists(span, "events") for span in one.get("ranges") or [])
+            for one in each.get("affected") or []
+        )
+    )
 
 
 @contextmanager

@@ -105,7 +105,8 @@ class Covered:
     route may stand after a method (``POST /search``), and then only what is wrong by that method was looked for.
     ``rules``: the rules it looked for; None: every rule of the family that its tool has. ``own``: they are rules of its
     tool alone, as they always are where none is named. ``left_out``: patterns of paths that were not looked at.
-    ``turned_off``: rules that it did not look for.
+    ``turned_off``: rules that it did not look for. ``ecosystems``: those whose packages it
+    looked up, in small letters; None: all.
     """
 
     family: Family
@@ -114,6 +115,7 @@ class Covered:
     own: bool = False
     left_out: tuple[str, ...] = ()
     turned_off: frozenset[str] = frozenset()
+    ecosystems: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pydantic import Field
 from checks.kinds.base import RunContext
 from checks.plan import Command, Section
 from checks.tools.auditing.looking import NotSeen
+from checks.tools.package_lists import ARCHIVE_ERRORS
 
 MAX_BYTES: Final = 1_000_000_000
 MAX_FILES: Final = 100_000
@@ -80,7 +81,7 @@ def _unpack(build: Path, folder: Path) -> None:
                 f"The build {build.name} is no archive, so it holds no source to look at.",
                 remedy="Name a command in the plan (source.unpack) that puts the source into $GONOGO_SOURCE.",
             )
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except ARCHIVE_ERRORS as error:
         raise NotSeen(f"The build {build.name} cannot be unpacked: {error}.") from error
 
 
