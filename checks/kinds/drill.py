@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from pydantic import Field
@@ -261,7 +262,14 @@ class DrillWork:
         context = self.context
         with context.step("compare") as step, self.phases.phase("compare"):
             with connected(address, what="the scratch database") as connection:
-                found = patiently(context, connection, lambda: comparing.compare(connection, self.document))
+                pace = comparing.Pace(self.document)
+
+                def tell() -> None:
+                    step.doing(f"Comparing {pace.doing}")
+                    step.progress(pace.done, pace.total, "rows")
+
+                work = partial(comparing.compare, connection, self.document, pace)
+                found = patiently(context, connection, work, tell)
             self.rows = sum(row["found"] or 0 for row in found.tables)
             shown = self.tables = sorted(found.tables, key=lambda row: (row["equal"], -(row["found"] or 0)))
             self.result |= {

@@ -27,11 +27,27 @@ class Comparison:
         return [sentence for told in self.areas.values() for sentence in told]
 
 
-def compare(connection: Connection, document: Mapping[str, Any], *, note: Any = None) -> Comparison:
+class Pace:
+    """How far a comparison is, in rows of the manifest: noted in the thread that compares, read in the run's own."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._rows = {name: table["rows"] for name, table in document["tables"].items()}
+        self.total = sum(self._rows.values())
+        self.done = 0
+        self.doing = "tables"
+
+    def note(self, what: str, _tables: int, _of: int) -> None:
+        """``what`` is looked at next, so what came before it is done."""
+        self.done += self._rows.get(self.doing, 0)
+        self.doing = what
+
+
+def compare(connection: Connection, document: Mapping[str, Any], pace: Pace | None = None) -> Comparison:
     """Rows, checksums, large objects, sequences and schema. Takes its numbers from the connected database."""
     found = facts.content(
-        connection, document["seed"], chained=manifest.chained(document), exact=manifest.exact(document), note=note
-    )
+        connection, document["seed"], chained=manifest.chained(document), exact=manifest.exact(document),
+        note=pace.note if pace else None,
+    )  # fmt: skip
     rows, told = _tables(document["tables"], found["tables"])
     areas = {
         "Rows and checksums of each table": told,
