@@ -1,12 +1,15 @@
 """Back up a database and its configuration: dumped, encrypted, stored, read back, published."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from checks.enums import StepCategory
-from checks.kinds.base import Kind, Outcome, RunContext, Step, register
+from checks.kinds.base import Artifact, Kind, Outcome, RunContext, Step, register
 from checks.plan import Plan
-from checks.tools import backup, manifest
+from checks.tools import backup, manifest, report_files
+
+#: Of the tables in the backup, as a file.
+COLUMNS: Final = ("table", "rows", "checksum")
 
 
 @register
@@ -39,11 +42,12 @@ class Backup(Kind):
             figures, result = _described(context, taken, earlier[0] if earlier else "")
             for name in ("rows", "stored_bytes", "seconds"):
                 step.figure(name, figures[name])
+        files = [*taken.artifacts, *_files(context, taken, result)]
         summary = (
             f"{figures['tables']:,} tables with {figures['rows']:,} rows are kept as"
             f" {figures['stored_bytes'] / 1e6:,.1f} MB, encrypted and read back."
         )
-        return Outcome(True, summary, figures=figures, result=result, artifacts=taken.artifacts)
+        return Outcome(True, summary, figures=figures, result=result, artifacts=files)
 
 
 def _described(context: RunContext, taken: backup.TakenBackup, earlier: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -82,3 +86,10 @@ def _described(context: RunContext, taken: backup.TakenBackup, earlier: str) -> 
         "within_rpo": None if since is None else since <= context.plan.recovery.rpo.total_seconds(),
     }
     return figures, result
+
+
+def _files(context: RunContext, taken: backup.TakenBackup, result: dict[str, Any]) -> list[Artifact]:
+    """Every table with its rows, and what the page shows; the data themselves are in the sealed objects only."""
+    rows = [{"table": name, **table} for name, table in sorted(taken.manifest["tables"].items())]
+    document = {name: value for name, value in result.items() if name != "largest_tables"} | {"every_table": rows}
+    return report_files.keep(context, "backup", document, {"tables": (COLUMNS, rows)})

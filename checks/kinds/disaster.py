@@ -72,6 +72,8 @@ class Disaster(Drill):
 
 
 class _Disaster(DrillWork):
+    name: ClassVar[str] = "disaster"
+
     def _create(self, stack: ExitStack) -> Address:
         context = self.context
         with context.step("create") as step:
@@ -172,6 +174,8 @@ class _Disaster(DrillWork):
             requests = context.params.requests or context.plan.deploy.smoke
             bad = http.smoke_test(context, step, base, requests, answers)
             self.result["answers"] = [answer.as_json() for answer in answers]
+            for answer in answers:
+                self._looked(f"The application answers {answer.path}", "; ".join(answer.problems))
             self.told += [f"The application on the restored data: {sentence}" for sentence in bad]
             if bad:
                 step.fail(bad[0])

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
@@ -12,7 +13,18 @@ from checks.errors import CheckError
 from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step, StepHandle, register
 from checks.models import Run
 from checks.plan import Plan
-from checks.tools import catalogue, comparing, dumping, facts, manifest, restoring, scratch, soundness, storage
+from checks.tools import (
+    catalogue,
+    comparing,
+    drill_files,
+    dumping,
+    facts,
+    manifest,
+    restoring,
+    scratch,
+    soundness,
+    storage,
+)
 from checks.tools.background import patiently
 from checks.tools.crypto import KeyRing
 from checks.tools.postgres import Address, connected
@@ -20,6 +32,13 @@ from releases.enums import Tier
 from releases.templatetags.interface_format import duration
 
 MAX_TABLES = 300
+#: What a step proves of the backup by being done, in the list of what was looked at.
+_PROVED: Final = {
+    "find": "It is there, and of this environment",
+    "authenticate": "Every byte is authentic",
+    "restore": "It restores without an error",
+}
+_PAGES: Final = "Pages and indexes are sound"
 
 
 class BackupToDrill(KindParams):
@@ -101,15 +120,27 @@ def leaves_production(plan: Plan, environment: str, place: str) -> bool:
 
 
 class DrillWork:
-    """One drill. ``told`` collects a sentence for each thing that is wrong with the backup."""
+    """One drill. ``told`` collects a sentence for each thing that is wrong with the backup, ``checks`` what was looked
+    at and what came of it.
+    """
+
+    #: Of the file with everything.
+    name: ClassVar[str] = "drill"
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
         self.params: BackupToDrill = context.params
         self.phases = restoring.Phases()
         self.told: list[str] = []
-        self.result: dict[str, Any] = {"tables": [], "differences": self.told, "amcheck": "not reached"}
+        self.checks: list[dict[str, str]] = []
+        self.result: dict[str, Any] = {
+            "tables": [],
+            "differences": self.told,
+            "checks": self.checks,
+            "amcheck": "not reached",
+        }
         self.document: dict[str, Any] = {}
+        self.tables: list[dict[str, Any]] = []
         self.rows = 0
 
     def run(self) -> Outcome:
@@ -142,8 +173,13 @@ class DrillWork:
                 step.fail(error.message)
                 self.context.warn(error.message)
                 failure = error
+        self._looked(_PROVED[key], failure.message if failure else "")
         if failure is not None:
             raise failure
+
+    def _looked(self, what: str, wrong: str = "", *, outcome: str = "") -> None:
+        """Note one thing that was looked at; ``wrong``: "" where it is as it should be."""
+        self.checks.append({"check": what, "outcome": outcome or ("failed" if wrong else "passed"), "said": wrong})
 
     def _find(self) -> None:
         context = self.context
@@ -226,9 +262,16 @@ class DrillWork:
         context = self.context
         with context.step("compare") as step, self.phases.phase("compare"):
             with connected(address, what="the scratch database") as connection:
-                found = patiently(context, connection, lambda: comparing.compare(connection, self.document))
+                pace = comparing.Pace(self.document)
+
+                def tell() -> None:
+                    step.doing(f"Comparing {pace.doing}")
+                    step.progress(pace.done, pace.total, "rows")
+
+                work = partial(comparing.compare, connection, self.document, pace)
+                found = patiently(context, connection, work, tell)
             self.rows = sum(row["found"] or 0 for row in found.tables)
-            shown = sorted(found.tables, key=lambda row: (row["equal"], -(row["found"] or 0)))
+            shown = self.tables = sorted(found.tables, key=lambda row: (row["equal"], -(row["found"] or 0)))
             self.result |= {
                 "tables": shown[:MAX_TABLES],
                 "tables_left_out": max(0, len(shown) - MAX_TABLES),
@@ -237,6 +280,8 @@ class DrillWork:
                 "sequences": found.sequences,
                 "objects": found.objects,
             }
+            for area, sentences in found.areas.items():
+                self._looked(area, " ".join(sentences))
             self.told += found.differences
             for sentence in found.differences:
                 context.warn(sentence)
@@ -247,6 +292,7 @@ class DrillWork:
         with self.context.step("write") as step, self.phases.phase("write"):
             with connected(address, what="the scratch database") as connection:
                 problem = soundness.write_test(connection)
+            self._looked("It takes writes", problem)
             if problem:
                 self.told.append(problem)
                 step.fail(problem)
@@ -256,15 +302,18 @@ class DrillWork:
         with self.context.step("amcheck") as step:
             if not self.params.amcheck:
                 self.result["amcheck"] = "not asked for"
+                self._looked(_PAGES, "not asked for", outcome="not checked")
                 step.skip("not asked for")
                 return
             reason = soundness.why_no_amcheck(address)
             if reason:
                 self.result["amcheck"] = f"not checked: {reason}"
+                self._looked(_PAGES, reason, outcome="not checked")
                 step.skip(reason)
                 return
             problem = soundness.amcheck(self.context, address)
             self.result["amcheck"] = problem or "sound"
+            self._looked(_PAGES, problem)
             if problem:
                 self.told.append(problem)
                 step.fail(problem)
@@ -277,15 +326,16 @@ class DrillWork:
         rto, rpo = recovery.rto.total_seconds(), recovery.rpo.total_seconds()
         with self.context.step("judge") as step:
             age = (datetime.now(UTC) - datetime.fromisoformat(self.document["snapshot_at"])).total_seconds()
-            late: list[str] = []
-            if self.phases.total > rto:
-                late.append(f"The recovery took {duration(self.phases.total)}; the target (RTO) is {duration(rto)}.")
-            if age > rpo:
-                late.append(f"The backup is {duration(age)} old; the target (RPO) is {duration(rpo)}.")
+            took = self.phases.total
+            slow = f"The recovery took {duration(took)}; the target (RTO) is {duration(rto)}." if took > rto else ""
+            old = f"The backup is {duration(age)} old; the target (RPO) is {duration(rpo)}." if age > rpo else ""
+            self._looked("Recovery time (RTO)", slow)
+            self._looked("Age of the data (RPO)", old)
+            late = [sentence for sentence in (slow, old) if sentence]
             self.result["recovery"] = {
-                "rto_seconds": self.phases.total,
+                "rto_seconds": took,
                 "rto_target": rto,
-                "within_rto": self.phases.total <= rto,
+                "within_rto": took <= rto,
                 "age_seconds": round(age, 1),
                 "rpo_target": rpo,
                 "within_rpo": age <= rpo,
@@ -315,10 +365,11 @@ class DrillWork:
                 "rpo_seconds": self.result["recovery"]["age_seconds"],
                 "rows": self.rows,
             }
+        files = drill_files.keep(self.context, self.name, self.result, figures, self.tables)
         if self.told:
             more = f" (and {len(self.told) - 1} more)" if len(self.told) > 1 else ""
-            return Outcome(False, (self.told[0] + more)[:500], figures=figures, result=self.result)
-        return Outcome(True, self._summary(), figures=figures, result=self.result)
+            return Outcome(False, (self.told[0] + more)[:500], figures=figures, result=self.result, artifacts=files)
+        return Outcome(True, self._summary(), figures=figures, result=self.result, artifacts=files)
 
     def _summary(self) -> str:
         return (

@@ -200,7 +200,12 @@ class _Reconciling:
 
     def _files(self, found: Comparison) -> Sequence[Artifact]:
         artifacts = []
-        for name, write in (("differences.csv", report.write_csv), ("differences.json", report.write_json)):
+        writers = {
+            "tables.csv": report.write_tables,
+            "differences.csv": report.write_csv,
+            "differences.json": report.write_json,
+        }
+        for name, write in writers.items():
             path = self.context.scratch / name
             write(found, path)
             artifacts.append(self.context.store(name, path))

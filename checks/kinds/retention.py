@@ -1,20 +1,22 @@
 """Retention of backups: keep what the plan's counts keep, remove the rest, never the last good one."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.utils import timezone
 from pydantic import Field
 
 from checks.enums import StepCategory
-from checks.kinds.base import Kind, Outcome, RunContext, Step, register
+from checks.kinds.base import Artifact, Kind, Outcome, RunContext, Step, register
 from checks.models import StoredBackup
 from checks.plan import Plan
-from checks.tools import catalogue, manifest, retention, storage
+from checks.tools import catalogue, manifest, report_files, retention, storage
 from checks.tools.crypto import KeyRing
 from releases.templatetags.interface_format import size
 
 MAX_ROWS = 500
+#: Of the choices as a file.
+COLUMNS: Final = ("manifest", "snapshot_at", "state", "stored_bytes", "becomes", "why")
 
 
 class RetentionParams(retention.RetentionCounts):
@@ -137,14 +139,35 @@ class _Retention:
             "choices": [shown(choice) for choice in chosen.choices[:MAX_ROWS]],
             "left_out": max(0, len(chosen.choices) - MAX_ROWS),
         }
+        files = self._files(chosen, result)
         if self.wrong:
             more = f" (and {len(self.wrong) - 1} more)" if len(self.wrong) > 1 else ""
-            return Outcome(False, (self.wrong[0] + more)[:500], figures=figures, result=result)
+            return Outcome(False, (self.wrong[0] + more)[:500], figures=figures, result=result, artifacts=files)
         if self.params.dry:
             text = f"{len(chosen.kept)} would be kept, {len(chosen.going)} would go ({size(chosen.freed)})."
         else:
             text = f"{len(chosen.kept)} kept, {len(self.removed)} removed ({size(freed)})."
-        return Outcome(True, text, figures=figures, result=result)
+        return Outcome(True, text, figures=figures, result=result, artifacts=files)
+
+    def _files(self, chosen: retention.Selection, result: dict[str, Any]) -> list[Artifact]:
+        """Every backup and what became of it; the page shows the newest ones only."""
+        removed = {row.manifest_key for row in self.removed}
+        rows = [
+            {**row, "state": row["look"], "becomes": self._becomes(choice, removed),
+             "why": choice.reasons or choice.because}
+            for choice in chosen.choices
+            for row in [retention.as_json(choice)]
+        ]  # fmt: skip
+        document = {**result, "choices": [retention.as_json(choice) for choice in chosen.choices], "left_out": 0}
+        return report_files.keep(self.context, "retention", document, {"backups": (COLUMNS, rows)})
+
+    def _becomes(self, choice: retention.Choice, removed: set[str]) -> str:
+        if not choice.goes:
+            return "kept"
+        if self.params.dry:
+            return "would be removed"
+        # Since the choice was made a rollback or a drill may have begun to need it, or somebody else removed it.
+        return "removed" if choice.backup.manifest_key in removed else "not removed: needed or gone since it was chosen"
 
 
 def shown(choice: retention.Choice) -> dict[str, Any]:

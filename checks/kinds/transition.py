@@ -14,7 +14,7 @@ from checks.models import Run
 from checks.plan import Command, Duration, Plan
 from checks.tools import cloning
 from checks.tools.postgres import Address, Connection
-from checks.tools.transition import delivering, report, undo_rehearsal
+from checks.tools.transition import delivering, discretion, report, undo_rehearsal
 from checks.tools.transition.declaration import TableMapping, cross_check
 from checks.tools.transition.moving import Moved, Mover, Rules
 
@@ -155,7 +155,9 @@ class _DryRun:
             moved = mover.run(self._keep)
             seconds = time.monotonic() - began
             undone = self._undo(clone.address, moved, before)
-        result = report.result_of(moved) | {
+        result = report.result_of(moved)
+        result |= {
+            "columns": discretion.columns(result["columns"], moved.works, self.context.plan.privacy),
             "source": self.params.source,
             "rehearsed": True,
             "undo": undone,

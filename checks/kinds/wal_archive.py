@@ -1,18 +1,20 @@
 """Point-in-time recovery: is WAL archived, how much would be lost now, and is there a backup to replay it from."""
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step, StepHandle, register
 from checks.plan import Command, Duration, Plan
-from checks.tools import wal_archive
+from checks.tools import report_files, wal_archive
 from checks.tools.postgres import Address, connected
 from checks.tools.wal_archive import Archive, Archiver
 from releases.templatetags.interface_format import duration
 
 MAX_SHOWN = 50
+#: Of the backups that the tool holds, as a file.
+COLUMNS: Final = ("label", "kind", "ended_at", "age_seconds", "faulty")
 _TOOLS = {"pgbackrest": "pgBackRest", "wal-g": "WAL-G"}
 
 
@@ -121,14 +123,16 @@ def _outcome(context: RunContext, archiver: Archiver, archive: Archive, wrong: l
         "failed": archiver.failed,
         "last_failed": archiver.last_failed,
         "newest": wal_archive.as_json(newest, archiver.asked_at) if newest else None,
-        "backups": [wal_archive.as_json(one, archiver.asked_at) for one in shown[:MAX_SHOWN]],
-        "left_out": max(0, len(shown) - MAX_SHOWN),
+        "backups": [wal_archive.as_json(one, archiver.asked_at) for one in shown],
     }
     figures = {"rpo_seconds": gap, "backups": len(archive.backups), "failed": archiver.failed}
+    document = {**result, "figures": figures}
+    files = report_files.keep(context, "wal_archive", document, {"backups": (COLUMNS, result["backups"])})
+    result |= {"backups": result["backups"][:MAX_SHOWN], "left_out": max(0, len(shown) - MAX_SHOWN)}
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        return Outcome(False, (wrong[0] + more)[:500], figures=figures, result=result)
+        return Outcome(False, (wrong[0] + more)[:500], figures=figures, result=result, artifacts=files)
     assert newest is not None
     age = result["newest"]["age_seconds"]
     text = f"At most {duration(gap)} would be lost now; {newest.label} to replay from is {duration(age)} old."
-    return Outcome(True, text, figures=figures, result=result)
+    return Outcome(True, text, figures=figures, result=result, artifacts=files)

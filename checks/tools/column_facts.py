@@ -8,8 +8,9 @@ from psycopg import sql
 from checks.tools.postgres import Connection
 
 #: What a column's values can be taken for. ``text``, ``json``, ``array`` (of texts) and ``parts`` are looked into.
-#: ``parts``: a type that can hold texts without being one, such as a composite type, a list of documents, a range, a
-#: search index or a type of an extension. ``other``: one that can hold none.
+#: ``bytes`` are looked through for stretches of text. ``parts``: a type that can hold texts without being one, such as
+#: a composite type, a list of documents, a range, a search index or a type of an extension. ``other``: one that can
+#: hold none.
 Shape = Literal["text", "json", "array", "parts", "inet", "bytes", "date", "time", "number", "other"]
 #: Truth, choices of the schema's own, times, intervals, bits: by PostgreSQL's category of the type.
 _WORDLESS_CATEGORIES = "BEDTV"
@@ -114,7 +115,7 @@ def shape_of(kind: str, category: str, element: str) -> Shape:
         return "array"
     if category == "I" or kind.startswith("macaddr"):
         return "inet"
-    if kind == "bytea":
+    if kind in ("bytea", "_bytea"):
         return "bytes"
     if kind == "date":
         return "date"

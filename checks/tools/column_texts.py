@@ -6,17 +6,21 @@ from typing import LiteralString
 
 from psycopg import sql
 
+from checks.tools import byte_texts
 from checks.tools.column_facts import Column
 from checks.tools.inventory import InventoryEntry
 
 
 def values(column: Column, entry: InventoryEntry | None = None) -> sql.Composed:
-    """The texts of a column, one a row, as ``value``: elements of lists, and texts and odd keys of documents.
+    """The texts of a column, one a row, as ``value``: elements of lists, texts and odd keys of documents, and stretches
+    of text in bytes.
 
     Every name of ours is qualified, since the table's columns may be called anything.
     """
     name: sql.Composable = sql.SQL("t.{}").format(column.identifier)
     table = column.table_identifier
+    if column.shape == "bytes":
+        return byte_texts.values(column)
     if column.shape == "array":
         return sql.SQL("SELECT unnest({})::text AS value FROM {} AS t").format(name, table)
     if column.shape in ("json", "parts"):

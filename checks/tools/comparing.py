@@ -1,7 +1,7 @@
 """A restored database against the manifest of its backup: one sentence for each difference."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from checks.tools import digest, facts, manifest, schema
@@ -13,25 +13,49 @@ MAX_NAMED = 50
 
 @dataclass(frozen=True)
 class Comparison:
-    """``tables``: one row for each table with both sides. ``differences``: sentences; none means equal."""
+    """``tables``: one row for each table with both sides. ``areas``: what was compared, and a sentence for each
+    difference in it; none means equal.
+    """
 
     tables: list[dict[str, Any]]
-    differences: list[str]
+    areas: Mapping[str, list[str]]
     sequences: int = 0
     objects: int = 0
-    figures: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def differences(self) -> list[str]:
+        return [sentence for told in self.areas.values() for sentence in told]
 
 
-def compare(connection: Connection, document: Mapping[str, Any], *, note: Any = None) -> Comparison:
+class Pace:
+    """How far a comparison is, in rows of the manifest: noted in the thread that compares, read in the run's own."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._rows = {name: table["rows"] for name, table in document["tables"].items()}
+        self.total = sum(self._rows.values())
+        self.done = 0
+        self.doing = "tables"
+
+    def note(self, what: str, _tables: int, _of: int) -> None:
+        """``what`` is looked at next, so what came before it is done."""
+        self.done += self._rows.get(self.doing, 0)
+        self.doing = what
+
+
+def compare(connection: Connection, document: Mapping[str, Any], pace: Pace | None = None) -> Comparison:
     """Rows, checksums, large objects, sequences and schema. Takes its numbers from the connected database."""
     found = facts.content(
-        connection, document["seed"], chained=manifest.chained(document), exact=manifest.exact(document), note=note
-    )
+        connection, document["seed"], chained=manifest.chained(document), exact=manifest.exact(document),
+        note=pace.note if pace else None,
+    )  # fmt: skip
     rows, told = _tables(document["tables"], found["tables"])
-    told += _large_objects(document["large_objects"], found["large_objects"])
-    told += sequence_differences(connection, document)
-    told += _schema(document["schema"], found["schema"])
-    return Comparison(rows, told, len(document["sequences"]), len(document["schema"]["objects"]))
+    areas = {
+        "Rows and checksums of each table": told,
+        "Large objects": _large_objects(document["large_objects"], found["large_objects"]),
+        "Sequences": sequence_differences(connection, document),
+        "Schema": _schema(document["schema"], found["schema"]),
+    }
+    return Comparison(rows, areas, len(document["sequences"]), len(document["schema"]["objects"]))
 
 
 def _tables(expected: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -1,6 +1,6 @@
 """What a backup's manifest says of the database it was taken from, and what a target must offer to take it back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, LiteralString
 
 from checks.errors import CheckError
@@ -79,13 +79,21 @@ def require(connection: Connection, document: Mapping[str, Any]) -> None:
 
 
 def content(
-    connection: Connection, seed: int, *, chained: bool, exact: bool = True, note: Any = None
+    connection: Connection,
+    seed: int,
+    *,
+    chained: bool,
+    exact: bool = True,
+    note: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Rows and checksums of all tables and large objects, and the schema, in the connection's snapshot.
 
-    ``chained``: how rows are hashed, see ``row_hash``; ``exact``: how definitions are, see ``schema``.
+    ``chained``: how rows are hashed, see ``row_hash``; ``exact``: how definitions are, see ``schema``; ``note``: what
+    is looked at next, how many tables are done, and how many there are.
     """
     digests = digest.digest_tables(connection, seed, note, chained=chained)
+    if note is not None:
+        note("large objects, sequences and schema", len(digests), len(digests))
     large = digest.digest_large_objects(connection, seed)
     objects = schema.schema_objects(connection, exact=exact)
     return {

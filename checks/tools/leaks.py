@@ -16,8 +16,8 @@ from psycopg import sql
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
+from checks.tools import byte_texts, column_texts, sampling
 from checks.tools import column_facts as catalog
-from checks.tools import column_texts, sampling
 from checks.tools.background import patiently
 from checks.tools.column_facts import Column
 from checks.tools.inventory import InventoryEntry, PrivacySection
@@ -29,6 +29,8 @@ SHORTEST: Final = 4
 MOST_WORDS: Final = 4
 _LOOKED_INTO: Final = ("text", "json", "array", "parts", "inet")
 _PROVABLE: Final = (*_LOOKED_INTO, "number")
+#: Where values are looked for. Bytes hold none that could be looked for as a whole, but may hold those of others.
+_PLACES: Final = (*_PROVABLE, "bytes")
 
 # One form for both sides: lower case, words parted by single spaces, punctuation at their ends dropped.
 _FORM: Final[LiteralString] = (
@@ -120,7 +122,7 @@ def prove(
         sampling.read_only(original, statement_timeout)
         copy.execute(_TABLE)
         sources = _sources(catalog.columns(original), section, proof)
-        places = [column for column in catalog.columns(copy) if column.shape in _PROVABLE and column.relation != "f"]
+        places = [column for column in catalog.columns(copy) if column.shape in _PLACES and column.relation != "f"]
         proof.places = len(places)
         pace = _Pace([each.column for each in sources] + places, progress)
         for each in sources:
@@ -261,14 +263,18 @@ def _look_through(
     context: RunContext, copy: Connection, place: Column, sources: list[_Source], reading: _Reading, proof: Proof
 ) -> None:
     """Which masked columns have values in this column of the clone, and how many distinct ones."""
+    if place.shape == "bytes":
+        _tell_longer(context, copy, place, proof)
     own = next((source.number for source in sources if source.column.key == place.key), -1)
     query = sql.SQL(
-        "WITH forms AS (SELECT {form} AS form FROM ({values}) AS v WHERE v.value IS NOT NULL),"
-        " hashes AS (SELECT {hash}, false AS inside FROM forms WHERE length(form) >= {shortest}{pieces})"
+        "WITH forms AS (SELECT {form} AS form, {whole} AS whole FROM ({values}) AS v WHERE v.value IS NOT NULL),"
+        " hashes AS (SELECT {hash}, NOT whole AS inside FROM forms WHERE length(form) >= {shortest}{pieces})"
         " SELECT s.number, count(DISTINCT s.h1) FROM hashes h JOIN pg_temp.gonogo_source s USING (h1, h2)"
         " WHERE (s.inside OR NOT h.inside) AND (NOT s.own OR s.number = {own} AND NOT h.inside) GROUP BY 1 ORDER BY 1"
     ).format(
         form=reading.form,
+        # Four letters in the midst of a picture are nobody's name.
+        whole=sql.SQL("v.whole" if place.shape == "bytes" else "true"),
         values=column_texts.values(place),
         hash=reading.both("form"),
         shortest=sql.Literal(SHORTEST),
@@ -286,3 +292,11 @@ def _look_through(
                 "values": values,
             }
         )
+
+
+def _tell_longer(context: RunContext, copy: Connection, place: Column, proof: Proof) -> None:
+    """Bytes that are not looked through to their end are no pass in silence."""
+    ((long,),) = patiently(context, copy, lambda: copy.execute(byte_texts.longer(place)).fetchall())
+    if long:
+        reason = f"of more than {byte_texts.MOST_BYTES // 1024} KiB: only the beginning was looked through"
+        proof.not_provable.append({"column": place.label, "values": long, "reason": reason})

@@ -188,7 +188,7 @@ class MaskedCopy:
         step.figure("compared", proof.compared)
         step.figure("places", proof.places)
         self.result["leaks"] += [{"where": what, **leak} for leak in proof.leaks]
-        self.result["not_provable"] = proof.not_provable
+        self.result["not_provable"] += [row for row in proof.not_provable if row not in self.result["not_provable"]]
         self.figures |= {"compared": proof.compared, "leaks": len(self.result["leaks"])}
         sentences = classifying.leak_sentences(proof, what)
         self.tell(sentences)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,13 @@ def _fill(
         with phases.phase("analyze"):
             patiently(context, connection, lambda: connection.execute("ANALYZE"))
         with phases.phase("compare"):
-            found = patiently(context, connection, lambda: comparing.compare(connection, document))
+            pace = comparing.Pace(document)
+
+            def tell() -> None:
+                if progress is not None:
+                    progress(pace.done, pace.total, "rows")
+
+            found = patiently(context, connection, partial(comparing.compare, connection, document, pace), tell)
     if found.differences:
         raise CheckError(
             f"The restored database differs from its backup: {' '.join(found.differences[:5])}",

@@ -162,10 +162,11 @@ def _unreadable(command: str, why: str) -> CheckError:
 
 
 def as_json(backup: BaseBackup, asked_at: datetime) -> Mapping[str, Any]:
-    """For pages: {"label", "kind", "ended_text", "age_seconds", "faulty"}."""
+    """For pages and files: {"label", "kind", "ended_at", "ended_text", "age_seconds", "faulty"}."""
     return {
         "label": backup.label,
         "kind": backup.kind,
+        "ended_at": backup.ended_at.isoformat(),
         "ended_text": f"{backup.ended_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
         "age_seconds": max(0.0, (asked_at - backup.ended_at).total_seconds()),
         "faulty": backup.faulty,

@@ -1,5 +1,6 @@
 """Retention: what is kept, what goes, what never goes; on paper with many backups, and for real with a few."""
 
+import json
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,8 @@ from checks.models import Run, StoredBackup
 from checks.tools import manifest, retention, storage
 from releases.models import LedgerEntry
 from tests.kinds_data.support import Shop, log_of
+from tests.kinds_data.test_download_results import kept as kept_file
+from tests.kinds_data.test_download_results import offers, table
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -125,6 +128,15 @@ def test_what_no_count_keeps_is_removed_whole_and_told_in_the_ledger(three_backu
     assert {row.removed_by for row in gone} == {run}
     entries = LedgerEntry.objects.filter(action="backup.removed")
     assert {entry.document["manifest"] for entry in entries} == {row.manifest_key for row in gone}
+    rows = table(run, "backups.csv")
+    assert [row["becomes"] for row in rows] == ["kept", "removed", "removed"]
+    assert rows[0]["manifest"] == newest.manifest_key
+    assert rows[0]["why"].startswith("daily; the newest verified one")
+    assert rows[1]["why"] == "no count keeps it, and newer verified ones are there"
+    assert [row["manifest"] for row in json.loads(kept_file(run, "retention.json"))["choices"]] == [
+        row["manifest"] for row in rows
+    ]
+    assert offers(run, "retention.json", "backups.csv")
 
 
 @pytest.mark.campaign
@@ -132,6 +144,7 @@ def test_a_dry_run_removes_nothing(three_backups: Shop) -> None:
     run = three_backups.run("retention", dry=True, **ONE)
     assert run.state == RunState.PASSED
     assert "2 would go" in run.summary
+    assert [row["becomes"] for row in table(run, "backups.csv")] == ["kept", "would be removed", "would be removed"]
     assert len(keys(three_backups)) == 3
 
 

@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 
 from checks.enums import RunState
 from checks.models import Run
-from tests.kinds_data.people import People, people
+from tests.kinds_data.people import TABLES, People, people
 from tests.kinds_data.support import databases, log_of
 
 
@@ -47,11 +47,57 @@ def test_a_rehearsal_moves_proves_and_undoes_on_a_clone(moving: People) -> None:
         "public.person_id_seq": (41, 69), "public.preferences_id_seq": (1, 14), "public.team_id_seq": (2, 3),
     }  # fmt: skip
     points = next(row for row in run.result["columns"] if row["column"] == "points")
-    assert (points["equal"], points["nulls"], points["least"], points["target_sum"]) == (True, 0, "2", "481")
+    assert (points["equal"], points["nulls"], points["shown"], points["least"]) == (True, 0, False, None)
+    email = next(row for row in run.result["columns"] if row["column"] == "email")
+    assert (email["of_lengths"], email["shown"], email["least"], email["target_greatest"]) == (True, True, "14", "15")
     assert run.result["undo"]["differences"] == []
     assert len(run.result["undo"]["sequences"]) == 3
     _downloads(run)
     _page(run)
+
+
+#: People with every sort of value that a least or a greatest would tell of somebody.
+BORN = """
+ALTER TABLE person ADD born date, ADD seen_from inet, ADD phone bigint, ADD grade integer;
+UPDATE person SET born = date '1981-02-03' + id::int, seen_from = '203.0.113.7'::inet + id, phone = 491701230000 + id,
+    grade = id % 5 + 40
+"""
+INVENTORY = [
+    {"columns": ["person.born"], "category": "identity", "basis": "contract", "retention": "1 year", "mask": "date"},
+    {"columns": ["person.points"], "category": "preference", "basis": "contract", "retention": "1 year",
+     "mask": "keep", "why": "small numbers"},
+    {"columns": ["person.grade"], "category": "not_personal", "why": "of the course"},
+]  # fmt: skip
+
+
+def test_least_and_greatest_of_people_s_values_are_shown_only_where_the_plan_keeps_them_in_clear(
+    transactional_db: None, storage_folder: Path, tmp_path: Path
+) -> None:
+    person = {**TABLES[1], "same": [*TABLES[1]["same"], "born", "seen_from", "phone", "grade"]}
+    with people(tmp_path, plan={"privacy": {"inventory": INVENTORY}}) as moving:
+        moving.at_source(BORN)
+        moving.sql("ALTER TABLE person ADD born date, ADD seen_from inet, ADD phone bigint, ADD grade integer")
+        run = moving.rehearse([TABLES[0], person, *TABLES[2:]])
+    assert run.state == RunState.PASSED, (run.error, run.remedy, run.summary, log_of(run))
+    rows = {row["column"]: row for row in run.result["columns"] if row["table"] == "public.person"}
+    assert {name for name, row in rows.items() if not row["shown"]} == {"born", "seen_from", "phone", "joined"}
+    assert all(row["equal"] for row in rows.values())
+    assert (rows["grade"]["least"], rows["grade"]["target_greatest"], rows["points"]["least"]) == ("40", "44", "2")
+    lesson = next(row for row in run.result["columns"] if row["column"] == "lesson")
+    assert (lesson["shown"], lesson["least"], lesson["target_greatest"]) == (True, "1", "3"), "it is a part of the key"
+    page = render_to_string("checks/kinds/transition.html", {"run": run})
+    assert page.count("compared, not shown") == 2 * sum(not row["shown"] for row in run.result["columns"])
+    told = page + json.dumps(run.result) + log_of(run)
+    for kept in run.result["artifacts"]:
+        with default_storage.open(kept["key"]) as stored:
+            told += stored.read().decode()
+    for value in ("1981-02", "203.0.113", "49170123", "2026-01-0"):
+        assert value not in told, value
+    # A result that was kept before this does not say what may be shown, so nothing is.
+    for row in run.result["columns"]:
+        row |= {"least": "1981-02-04", "target_greatest": "1981-03-05"}
+        del row["shown"]
+    assert "1981-0" not in render_to_string("checks/kinds/transition.html", {"run": run})
 
 
 def _downloads(run: Run) -> None:

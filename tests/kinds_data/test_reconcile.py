@@ -83,6 +83,10 @@ def test_equal_databases_pass_and_the_page_says_how_much_was_read(storage_folder
         (key, "passed") for key in ("open", "read", "find", "surroundings", "report")
     ]
     assert "public.preference" in page(run)
+    compared = list(csv.DictReader(io.StringIO(kept(run, "tables.csv"))))
+    assert [(row["label"], row["source_rows"], row["target_rows"], row["agrees"]) for row in compared] == [
+        ("public.person", "200", "200", "True"), ("public.preference", "200", "200", "True"),
+    ]  # fmt: skip
     assert "<dt>Sequences</dt><dd>not asked</dd>" not in page(run)
     assert "<dt>Sequences</dt><dd>not asked</dd>" in page(replica)
     assert (replica.state, replica.result["figures"]["rows"]) == ("passed", 200)

@@ -26,6 +26,7 @@ from config.services.postgres import Postgres
 from tests.engine.support import application_with, check, log_text, run_section
 from tests.engine.workers import until
 from tests.factories import make_team
+from tests.kinds_data.test_download_results import kept, offers, table
 from tests.pages.test_open_pages import browser
 
 NOW = int(datetime.now(UTC).timestamp())
@@ -156,7 +157,9 @@ def page(run: Run) -> str:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_server_that_does_not_archive_says_no_whatever_the_tool_says(tmp_path: Path, settings: Any) -> None:
-    run = asked(tmp_path, settings.DATABASE_URL, [stanza()])
+    more = [{"label": f"=HYPERLINK({n})", "type": "incr", "timestamp": {"start": 1, "stop": n}} for n in range(1, 60)]
+    known = {**stanza(), "backup": [*stanza()["backup"], *more]}
+    run = asked(tmp_path, settings.DATABASE_URL, [known])
     assert run.state == "failed", log_text(run) + run.error
     assert run.result["wrong"] == ["This server archives no WAL: archive_mode is off."]
     assert run.result["gap_seconds"] is None
@@ -164,6 +167,11 @@ def test_a_server_that_does_not_archive_says_no_whatever_the_tool_says(tmp_path:
     assert "unknown" in shown
     assert "20260603-120000F" in shown
     assert "archive_mode is off" in shown
+    assert run.result["left_out"] == 10
+    rows = table(run, "backups.csv")
+    assert [row["label"] for row in rows[:2]] == ["20260603-120000F", "'=HYPERLINK(59)"]
+    assert len(rows) == len(json.loads(kept(run, "wal_archive.json"))["backups"]) == 60
+    assert offers(run, "wal_archive.json", "backups.csv")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -68,6 +68,7 @@ def test_what_is_kept_in_parts_is_looked_through_and_found(
         ("_int8", "A", "N", "parts"), ("point", "G", "", "parts"), ("_mood", "A", "E", "other"),
         ("uuid", "U", "", "other"), ("_uuid", "A", "U", "other"), ("bool", "B", "", "other"),
         ("interval", "T", "", "other"), ("int4range", "R", "", "other"), ("_text", "A", "S", "array"),
+        ("bytea", "U", "", "bytes"), ("_bytea", "A", "U", "bytes"),
     ],
 )  # fmt: skip
 def test_only_a_type_that_can_hold_no_text_is_not_looked_into(

@@ -9,6 +9,7 @@ from checks.tools.reconciling.results import Cell, Comparison, Difference, Table
 from releases import spreadsheet
 
 COLUMNS = ("table", "difference", "key", "column", "source", "target", "note")
+TABLES = ("label", "source_rows", "target_rows", "missing", "extra", "changed", "only_in", "agrees", "key", "notes")
 #: What the page shows; the files hold every difference that was told.
 ROWS_OF_A_TABLE = 10
 ROWS_ON_THE_PAGE = 200
@@ -124,6 +125,12 @@ def write_csv(found: Comparison, path: Path) -> None:
         for line in _lines(found):
             values = [line.get(name) for name in COLUMNS]
             out.write(spreadsheet.line("\\N" if value is None else value for value in values))
+
+
+def write_tables(found: Comparison, path: Path) -> None:
+    """One line for each table that was compared, those that agree as well."""
+    with path.open("wb") as out:
+        out.writelines(spreadsheet.lines(TABLES, (table.as_json() for table in found.counted)))
 
 
 def _lines(found: Comparison) -> Iterator[Mapping[str, Any]]:

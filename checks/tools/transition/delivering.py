@@ -17,7 +17,7 @@ from checks.plan import DeployStep
 from checks.tools import delivery
 from checks.tools.delivery import Part
 from checks.tools.postgres import Address, connected
-from checks.tools.transition import keeping, report, undo_rehearsal
+from checks.tools.transition import discretion, keeping, report, undo_rehearsal
 from checks.tools.transition.moving import Mover
 from releases.domain import risk
 
@@ -53,7 +53,9 @@ def _move(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
     began = time.monotonic()
     mover = Mover(context, source, target, params.rules(), facts_of(context, f"checks.{key}"), enter=_within(handle))
     moved = mover.run(lambda connection, moved: made.artifacts.extend(report.keep_rows(context, connection, moved)))
-    made.result = report.result_of(moved) | {
+    made.result = report.result_of(moved)
+    made.result |= {
+        "columns": discretion.columns(made.result["columns"], moved.works, context.plan.privacy),
         "source": params.source,
         "rehearsed": False,
         "seconds": round(time.monotonic() - began, 3),

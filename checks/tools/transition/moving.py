@@ -285,8 +285,9 @@ class Mover:
 
     def _keep(self, target: Connection, step: StepHandle) -> None:
         works, run = resolving.order_of_writing(self.moved.works), int(self.facts["run"])
-        for work in works:
+        for place, work in enumerate(works):
             step.doing(f"Keeping which row of {work.label} became which")
+            step.progress(place, len(works), "tables")
             self.sides.ask(target, partial(keeping.keep_keys, target, work, run, SEED))
         keeping.write_journal(target, run=run, facts=self.facts, document=self._document(target, works))
 
@@ -315,22 +316,28 @@ class Mover:
         }
 
     def _prove(self, source: Connection, target: Connection, step: StepHandle) -> None:
-        step.doing("Comparing the target with the source")
         moved, rules = self.moved, self.rules
-        moved.proof = self.sides.ask(
-            target,
-            lambda: proof.prove(
-                target, moved.works, run=int(self.facts["run"]), seed=SEED, before=self.before, tallies=moved.tallies,
-                may_change=rules.may_change,
-            ),
-        )  # fmt: skip
+        # Each table is compared in the target and read once more in the source; the other tables are one thing more.
+        total, works = 2 * len(moved.works) + rules.everything, moved.works
+        for place, work in enumerate(works):
+            step.doing(f"Comparing {work.label} with the source")
+            step.progress(place / total)
+            found = self.sides.ask(target, partial(self._proof_of, target, work))
+            moved.proof.differences += found.differences
+            moved.proof.tables |= found.tables
         if rules.everything:
             step.doing("Comparing every other table with what it was")
+            step.progress(len(works) / total)
             moved.proof.differences += self._elsewhere(target)
-        step.doing("Looking whether the source changed meanwhile")
-        self._source_meanwhile(source)
+        self._source_meanwhile(source, step, total)
         for sentence in [*moved.proof.differences, *moved.refusals][:1]:
             step.fail(sentence)
+
+    def _proof_of(self, target: Connection, work: TableWork) -> Proof:
+        return proof.prove(
+            target, [work], run=int(self.facts["run"]), seed=SEED, before=self.before, tallies=self.moved.tallies,
+            may_change=self.rules.may_change,
+        )  # fmt: skip
 
     def _elsewhere(self, target: Connection) -> list[str]:
         now = self.sides.ask(target, lambda: proof.others(target, self.moved.works, SEED))
@@ -344,10 +351,12 @@ class Mover:
                     told.append(f"{label} changed, which the mapping does not name.")
         return told
 
-    def _source_meanwhile(self, source: Connection) -> None:
+    def _source_meanwhile(self, source: Connection, step: StepHandle, total: int) -> None:
         """A new snapshot of the source: what was written there since is not in the target."""
         self.sides.ask(source, source.rollback)
-        for work in self.moved.works:
+        for place, work in enumerate(self.moved.works):
+            step.doing(f"Looking whether {work.source.label} changed in the source meanwhile")
+            step.progress((total - len(self.moved.works) + place) / total)
             rows, checksum = work.source_rows, work.source_sum
             self.sides.ask(source, partial(staging.count, source, work, SEED))
             if (work.source_rows, work.source_sum) != (rows, checksum):
