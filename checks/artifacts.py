@@ -13,6 +13,7 @@ from django.core.files.storage import default_storage
 from checks.errors import CheckError
 from checks.kinds.base import Artifact
 from checks.masking import Masker, Vocabulary
+from checks.tools import storage
 
 #: Texts are masked on their way into storage; everything else is kept byte for byte.
 TEXT_SUFFIXES = frozenset({".csv", ".html", ".json", ".log", ".md", ".txt", ".xml", ".yaml", ".yml"})
@@ -76,9 +77,11 @@ def store_artifact(
     try:
         key = default_storage.save(f"{prefix}/{name}", stream)
         stored = default_storage.size(key)
-    except OSError as error:
+    except Exception as error:
+        if not storage.of_back_end(error):
+            raise
         raise CheckError(
-            f"The file {name} could not be stored: {error.strerror or error}.",
+            f"The file {name} could not be stored: {getattr(error, 'strerror', None) or error}.",
             remedy="Look whether the storage answers and has space; then run this again.",
         ) from error
     if stored != stream.length:

@@ -147,7 +147,7 @@ def opened(key: str) -> Iterator[IO[bytes]]:
             f"Storage holds no object {key}.", remedy="It was removed, or another storage is configured."
         ) from None
     except Exception as error:
-        if _of_back_end(error):
+        if of_back_end(error):
             raise storage_error(f"{key} could not be read", error) from error
         raise
 
@@ -162,7 +162,7 @@ def _open(key: str) -> Iterator[IO[bytes]]:
         yield source
 
 
-def _of_back_end(error: Exception) -> bool:
+def of_back_end(error: Exception) -> bool:
     """Whether an exception comes from the disk, the network or the back end's own library."""
     return isinstance(error, OSError) or type(error).__module__.split(".")[0] in _LIBRARIES
 
@@ -172,7 +172,7 @@ def move(source: str, target: str) -> None:
     try:
         _move(source, target)
     except Exception as error:
-        if _of_back_end(error):
+        if of_back_end(error):
             raise storage_error(f"{source} could not be given its final name", error) from error
         raise
 
@@ -244,7 +244,7 @@ def remove_surely(key: str) -> None:
         default_storage.delete(key)
         still_there = default_storage.exists(key)
     except Exception as error:
-        if _of_back_end(error):
+        if of_back_end(error):
             raise storage_error(f"{key} could not be removed", error) from error
         raise
     if still_there:
@@ -270,7 +270,7 @@ def begun_uploads(folder: str) -> list[tuple[str, str]]:
     try:
         return s3.begun(default_storage, folder)
     except Exception as error:
-        if _of_back_end(error):
+        if of_back_end(error):
             raise storage_error(f"begun uploads in {folder} could not be listed", error) from error
         raise
 
@@ -280,7 +280,7 @@ def give_up(key: str, upload: str) -> None:
     try:
         s3.give_up(default_storage, key, upload)
     except Exception as error:
-        if _of_back_end(error):
+        if of_back_end(error):
             raise storage_error(f"the begun upload of {key} could not be taken back", error) from error
         raise
 

@@ -93,11 +93,16 @@ def whole() -> bytes:
 def test_a_backup_lives_in_it_and_one_that_is_refused_leaves_nothing(plain_shop: Shop, store: Store) -> None:
     run = plain_shop.run("backup")
     assert run.state == RunState.PASSED, (run.error, log_of(run))
-    assert sorted(key.rsplit(".", 1)[1] for key in store.names()) == ["database", "json"]
-    assert all(key.startswith("gonogo/backups/") for key in store.names())
+    places = sorted((key.split("/")[1], key.rsplit(".", 1)[1]) for key in store.names())
+    assert places == [("backups", "database"), ("backups", "json"), ("runs", "csv"), ("runs", "json")]
     drill = plain_shop.run("drill")
     assert drill.state == RunState.PASSED, (drill.error, drill.summary, log_of(drill))
     assert StoredBackup.objects.get().look == "drilled"
+    store.weather.rules.append((lambda environ: environ["REQUEST_METHOD"] == "PUT", refuse))
+    drill = plain_shop.run("drill")
+    assert (drill.state, drill.result["artifacts"]) == (RunState.PASSED, []), (drill.error, log_of(drill))
+    assert "could not be stored" in log_of(drill)
+    store.weather.rules.clear()
     database = next(key for key in store.names() if key.endswith(".database"))
     store.client.delete_object(Bucket=store.bucket, Key=database)
     drill = plain_shop.run("drill")
