@@ -116,7 +116,11 @@ def test_a_package_that_is_gone_is_resolved_where_every_list_was_read(tmp_path: 
     imported(*KNOWN)
     gone = PackagePlace("npm", "lodash", "4.17.20")
     pins = {"requirements.txt": "six==1.16.0\n"}
-    assert resolves(look_at_packages(pins, tmp_path / "whole"), Family.DEPENDENCIES, "CVE-1", gone)
+    assert not resolves(look_at_packages(pins, tmp_path / "alone"), Family.DEPENDENCIES, "CVE-1", gone), (
+        "no list of npm"
+    )
+    both = {**pins, "package-lock.json": json.dumps({"packages": {"node_modules/a": {"version": "1.0.0"}}})}
+    assert resolves(look_at_packages(both, tmp_path / "whole"), Family.DEPENDENCIES, "CVE-1", gone)
     part = look_at_packages(pins, tmp_path / "part", source={"exclude": ["web/*"]})
     assert not resolves(part, Family.DEPENDENCIES, "CVE-1", gone)
     assert resolves(part, Family.DEPENDENCIES, "CVE-1", PackagePlace("PyPI", "six", "1.15"))
