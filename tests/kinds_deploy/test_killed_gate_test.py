@@ -20,7 +20,19 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.campaign]
 def killed_when(run: Run, settings: Any, reached: Callable[[int], Any]) -> Any:
     """Begin an attempt elsewhere and KILL all of it once ``reached`` (given its process) returns something."""
     worker = execute_elsewhere(run, STORAGES=settings.STORAGES, BACKUP_KEYS=settings.BACKUP_KEYS)
-    found = until(lambda: reached(worker.pid), seconds=150, every=0.005)
+
+    def held() -> Any:
+        """What was reached, with the worker stopped there: a fault is planted for moments only."""
+        if not reached(worker.pid):
+            return None
+        process = psutil.Process(worker.pid)
+        process.suspend()
+        found = reached(worker.pid)
+        if not found:
+            process.resume()
+        return found
+
+    found = until(held, seconds=150, every=0.005)
     kill_tree(worker)
     assert engine.load(run.pk).state == "running", "the worker had ended by itself"
     return found
