@@ -208,6 +208,13 @@ def test_a_check_that_always_says_yes_is_found_out(world: World, monkeypatch: py
     assert "Proves nothing" in page(run)
 
 
+def test_an_address_with_a_query_is_spoiled_as_well(world: World) -> None:
+    world.server.replies["/shop?page=2"] = Reply()
+    asked = check("smoke", params={"requests": [{"path": "/shop?page=2", "within": "300ms"}]})
+    run = world.run(more={"smoke": asked}, faults=["slow-endpoint", "broken-page"])
+    assert set(verdicts(run).values()) == {"caught"}, (run.result["faults"], log_text(run))
+
+
 @pytest.mark.campaign
 def test_a_check_that_breaks_proves_nothing(world: World) -> None:
     world.server.replies["/"] = Reply(drop=True)

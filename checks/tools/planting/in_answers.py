@@ -32,12 +32,18 @@ def slow_endpoint(params: Mapping[str, Any], ground: Ground) -> Planted:
     within = request.within.total_seconds()
     delay = within + 0.5
     told = f"{request.path} takes {delay:g} s longer"
-    return Planted(told, request.path, {}, Spoiling(slow={request.path: delay}), sign=f"limit {within:g} s")
+    spoiling = Spoiling(slow={_without_query(request.path): delay})
+    return Planted(told, request.path, {}, spoiling, sign=f"limit {within:g} s")
 
 
 def broken_page(params: Mapping[str, Any], ground: Ground) -> Planted:
     path = ground.requests[-1].path
-    return Planted(f"{path} answers 500", path, {}, Spoiling(broken=path), sign="answered 500")
+    return Planted(f"{path} answers 500", path, {}, Spoiling(broken=_without_query(path)), sign="answered 500")
+
+
+def _without_query(path: str) -> str:
+    """The server in front tells addresses apart by their path."""
+    return path.split("?", 1)[0]
 
 
 def slow_under_load(params: Mapping[str, Any], ground: Ground) -> Planted:
