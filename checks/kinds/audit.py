@@ -21,7 +21,7 @@ from checks.tools.auditing.deploy_check import DeployCheckLook, DeployCheckSecti
 from checks.tools.auditing.headers import HeadersLook, HeadersSection
 from checks.tools.auditing.looking import Look, at_least, carry_out
 from checks.tools.auditing.packages import PackagesLook, PackagesSection, advisories_to_ask
-from checks.tools.auditing.said import Found, PackagePlace, Severity, ToolReport, ToolStatus
+from checks.tools.auditing.said import Family, Found, PackagePlace, Severity, ToolReport, ToolStatus
 from checks.tools.auditing.secret_search import SecretsLook, SecretsSection
 from checks.tools.auditing.source import SourceSection
 from checks.tools.auditing.tls import TlsLook, TlsSection
@@ -122,7 +122,7 @@ class Audit(Kind):
             params.web and WebLook(params.web),
             params.authentication and AuthenticationLook(params.authentication),
         ]
-        return [look.before for look in looks if look]
+        return [look.before for look in looks if look and look.before]
 
     def alone_in(self, params: Any, environment: str) -> list[str]:
         return [environment] if any(key in ACTIVE for key in params.named) else []
@@ -131,7 +131,7 @@ class Audit(Kind):
         return _judged(context, *self._looked(context))
 
     def rehearse(self, context: RunContext) -> Outcome:
-        return _weighed(context, self._looked(context)[1])
+        return _weighed(context, *self._looked(context))
 
     def _looked(self, context: RunContext) -> tuple[dict[str, Look], list[ToolReport]]:
         params: AuditParams = context.params
@@ -260,19 +260,29 @@ def _judged(context: RunContext, looks: dict[str, Look], reports: list[ToolRepor
     if isinstance(headers, HeadersLook):
         figures["score"] = headers.worst
         result["headers"] = headers.result()
-        if headers.worst is not None and headers.worst < headers.section.least_score:
+        if _too_few_points(headers):
             said.append(f"{headers.worst} points for headers, and the plan asks for {headers.section.least_score}")
     artifacts: list[Artifact] = [context.store("audit.json", audit_report.whole(reports)), *_components(context)]
     outcome = Outcome(not said, _summary(figures, said), figures=figures, result=result, artifacts=artifacts)
     return _if_complete(reports, outcome)
 
 
-def _weighed(context: RunContext, reports: list[ToolReport]) -> Outcome:
+def _too_few_points(headers: HeadersLook) -> bool:
+    return headers.worst is not None and headers.worst < headers.section.least_score
+
+
+def _weighed(context: RunContext, looks: dict[str, Look], reports: list[ToolReport]) -> Outcome:
     """The verdict by the severities alone: no finding is recorded, no list of components kept."""
     limit = Severity(context.params.fail_at)
-    rows = audit_report.findings_of(
-        reports, lambda found: audit_report.Standing(blocks=at_least(found.severity, limit))
-    )
+    headers = looks.get("headers")
+    # What costs so many points that the score is too low says no as well, however light each is.
+    short = isinstance(headers, HeadersLook) and _too_few_points(headers)
+
+    def standing_of(found: Found) -> audit_report.Standing:
+        costs = short and found.family is Family.HEADERS
+        return audit_report.Standing(blocks=costs or at_least(found.severity, limit))
+
+    rows = audit_report.findings_of(reports, standing_of)
     said = [f"{row['severity']}: {row['title']} ({row['place']})" for row in rows if row["blocks"]]
     figures = audit_report.figures_of(reports, rows)
     result = {"tools": audit_report.tools_of(reports), "findings": rows[: audit_report.MAX_SHOWN]}

@@ -32,12 +32,24 @@ class Backup(Kind):
         ]
 
     def run(self, context: RunContext) -> Outcome:
+        return self._taken(context, aside=False)
+
+    def rehearse(self, context: RunContext) -> Outcome:
+        """The same, where no backup is looked for; it is listed nowhere and removed again."""
+        stem = manifest.stem_aside(context.run.application.slug, context.run.environment.name, context.run.id.hex)
+        try:
+            return self._taken(context, aside=True)
+        finally:
+            manifest.remove(f"{stem}{manifest.SUFFIX}")
+
+    def _taken(self, context: RunContext, *, aside: bool) -> Outcome:
         application, environment = context.run.application.slug, context.run.environment.name
         earlier = manifest.published(application, environment)[:1]
         with context.step("take") as step:
             taken = backup.take(
-                context, environment=environment, options=context.params, progress=step.progress, doing=step.doing
-            )
+                context, environment=environment, options=context.params, progress=step.progress, doing=step.doing,
+                aside=aside,
+            )  # fmt: skip
         with context.step("judge") as step:
             figures, result = _described(context, taken, earlier[0] if earlier else "")
             for name in ("rows", "stored_bytes", "seconds"):

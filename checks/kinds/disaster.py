@@ -81,7 +81,10 @@ class _Disaster(DrillWork):
                 server = stack.enter_context(cluster.empty_cluster(context))
             with self.phases.phase("create"), connected(server, what="the new cluster") as connection:
                 self.login = Address.parse(context.database_url()).role or "postgres"
-                self.password = secrets.token_urlsafe(24)
+                # An application that works as the cluster's own superuser gets that one's password: with another one
+                # nobody here could connect any more.
+                is_superuser = self.login == server.role
+                self.password = server.parts["password"] if is_superuser else secrets.token_urlsafe(24)
                 context.mask(self.password, "login")
                 made = cluster.make_roles(connection, self.document, self.login, self.password)
                 facts.require(connection, self.document)

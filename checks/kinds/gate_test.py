@@ -1,8 +1,12 @@
-"""Gate test: known faults are planted in copies, and the checks of the plan have to say no and name them."""
+"""Gate test: known faults are planted in copies, and the checks of the plan have to say no and name them.
+
+The plan's own rules decide what is a no. What they only warn of is told as that, and proves nothing.
+"""
 
 import http.client
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -17,14 +21,17 @@ from checks.errors import CheckError
 from checks.kinds.audit import LOOKS
 from checks.kinds.base import Inconclusive, Kind, KindParams, Outcome, RunContext, Step, get_kind, register
 from checks.models import Run
-from checks.plan import Plan, Request
+from checks.plan import Plan
 from checks.tools import dumping, facts, schema, scratch
 from checks.tools.background import patiently
 from checks.tools.planting import judging, proving
-from checks.tools.planting.fault import Fault, Ground, Planted, in_a_sentence
+from checks.tools.planting.fault import Fault, Ground, Planted, in_a_sentence, not_tested
 from checks.tools.planting.faults import COPY_VARIABLE, FAULTS, refuse_unknown
+from checks.tools.planting.in_answers import requests_of
+from checks.tools.planting.in_audits import remove_reports
+from checks.tools.planting.in_backups import remove_left
 from checks.tools.planting.judging import Seen
-from checks.tools.planting.materials import NotPlantable, remove_cut_backups
+from checks.tools.planting.materials import NotPlantable
 from checks.tools.planting.proxy import spoiled
 from checks.tools.planting.surroundings import Surroundings
 from checks.tools.postgres import Address, connected, drop_database, maintenance
@@ -40,7 +47,10 @@ class GateTestParams(KindParams):
 
 @register
 class GateTest(Kind):
-    """Passed means: each planted fault made its check say no and was named by it, and was not named without it."""
+    """Passed means: each planted fault made its check say no and was named by it, and was not named without it.
+
+    Those that the plan's own rules only warn of are told and count for nothing; at least one was caught.
+    """
 
     name: ClassVar[str] = "gate_test"
     title: ClassVar[str] = "Test of the gate"
@@ -68,16 +78,25 @@ class GateTest(Kind):
 
     def ended(self, run: Run) -> None:
         """Where its worker was killed and there is no further attempt, what it planted in storage goes now."""
-        transaction.on_commit(lambda: _remove_cut_backups(run), robust=True)
+        transaction.on_commit(lambda: _remove_stored(run), robust=True)
 
 
-def _remove_cut_backups(run: Run) -> None:
+def _remove_stored(run: Run) -> None:
+    """What was planted in storage."""
     places = run.application.environments.values_list("name", flat=True)
-    remove_cut_backups(run.application.slug, list(places), run.pk.hex)
+    remove_left(run.application.slug, list(places), run.pk.hex)
+    remove_reports(run.application.slug, run.pk.hex)
 
 
 def _chosen(params: GateTestParams) -> list[Fault]:
     return [fault for fault in FAULTS if not params.faults or fault.key in params.faults]
+
+
+def _planted(stack: ExitStack, planted: Planted) -> Planted:
+    """What lies elsewhere than in a copy goes when the stack is left."""
+    if planted.removed is not None:
+        stack.callback(planted.removed)
+    return planted
 
 
 class _Test:
@@ -98,7 +117,7 @@ class _Test:
                 row = self._try(fault)
                 about = {"key": fault.key, "title": fault.title, "kind": fault.kind, "look": fault.look}
                 self.told.append({**about, **row})
-                if row["verdict"] == "untested":
+                if row["verdict"] in ("untested", "warned"):
                     step.skip(row["why"])
                 elif row["verdict"] != "caught":
                     step.fail(row["why"])
@@ -113,7 +132,7 @@ class _Test:
 
     def _clear_away(self) -> None:
         """What an attempt before this one left when its worker was killed, whatever can be planted now."""
-        _remove_cut_backups(self.context.run)
+        _remove_stored(self.context.run)
         with connected(maintenance(self.original), what="the server") as connection:
             scratch.sweep(self.context, connection)
 
@@ -128,59 +147,64 @@ class _Test:
 
     def _judge(self) -> Outcome:
         found = {verdict: [row for row in self.told if row["verdict"] == verdict]
-                 for verdict in ("caught", "missed", "untested", "unclear")}  # fmt: skip
-        tried = len(self.told) - len(found["untested"])
-        missed = found["missed"]
-        said = f"{len(found['caught'])} of {tried} planted faults were caught"
-        more = f"; missed: {', '.join(in_a_sentence(row['title']) for row in missed)}" if missed else ""
+                 for verdict in ("caught", "missed", "warned", "untested", "unclear")}  # fmt: skip
+        caught, missed = found["caught"], found["missed"]
+        tried = len(caught) + len(missed) + len(found["unclear"])
+        said = f"{len(caught)} of {tried} planted faults were caught" + "".join(
+            f"; {words}: {', '.join(in_a_sentence(row['title']) for row in found[verdict])}"
+            for verdict, words in (("missed", "missed"), ("warned", "the plan's rules would only warn of"))
+            if found[verdict]
+        )
+        left = f"; {len(found['untested'])} not tested, each says why" if found["untested"] else ""
         outcome = Outcome(
-            tried > 0 and len(found["caught"]) == tried, f"{said}{more}.",
+            len(caught) == tried > 0, f"{said}{left}."[:500],
             figures={verdict: len(rows) for verdict, rows in found.items()},
             result={"faults": self.told, "checks": proving.of_plan(self.context.plan, self.told, LOOKS)},
         )  # fmt: skip
         if not missed and (found["unclear"] or not tried):
-            why = found["unclear"][0]["why"] if found["unclear"] else "no fault could be planted"
-            raise Inconclusive(f"{said}, and the rest is not known: {why}", outcome=outcome,
-                               remedy="See in the log what the check could not do.")  # fmt: skip
+            if not tried:
+                told = f"Nothing is proven: {said}{left}."
+            else:
+                told = f"{said}, and the rest is not known: {found['unclear'][0]['why']}"
+            raise Inconclusive(told, outcome=outcome, remedy="Each fault says why; see the log as well.")
         return outcome
 
     # --- one fault ----------------------------------------------------------------------------------------------------
 
     def _try(self, fault: Fault) -> dict[str, Any]:
         """Run the check without the fault and with it. The fault is gone when this returns, however it returns."""
-        section, planned = self._section(fault)
-        if planned is None:
+        section = self._section(fault)
+        if not section:
             wanted = f"{fault.kind} with the look {fault.look}" if fault.look else fault.kind
-            return {"verdict": "untested", "why": f"the plan has no check of kind {wanted}", "section": ""}
+            return {"verdict": "untested", "why": not_tested(f"the plan has no check of kind {wanted}"), "section": ""}
+        planned = dict(self.context.plan.check(section).params)
         try:
             if fault.needed is not None:
                 fault.needed(self.context.plan, planned, self.environment.name)
             with ExitStack() as stack:
                 copy = stack.enter_context(self._copy()) if fault.copy else None
-                clean = self._look(fault, section, planned, copy, None)
-                planted = fault.plant(planned, self._ground(fault, section, planned, copy, clean))
-                if planted.removed is not None:
-                    stack.callback(planted.removed)
+                ground = self._ground(fault, section, planned, copy)
+                sound = _planted(stack, fault.sound(planned, ground)) if fault.sound is not None else None
+                clean = self._look(fault, section, planned, copy, "without", sound)
+                planted = _planted(stack, fault.plant(planned, replace(ground, clean=clean.result)))
                 self.context.note(f"Planted: {planted.told}.")
-                seen = self._look(fault, section, planned, copy, planted)
+                seen = self._look(fault, section, planned, copy, "with", planted)
                 if planted.missed is not None and (why := planted.missed()):
                     raise NotPlantable(why)
         except NotPlantable as reason:
-            return {"verdict": "untested", "why": str(reason), "section": section}
+            return {"verdict": "untested", "why": not_tested(str(reason)), "section": section}
         row = {"section": section, "planted": planted.told, "named": planted.named,
                "without": {"said": clean.said, "summary": clean.summary},
                "with": {"said": seen.said, "summary": seen.summary}}  # fmt: skip
         return {**row, **judging.verdict(planted, clean, seen)}
 
-    def _ground(
-        self, fault: Fault, section: str, planned: Mapping[str, Any], copy: Address | None, clean: Seen
-    ) -> Ground:
-        run, place = self.context.run, self._place(section)
+    def _ground(self, fault: Fault, section: str, planned: Mapping[str, Any], copy: Address | None) -> Ground:
+        run, place = self.context.run, self._place(fault, section)
         return Ground(
             copy=copy, original=self.original, variable=self.context.plan.environment(place).database,
-            requests=self._requests(fault, planned), headers=self.headers,
+            requests=requests_of(self.context.plan, planned) if fault.kind == "smoke" else [], headers=self.headers,
             build=(self.context.build_file, run.release.build_name if run.release else ""),
-            backups=(run.application.slug, place, run.pk.hex), clean=clean.result, folder=self._folder(fault.key),
+            owner=(run.application.slug, place, run.pk.hex), clean={}, folder=self._folder(fault.key),
         )  # fmt: skip
 
     def _folder(self, name: str) -> Path:
@@ -188,54 +212,54 @@ class _Test:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _section(self, fault: Fault) -> tuple[str, dict[str, Any] | None]:
-        """The plan's first check of the kind (of an audit, with that look) with its parameters; of kinds that can be
-        tried without a plan's, no parameters.
+    def _section(self, fault: Fault) -> str:
+        """The plan's first check of the kind (of an audit, with that look); '' where there is none.
+
+        Nothing is tried that the plan does not do: a fault that another plan would catch says nothing of this one.
         """
         for key, check in self.context.plan.checks.items():
             if check.kind == fault.kind and (not fault.look or check.params.get(fault.look) is not None):
-                return f"checks.{key}", dict(check.params)
-        return "", None if fault.own else {}
+                return f"checks.{key}"
+        return ""
 
-    def _place(self, section: str) -> str:
-        return self.context.plan.check(section).environment if section else self.environment.name
+    def _place(self, fault: Fault, section: str) -> str:
+        return self.context.plan.check(section).environment if fault.at_home else self.environment.name
 
     def _look(
-        self, fault: Fault, section: str, planned: Mapping[str, Any], copy: Address | None, planted: Planted | None
-    ) -> Seen:
-        """One look of the check: with the fault, or without it."""
-        changed = planted.params if planted is not None else {}
+        self, fault: Fault, section: str, planned: Mapping[str, Any], copy: Address | None, word: str,
+        shown: Planted | None,
+    ) -> Seen:  # fmt: skip
+        """One look of the check, ``word`` (with, without) the fault; ``shown``: what it is shown, nothing without."""
+        changed = shown.params if shown is not None else {}
         try:
             shaped = fault.shaped(planned) if fault.shaped is not None else {}
             params = get_kind(fault.kind).Params.model_validate({**planned, **fault.clean, **shaped, **changed})
         except ValidationError as error:
             raise NotPlantable(f"the check's parameters do not fit: {error.errors()[0]['msg']}") from None
         # Faults of one kind that plant nothing before it share the look without them.
-        shared = (fault.kind, section, params.model_dump_json()) if copy is None and planted is None else None
+        shared = (fault.kind, section, params.model_dump_json()) if copy is None and shown is None else None
         if shared is not None and shared in self.clean:
             return self.clean[shared]
-        seen = self._seen(fault, section, params, copy, planted)
+        seen = self._seen(fault, section, params, copy, word, shown)
         if shared is not None:
             self.clean[shared] = seen
         return seen
 
     def _seen(
-        self, fault: Fault, section: str, params: KindParams, copy: Address | None, planted: Planted | None
+        self, fault: Fault, section: str, params: KindParams, copy: Address | None, word: str, shown: Planted | None
     ) -> Seen:
-        kind = get_kind(fault.kind)
-        name = self._place(section) if fault.at_home else self.environment.name
-        place = Environment.objects.get(application=self.environment.application_id, name=name)
+        kind, shown = get_kind(fault.kind), shown or Planted("", "")
+        place = Environment.objects.get(application=self.environment.application_id, name=self._place(fault, section))
         with ExitStack() as stack:
             urls = {}
-            if planted is not None and planted.spoiling is not None:
+            if shown.spoiling is not None:
                 url = self.context.plan.environment(self.environment.name).url
-                urls[self.environment.name] = stack.enter_context(spoiled(url, planted.spoiling))
+                urls[self.environment.name] = stack.enter_context(spoiled(url, shown.spoiling))
             inner = Surroundings(
-                self.context, label=f"{fault.key}-{'with' if planted is not None else 'without'}",
-                section=section or f"checks.{fault.kind}", params=params, environment=place, urls=urls,
+                self.context, label=f"{fault.key}-{word}", section=section, params=params, environment=place, urls=urls,
                 databases={self.context.database_url(): copy.url()} if copy is not None and fault.in_place else {},
                 extra={COPY_VARIABLE: copy.url()} if copy is not None else {},
-                build=planted.build if planted is not None else None,
+                build=shown.build, during=shown.during,
             )  # fmt: skip
             try:
                 return judging.look(kind, inner)
@@ -243,11 +267,6 @@ class _Test:
                 if fault.kind == "reconcile":
                     # What it kept to go on from would tell the next look what this one saw.
                     kind.ended(self.context.run)
-
-    def _requests(self, fault: Fault, planned: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        own = planned.get("requests") if fault.kind == "smoke" else None
-        declared = [Request.model_validate(each) for each in own or []]
-        return [each.model_dump(mode="json") for each in declared or self.context.plan.deploy.smoke]
 
     # --- copies -------------------------------------------------------------------------------------------------------
 

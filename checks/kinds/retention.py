@@ -24,6 +24,9 @@ class RetentionParams(retention.RetentionCounts):
     read_again: int = Field(
         default=1, ge=0, le=1000, description="So many of those kept, longest unread first, are read and proved again."
     )
+    read_also: list[str] = Field(
+        default=[], max_length=100, description="Keys of manifests that are read and proved as well."
+    )
 
 
 @register
@@ -90,19 +93,20 @@ class _Retention:
         return retention.select(rows, self.params, retention.protected(self.environment), timezone.now())
 
     def _read_again(self, step: Any) -> None:
-        """Those never read back first, then those longest unread."""
+        """Those never read back first, then those longest unread, then those that are named."""
         rows = sorted(catalogue.of(self.environment), key=lambda row: (row.verified_at or row.NEVER, row.pk))
+        keys = [row.manifest_key for row in rows[: self.params.read_again]]
         ring = KeyRing.from_settings()
-        for number, row in enumerate(rows[: self.params.read_again], 1):
-            step.doing(row.manifest_key)
+        for number, key in enumerate(dict.fromkeys([*keys, *self.params.read_also]), 1):
+            step.doing(key)
             try:
-                manifest.authenticate(manifest.load(row.manifest_key, ring), ring, lambda *_: self.context.check())
+                manifest.authenticate(manifest.load(key, ring), ring, lambda *_: self.context.check())
             except (manifest.UnusableBackupError, storage.MissingObjectError) as error:
-                catalogue.found_faulty(row.manifest_key, error.message)
+                catalogue.found_faulty(key, error.message)
                 self.context.warn(error.message)
                 self.wrong.append(error.message)
             else:
-                catalogue.found_whole(row.manifest_key)
+                catalogue.found_whole(key)
             self.read = number
 
     def _remove(self, chosen: retention.Selection, step: Any) -> None:

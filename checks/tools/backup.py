@@ -43,6 +43,10 @@ class BackupOptions(KindParams):
     )
 
 
+#: What is being done when all objects are written, and none is published.
+READING_BACK = "Reading back what was stored"
+
+
 @dataclass(frozen=True)
 class TakenBackup:
     """A published backup. ``manifest_key`` is its name in storage; ``manifest`` what that file says."""
@@ -59,11 +63,13 @@ def take(
     options: BackupOptions | None = None,
     progress: Progress | None = None,
     doing: Callable[[str], None] = lambda text: None,
+    aside: bool = False,
 ) -> TakenBackup:
     """Back up the database and configuration of ``environment`` and publish it.
 
     Nothing counts as a backup when this raises; CheckError says why.
     ``progress`` is called with bytes done, bytes expected and "bytes", ``doing`` with what is being done.
+    ``aside``: where no backup is looked for, and in no list; whoever asks for it removes it.
     """
     options = options or BackupOptions()
     ring = KeyRing.from_settings()
@@ -71,10 +77,13 @@ def take(
     files = configuration.declared_files(context, environment)
     media = configuration.declared_media(context, environment)
     application = context.run.application.slug
-    _clear_abandoned(context, application, environment)
     began = time.monotonic()
-    moment = datetime.now(UTC)
-    stem = manifest.stem(application, environment, moment=moment, run=context.run.id.hex, attempt=context.run.attempt)
+    if aside:
+        stem = manifest.stem_aside(application, environment, context.run.id.hex)
+    else:
+        _clear_abandoned(context, application, environment)
+        run, attempt = context.run.id.hex, context.run.attempt
+        stem = manifest.stem(application, environment, moment=datetime.now(UTC), run=run, attempt=attempt)
     document: dict[str, Any] = {
         "format": manifest.FORMAT,
         "id": uuid.uuid4().hex,
@@ -95,7 +104,7 @@ def take(
         if media:
             doing(f"Reading {len(media):,} media file(s)")
             parts.append(_media_part(context, media, document, options, ring, written))
-        doing("Reading back what was stored")
+        doing(READING_BACK)
         parts = [_publishable(context, part, written) for part in parts]
         document |= {
             "parts": [part.as_json() for part in parts],
@@ -108,7 +117,8 @@ def take(
         for key in reversed(written):
             storage.remove(key)
         raise
-    _list(context, environment, taken)
+    if not aside:
+        _list(context, environment, taken)
     return taken
 
 

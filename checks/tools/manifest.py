@@ -23,6 +23,8 @@ FORMAT = 3
 _READ_FORMATS = (1, 2, FORMAT)
 MAX_BYTES = 64 * 1024 * 1024
 SUFFIX = ".manifest.json"
+#: Folder below an environment's backups for what a test of the gate puts there; it is never listed as a backup.
+ASIDE = "gate-test"
 _NAME = re.compile(r"(?P<time>\d{8}T\d{6}Z)-(?P<run>[0-9a-f]{32})-(?P<attempt>\d+)\.(?P<rest>.+)")
 
 Progress = Callable[[float, float | None, str], None]
@@ -57,6 +59,11 @@ def folder(application: str, environment: str) -> str:
 def stem(application: str, environment: str, *, moment: datetime, run: str, attempt: int) -> str:
     """The common beginning of a backup's object names; sorts by time. ``run``: 32 hex digits."""
     return f"{folder(application, environment)}/{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run}-{attempt}"
+
+
+def stem_aside(application: str, environment: str, run: str) -> str:
+    """The beginning of the names of what a test of the gate (``run``: 32 hex digits) puts there, and removes again."""
+    return f"{folder(application, environment)}/{ASIDE}/{run}"
 
 
 def sealed_text(document: Mapping[str, Any], ring: KeyRing) -> bytes:

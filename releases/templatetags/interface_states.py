@@ -166,12 +166,14 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
     "plant": {
         "caught": Look("Caught", "go", "check"),
         "missed": Look("Missed", "nogo", "cross"),
+        "warned": Look("Would only warn", "hold", "equal"),
         "unclear": Look("Not clear", "hold", "question"),
-        "untested": Look("Not planted", "idle", "dash"),
+        "untested": Look("Not tested", "idle", "dash"),
     },
     "proof": {
         "proven": Look("Proven", "go", "check"),
         "missed": Look("Proves nothing", "nogo", "cross"),
+        "warned": Look("Would only warn", "hold", "equal"),
         "unclear": Look("Not clear", "hold", "question"),
         "untried": Look("Not proven", "idle", "dash"),
     },

@@ -95,6 +95,17 @@ def test_what_the_plan_does_not_name_is_told_as_not_tried(tmp_path: Path) -> Non
         assert any(f"({left}), so that was not tried" in note for note in report.notes), left
 
 
+def test_only_the_questions_that_the_plan_names_are_asked_and_the_others_are_told(tmp_path: Path) -> None:
+    with serving({"session-survives-log-out", "weak-passwords-accepted"}) as site:
+        report = look(site.url, tmp_path, questions=["log_out"])
+        assert not any(site.wrong.values())
+        assert len(site.accounts) == 1
+    assert (rules(report), report.looked_at) == ({"session-survives-log-out"}, 1)
+    assert report.notes[0].startswith("The plan leaves out: the form, the session, idle sessions")
+    section = AuthenticationSection.model_validate({"login": LOGIN, "sign_up": SIGN_UP, "questions": ["log_out"]})
+    assert AuthenticationLook(section).before == ""
+
+
 def test_a_form_that_can_be_forged_is_milder_where_the_cookie_does_not_travel(tmp_path: Path) -> None:
     with serving({"form-can-be-forged"}) as site:
         mild = look(site.url, tmp_path).found

@@ -14,6 +14,7 @@ from releases.domain import environment as environments
 from releases.models import Application
 from tests.engine.support import application_with, check, run_section, start
 from tests.factories import make_release
+from tests.kinds_audit.site import PASSWORD, USER
 from tests.kinds_data.database_pair import DatabasePair, database_pair
 from tests.kinds_deploy.local_server import LocalServer, Reply, serving
 
@@ -34,20 +35,31 @@ with psycopg.connect(os.environ["DATABASE_URL"]) as database:
 BACK = MIGRATE.replace("ADD IF NOT EXISTS joined date", "DROP COLUMN IF EXISTS joined")
 
 
+#: Drifts that this plan says no to, beside the usual ones.
+BREAKING = ["setting.default_transaction_isolation", "http.* x-frame-options"]
+
+
 class World:
-    def __init__(self, pair: DatabasePair, folder: Path, server: LocalServer) -> None:
-        self.pair, self.folder, self.server = pair, folder, server
+    """``server`` answers as staging, and another one alike as production."""
+
+    def __init__(self, pair: DatabasePair, folder: Path, server: LocalServer, production: LocalServer) -> None:
+        self.pair, self.folder, self.server, self.production = pair, folder, server, production
+        production.replies = server.replies
         server.replies["/"] = Reply(headers={"X-Frame-Options": "DENY"})
         server.replies["/shop"] = Reply(body=b"welcome")
 
     def application(self, more: dict[str, Any], plan: dict[str, Any], **params: Any) -> Application:
         places = {
-            name: {"tier": name, "url": self.server.url, "variables": {"DATABASE_URL": address.url()}}
-            for name, address in (("staging", self.pair.source), ("production", self.pair.target))
-        }
+            "staging": {"tier": "staging", "url": self.server.url,
+                        "variables": {"DATABASE_URL": self.pair.source.url()},
+                        "secrets": {"AUDIT_USER": "user", "AUDIT_PASSWORD": "password"}},
+            "production": {"tier": "production", "url": self.production.url,
+                           "variables": {"DATABASE_URL": self.pair.target.url()}},
+        }  # fmt: skip
         requests = [{"path": "/", "within": "300ms"}, {"path": "/shop", "text": "welcome", "within": "2s"}]
         checks = {
-            "same": check("parity", params={"leave_out": dict.fromkeys(LEFT, "Nobody asks.")}),
+            "same": check("parity", params={"leave_out": dict.fromkeys(LEFT, "Nobody asks."), "breaking": BREAKING}),
+            "catalogue": check("reconcile", params={"source": "production"}),
             "smoke": check("smoke", params={"requests": requests}),
             "migration": check("migration", "production", params={
                 "command": {"argv": [sys.executable, "-c", MIGRATE]},
@@ -73,6 +85,8 @@ class World:
     ) -> Run:  # fmt: skip
         """A run of the gate's test that nobody has begun; ``first`` is run before it, and passes."""
         application = self.application(more or {}, plan or {}, **params)
+        for name, value in {"user": USER, "password": PASSWORD}.items():
+            environments.set_secret(application=application, name=name, value=value, actor=None)
         release = make_release(application=application, rehearsing=False, build=build, build_name=build_name)
         if first:
             assert run_section(application, first, release=release).state == "passed"
@@ -84,8 +98,8 @@ class World:
 
 @contextmanager
 def gate_world(folder: Path) -> Iterator[World]:
-    with database_pair("gate_test", source=SHOP, target=SHOP) as pair, serving() as server:
-        yield World(pair, folder, server)
+    with database_pair("gate_test", source=SHOP, target=SHOP) as pair, serving() as server, serving() as production:
+        yield World(pair, folder, server, production)
 
 
 def verdicts(run: Run) -> dict[str, str]:

@@ -11,6 +11,7 @@ from checks.kinds.base import Outcome, get_kind
 from checks.tools.planting.faults import FAULTS
 from tests.advisories.support import entry, imported
 from tests.engine.support import check, log_text
+from tests.kinds_audit.test_look_at_log_in import LOGIN
 from tests.kinds_audit.test_look_at_source import build_of
 from tests.kinds_deploy.gate_world import World, page, verdicts
 from tests.kinds_deploy.local_server import Reply
@@ -30,6 +31,10 @@ NOTHING: dict[str, dict[str, Any]] = {
     "reconcile": {"tables": []},
     "migration": {"problems": []},
     "privacy": {"problems": []},
+    "backup": {},
+    "disaster": {"differences": []},
+    "retention": {"wrong": []},
+    "wal_archive": {"wrong": []},
     "transition": {
         "tables": [{"table": "public.visit", "inserted": 3}, {"table": "public.person", "inserted": 2}],
         "conflicts": [], "differences": [], "undo": {"differences": []},
@@ -38,7 +43,9 @@ NOTHING: dict[str, dict[str, Any]] = {
 AUDIT = check("audit", params={
     "packages": {}, "code": {}, "secrets": {}, "headers": {}, "tls": {"port": 1}, "fail_at": "medium",
     "deploy_check": {"command": {"argv": [sys.executable, "--version"]}},
+    "sarif": {}, "web": {}, "authentication": {"login": LOGIN},
 })  # fmt: skip
+NEVER_RUN = {"argv": ["false"]}
 
 
 @pytest.mark.campaign
@@ -54,6 +61,9 @@ def test_each_fault_finds_out_a_check_that_says_yes_to_everything(
         more={
             "unit": check("suite", params={"command": UNIT}), "load": LOAD, "audit": AUDIT,
             "people": check("transition", "production", params=PEOPLE), "kept": check("privacy", "production"),
+            "disaster": check("disaster", params={"start": NEVER_RUN}),
+            "retention": check("retention"),
+            "archive": check("wal_archive", params={"tool": "wal-g", "command": NEVER_RUN}),
         },
     )  # fmt: skip
     for kind, result in NOTHING.items():
@@ -65,6 +75,6 @@ def test_each_fault_finds_out_a_check_that_says_yes_to_everything(
     assert verdicts(run) == {fault.key: "missed" for fault in FAULTS}, (run.result["faults"], log_text(run))
     assert (run.state, run.result["figures"]["caught"]) == ("failed", 0)
     states = {(row["kind"], row["state"]) for row in run.result["checks"]}
-    assert states == {(kind, "missed") for kind in NOTHING if kind != "reconcile"} | {("backup", "untried")}
+    assert states == {(kind, "missed") for kind in NOTHING} | {("deploy", "untried"), ("rollback", "untried")}
     assert "Proves nothing" in page(run)
-    assert "a secret is in the source, DEBUG was left on" in run.summary
+    assert "a page is broken" in run.summary

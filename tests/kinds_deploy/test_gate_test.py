@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from checks.kinds.base import Outcome, get_kind
+from checks.kinds.base import Outcome, all_kinds, get_kind
 from checks.models import Finding, Run, StoredBackup
-from checks.tools.planting.judging import names
+from checks.tools.planting import judging
+from checks.tools.planting.fault import Planted
+from checks.tools.planting.faults import FAULTS, NOT_PLANTED
+from checks.tools.planting.judging import Seen, names
 from releases.models import Evidence
 from tests.advisories.support import entry, imported
 from tests.engine.support import check, log_text, run_section
@@ -64,19 +67,24 @@ def test_a_backup_cut_short_is_caught_and_the_real_one_is_not_touched(world: Wor
 
 def test_without_a_backup_and_without_advisories_nothing_is_planted(world: World) -> None:
     with override_settings(OSV_URL=""):
-        run = world.run(faults=["truncated-backup", "vulnerable-pin"])
+        run = world.run(more={"audit": PACKAGES}, faults=["truncated-backup", "vulnerable-pin"])
     assert run.state == "errored"
     assert verdicts(run) == {"truncated-backup": "untested", "vulnerable-pin": "untested"}
     why = [row["why"] for row in run.result["faults"]]
-    assert "No advisories were imported" in " ".join(why)
+    assert all(each.startswith("not tested, because ") for each in why)
+    assert "no advisories were imported" in " ".join(why)
     assert "no published backup" in " ".join(why)
 
 
+PACKAGES = check("audit", params={"packages": {}})
+
+
 @pytest.mark.campaign
-def test_a_vulnerable_pin_is_caught_and_no_finding_is_kept_of_it(world: World) -> None:
+@pytest.mark.parametrize("packages", [{}, {"installed": {"argv": ["echo", "six==1.16.0"]}}])
+def test_a_vulnerable_pin_is_caught_and_no_finding_is_kept_of_it(world: World, packages: dict[str, Any]) -> None:
     imported(entry("PYSEC-2021-9", "Django", events=[{"introduced": "0"}, {"fixed": "3.2.1"}]))
     with override_settings(OSV_URL=""):
-        run = world.run(faults=["vulnerable-pin"])
+        run = world.run(more={"audit": check("audit", params={"packages": packages})}, faults=["vulnerable-pin"])
     (row,) = run.result["faults"]
     assert (run.state, row["verdict"]) == ("passed", "caught"), (row, log_text(run))
     assert row["named"] == "django 3.2"
@@ -112,10 +120,9 @@ def test_tests_that_are_only_uploaded_have_nothing_planted_beside_them(world: Wo
 LOAD = check("load", params={
     "steps": [3, 6], "hold": "30s", "settle": "1s", "think": "50ms", "limits": ["errors < 1%", "p95 < 900ms"],
 })  # fmt: skip
-#: Both environments of this world answer at one address, so it takes the consent to load production.
 CONSENT: dict[str, Any] = {
     "load": {
-        "consent": {"staging": {"by": "Operations", "on": "2026-01-01", "at_most": 10, "production": True}},
+        "consent": {"staging": {"by": "Operations", "on": "2026-01-01", "at_most": 10}},
         "expected": {"requests_per_second": 900},
     }
 }
@@ -127,11 +134,19 @@ def test_slowness_under_load_is_caught(world: World) -> None:
     (row,) = run.result["faults"]
     assert (run.state, row["verdict"]) == ("passed", "caught"), (row, log_text(run))
     assert row["planted"] == "every answer takes 1.4 s longer"
-    assert "median is 1," in row["with"]["summary"]
+    assert "p95 is 1," in row["with"]["summary"]
+
+
+def test_a_load_whose_limits_let_slowness_pass_proves_nothing_of_it(world: World) -> None:
+    lenient = check("load", params={"steps": [1], "limits": ["errors < 1%", "/shop: p95 < 1s"]})
+    run = world.run(more={"load": lenient}, plan=CONSENT, faults=["slow-under-load"])
+    (row,) = run.result["faults"]
+    assert (run.state, row["verdict"]) == ("errored", "untested")
+    assert "limits no latency of all addresses together, so it lets slowness pass" in row["why"]
 
 
 def test_without_consent_no_load_is_made_to_prove_anything(world: World) -> None:
-    elsewhere = check("load", environment="production", params={"steps": [1]})
+    elsewhere = check("load", environment="production", params={"steps": [1], "limits": ["p95 < 1s"]})
     consent = {"by": "Operations", "on": "2026-01-01", "at_most": 10, "production": True}
     run = world.run(more={"load": elsewhere}, plan={"load": {"consent": {"production": consent}}},
                     faults=["slow-under-load"])  # fmt: skip
@@ -150,20 +165,35 @@ def test_the_page_says_which_checks_are_proven_and_which_are_not_and_why(world: 
     assert run.state == "passed", log_text(run)
     told = {(row["section"], row["look"]): (row["state"], row["why"]) for row in run.result["checks"]}
     assert told["checks.smoke", ""] == ("proven", "said no to: a page is broken")
-    other = "the faults of this kind were shown to another check of it: Smoke"
+    other = "not tested, because the faults of this kind were shown to another check of it: Smoke"
     assert told["checks.smoke_again", ""] == ("untried", other)
     assert told["checks.drill", ""] == ("untried", run.result["faults"][1]["why"])
-    left_out = ("untried", "this run's parameters leave its faults out")
+    left_out = ("untried", "not tested, because this run's parameters leave its faults out")
     assert told["checks.unit", ""] == told["checks.audit", "Known vulnerabilities of packages"] == left_out
-    unknown = ("untried", "no fault is known that could be planted for it")
-    assert told["checks.kept", ""] == told["checks.backup", ""] == unknown
-    assert {row["section"] for row in run.result["checks"]} == {
-        f"checks.{key}" for key in ("same", "smoke", "migration", "backup", "drill", *more)
-    }
+    assert told["checks.kept", ""] == told["checks.backup", ""] == left_out
+    state, why = told["deploy", ""]
+    assert (state, why.startswith("not tested, because it changes the environment itself")) == ("untried", True)
+    planned = {f"checks.{key}" for key in ("same", "catalogue", "smoke", "migration", "backup", "drill", *more)}
+    assert {row["section"] for row in run.result["checks"]} == {*planned, "deploy", "rollback"}
     shown = page(run)
     assert "Which checks of the plan are proven by this" in shown
     assert "Said no to: a page is broken" in shown
-    assert shown.count("No fault is known") == 2
+    assert shown.count("Not tested, because this run&#x27;s parameters leave its faults out") == 8
+    assert run.summary == "1 of 1 planted faults were caught; 1 not tested, each says why."
+
+
+def test_every_kind_has_a_fault_or_a_reason_why_it_has_none() -> None:
+    planted = {fault.kind for fault in FAULTS}
+    kinds = {kind.name for kind in all_kinds() if type(kind).__module__.startswith("checks.kinds.")}
+    assert planted | set(NOT_PLANTED) == kinds - {"gate_test"}
+    assert not planted & set(NOT_PLANTED)
+
+
+def test_a_kind_that_the_plan_has_no_check_of_proves_nothing(world: World) -> None:
+    run = world.run(faults=["failing-test"])
+    (row,) = run.result["faults"]
+    assert (run.state, row["verdict"]) == ("errored", "untested")
+    assert row["why"] == "not tested, because the plan has no check of kind suite"
 
 
 def test_a_check_that_always_says_yes_is_found_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +206,13 @@ def test_a_check_that_always_says_yes_is_found_out(world: World, monkeypatch: py
     (row,) = (row for row in run.result["checks"] if row["section"] == "checks.smoke")
     assert (row["state"], row["why"]) == ("missed", "did not say no to: an endpoint is slow, a page is broken")
     assert "Proves nothing" in page(run)
+
+
+def test_an_address_with_a_query_is_spoiled_as_well(world: World) -> None:
+    world.server.replies["/shop?page=2"] = Reply()
+    asked = check("smoke", params={"requests": [{"path": "/shop?page=2", "within": "300ms"}]})
+    run = world.run(more={"smoke": asked}, faults=["slow-endpoint", "broken-page"])
+    assert set(verdicts(run).values()) == {"caught"}, (run.result["faults"], log_text(run))
 
 
 @pytest.mark.campaign
@@ -209,6 +246,37 @@ def test_what_cannot_be_planted_says_why(world: World) -> None:
 )
 def test_a_planted_thing_counts_as_named_by_its_whole_name_only(said: str, wanted: str, named: bool) -> None:
     assert names([said], wanted) is named
+
+
+@pytest.mark.parametrize(
+    ("said", "named", "verdict"),
+    [
+        ("failed", ["/: took 5.5 s, limit 5 s"], "caught"),
+        ("failed", ["/: answered 404, expected 200"], "unclear"),
+        ("failed", ["/courses/: took 5.5 s, limit 5 s"], "missed"),
+        ("passed", [], "missed"),
+        ("errored", ["/: took 5.5 s, limit 5 s"], "unclear"),
+    ],
+)
+def test_a_place_that_is_wrong_for_another_reason_proves_nothing(said: str, named: list[str], verdict: str) -> None:
+    planted = Planted("/ takes 5.5 s longer", "/", sign="limit 5 s")
+    assert judging.verdict(planted, Seen("passed", "", []), Seen(said, "It broke.", named))["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("clean", "said", "verdict"),
+    [
+        ("passed", "Storage gives back a/b.database otherwise than it was written.", "caught"),
+        ("errored", "Storage gives back a/b.database otherwise than it was written.", "unclear"),
+        ("passed", "The database of staging does not answer.", "unclear"),
+        ("passed", "a/b.database could not be written: the disk is full.", "unclear"),
+    ],
+)
+def test_a_check_that_says_no_by_breaking_off_has_to_name_the_fault_as_well(
+    clean: str, said: str, verdict: str
+) -> None:
+    planted = Planted("an end is lost", "a/b.database", sign="otherwise than it was written", breaks=True)
+    assert judging.verdict(planted, Seen(clean, "", []), Seen("errored", said, []))["verdict"] == verdict
 
 
 def test_an_unknown_fault_is_refused_in_the_plan() -> None:

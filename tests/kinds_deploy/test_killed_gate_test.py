@@ -9,7 +9,7 @@ import pytest
 
 from checks import engine, reaper
 from checks.models import Run, StoredBackup
-from tests.engine.support import log_text, run_section
+from tests.engine.support import check, log_text, run_section
 from tests.engine.workers import execute_elsewhere, kill_tree, until
 from tests.kinds_data.support import databases
 from tests.kinds_deploy.gate_world import World, verdicts
@@ -20,7 +20,19 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.campaign]
 def killed_when(run: Run, settings: Any, reached: Callable[[int], Any]) -> Any:
     """Begin an attempt elsewhere and KILL all of it once ``reached`` (given its process) returns something."""
     worker = execute_elsewhere(run, STORAGES=settings.STORAGES, BACKUP_KEYS=settings.BACKUP_KEYS)
-    found = until(lambda: reached(worker.pid), seconds=150, every=0.005)
+
+    def held() -> Any:
+        """What was reached, with the worker stopped there: a fault is planted for moments only."""
+        if not reached(worker.pid):
+            return None
+        process = psutil.Process(worker.pid)
+        process.suspend()
+        found = reached(worker.pid)
+        if not found:
+            process.resume()
+        return found
+
+    found = until(held, seconds=150, every=0.005)
     kill_tree(worker)
     assert engine.load(run.pk).state == "running", "the worker had ended by itself"
     return found
@@ -69,6 +81,30 @@ def test_one_that_is_killed_twice_is_taken_up_and_leaves_nothing(
     assert cut() == []
     assert run_section(run.application, "checks.drill", release=run.release).state == "passed"
     assert [kept.fault for kept in StoredBackup.objects.all()] == [""]
+
+
+def test_one_that_is_killed_leaves_neither_a_report_nor_a_backup_made_aside(
+    world: World, storage_folder: Path, settings: Any
+) -> None:
+    faults = ["reported-weakness", "lossy-storage"]
+    run = world.queued(more={"audit": check("audit", params={"sarif": {}})}, faults=faults)
+
+    def stored(pattern: str) -> list[Path]:
+        return list(storage_folder.rglob(f"gate-test/{pattern}"))
+
+    killed_when(run, settings, lambda _: stored("*.sarif"))
+    assert stored("*.sarif"), "the report was gone before the worker was"
+    assert reaped(run).state == "queued"
+    killed_when(run, settings, lambda _: stored("*.database*"))
+    assert stored("*.database*"), "the backup was gone before the worker was"
+    assert reaped(run).state == "queued"
+
+    engine.execute(run.pk)
+    ended = engine.load(run.pk)
+    assert (ended.state, ended.attempt) == ("passed", 3), log_text(ended)
+    assert verdicts(ended) == dict.fromkeys(faults, "caught")
+    assert stored("*") == []
+    assert not StoredBackup.objects.exists()
 
 
 def test_one_whose_worker_is_killed_each_time_ends_as_lost_and_the_next_clears_away(

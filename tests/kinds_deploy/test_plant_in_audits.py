@@ -13,7 +13,7 @@ from tests.engine.support import check, log_text
 from tests.kinds_audit.test_check_settings import SOUND
 from tests.kinds_audit.test_look_at_source import build_of
 from tests.kinds_audit.tls_site import serving_tls
-from tests.kinds_deploy.gate_world import World
+from tests.kinds_deploy.gate_world import World, page
 from tests.kinds_deploy.local_server import Reply
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -119,23 +119,49 @@ def test_a_missing_policy_is_caught(world: World) -> None:
     caught(*audited(world, "missing-policy", headers={}, fail_at="medium"), "content-security-policy")
 
 
-@pytest.mark.campaign
-def test_what_the_plan_lets_pass_or_does_not_look_at_is_not_planted(world: World) -> None:
-    _, row = audited(world, "missing-policy", headers={}, fail_at="high")
-    assert row["why"] == "the plan's audit says no from high on, and this fault is medium"
-    _, row = audited(world, "expired-certificate", tls={"not_applicable": "Reached in a tunnel."}, headers={})
-    assert row["why"] == "the plan says that TLS is not applicable"
-    _, row = audited(world, "insecure-code", code={})
-    assert row["why"] == "the build is no archive, so it holds no source beside which a file could lie"
-    run, row = audited(world, "insecure-code", headers={})
-    assert row["why"] == "the plan has no check of kind audit with the look code"
+def test_what_the_plan_lets_pass_is_told_as_what_it_only_warns_of(world: World) -> None:
+    world.server.replies["/"] = Reply(headers={"Content-Security-Policy": POLICY})
+    run, row = audited(world, "missing-policy", headers={}, fail_at="high")
+    assert (run.state, row["verdict"]) == ("errored", "warned"), (row, log_text(run))
+    assert row["why"] == "the plan's own rules only warn of it, which is medium; it would block no release"
     (headers,) = (each for each in run.result["checks"] if each["kind"] == "audit")
-    assert (headers["state"], headers["why"]) == ("untried", "this run's parameters leave its faults out")
+    assert (headers["state"], headers["why"]) == ("warned", row["why"])
+    assert "Would only warn" in page(run)
+
+
+def test_a_policy_that_costs_too_many_points_is_caught_whatever_its_severity(world: World) -> None:
+    world.server.replies["/"] = Reply(headers={
+        "Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
+    })  # fmt: skip
+    run, row = audited(world, "missing-policy", headers={"least_score": 100}, fail_at="critical")
+    caught(run, row, "content-security-policy")
+
+
+@pytest.mark.campaign
+def test_what_the_plan_does_not_look_at_is_not_planted(world: World) -> None:
+    _, row = audited(world, "expired-certificate", tls={"not_applicable": "Reached in a tunnel."}, headers={})
+    assert row["why"] == "not tested, because the plan says that TLS is not applicable"
+    _, row = audited(world, "insecure-code", code={})
+    said = "not tested, because the build is no archive, so it holds no source beside which a file could lie"
+    assert row["why"] == said
+    run, row = audited(world, "insecure-code", headers={})
+    assert row["why"] == "not tested, because the plan has no check of kind audit with the look code"
+    (headers,) = (each for each in run.result["checks"] if each["kind"] == "audit")
+    left_out = "not tested, because this run's parameters leave its faults out"
+    assert (headers["state"], headers["why"]) == ("untried", left_out)
+
+
+@pytest.mark.parametrize("sarif", [{}, {"tools": ["semgrep", "gosec"], "family": "secrets"}])
+def test_a_weakness_that_another_scanner_reports_is_caught(
+    world: World, storage_folder: Path, sarif: dict[str, Any]
+) -> None:
+    caught(*audited(world, "reported-weakness", sarif=sarif), "gonogo-planted-weakness")
+    assert not list(storage_folder.rglob("*.sarif"))
 
 
 def test_each_fault_is_looked_for_by_one_look_of_the_audit_only() -> None:
     faults = [fault for fault in FAULTS if fault.kind == "audit"]
-    assert {fault.look for fault in faults} == {"packages", "code", "secrets", "deploy_check", "tls", "headers"}
+    assert sorted(fault.look for fault in faults) == sorted(LOOKS)
     for fault in faults:
         assert {key for key in LOOKS if key in fault.clean and fault.clean[key] is None} == set(LOOKS) - {fault.look}
         assert fault.clean["uploaded"] == ""

@@ -59,7 +59,8 @@ def test_where_nothing_is_moved_or_triggers_are_off_nothing_is_planted_on_the_wa
     assert "is inserted now" in why[1]
     world.pair.sql("source", NEW)
     run = moved(world, "vanishing-row", "changed-value", triggers="off")
-    assert {row["why"] for row in run.result["faults"]} == {"the plan's transition turns triggers off while it moves"}
+    why = "not tested, because the plan's transition turns triggers off while it moves"
+    assert {row["why"] for row in run.result["faults"]} == {why}
 
 
 def test_a_column_of_personal_data_that_is_classified_nowhere_is_caught(world: World) -> None:

@@ -78,3 +78,36 @@ def test_it_is_gone_afterwards(target: str) -> None:
         ask(url, "/")
     with pytest.raises(ConnectionRefusedError):
         ask(url, "/")
+
+
+def test_a_log_out_takes_the_cookies_and_reaches_the_application_when_the_server_goes() -> None:
+    seen: list[tuple[str, str]] = []
+
+    class Told(Echo):
+        def do_POST(self) -> None:
+            seen.append((self.path, self.headers.get("Origin", "")))
+            super().do_POST()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Told)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    target = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        with spoiled(target, Spoiling(kept="/out")) as url:
+            connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+            connection.request("POST", "/out", "token=1", {"Cookie": "session=abc; theme=dark", "Origin": url})
+            answer = connection.getresponse()
+            assert (answer.status, answer.getheader("Location")) == (302, "/")
+            taken = [value for name, value in answer.getheaders() if name == "Set-Cookie"]
+            assert taken == ["session=; Path=/; Max-Age=0", "theme=; Path=/; Max-Age=0"]
+            assert seen == []
+        assert seen == [("/out", target)]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+def test_pages_of_its_own_never_ask_the_environment() -> None:
+    with spoiled("http://127.0.0.1:9", Spoiling(site=lambda address: address.encode())) as url:
+        assert ask(url, "/any?q=1")[::2] == (200, b"/any?q=1")

@@ -4,9 +4,10 @@ This is an active look: it fails to log in on purpose, may lock accounts for a w
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, Self
+from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -26,11 +27,15 @@ LONGEST_WAIT: Final = timedelta(minutes=30)
 FOREIGN: Final = {"Origin": "https://gonogo-audit.invalid", "Sec-Fetch-Site": "cross-site", "Referer": ""}
 
 
+Question = Literal["form", "session", "log_out", "idleness", "forgery", "passwords", "enumeration", "reset", "limit"]
+
+
 class AuthenticationSection(Section):
     """``forms``: pages with a form that changes something, sent back unchanged to see whether its token is looked at.
 
     ``attempts``: wrong passwords after which a limit must have been felt. ``idle_limit``: after which a session that
     nobody uses must have ended; the look waits that long, so set it short in the environment that is audited.
+    ``questions``: of those left out nothing is said, and no earlier finding is taken for resolved.
     """
 
     login: LoginSection
@@ -40,6 +45,7 @@ class AuthenticationSection(Section):
     forms: list[Path] = Field(default=[], max_length=10, description="Pages with forms that change something.")
     sign_up: SignUpSection | None = Field(default=None, description="Where accounts are made; leaves one behind.")
     reset: ResetSection | None = Field(default=None, description="Where people ask for a new password; may send mail.")
+    questions: list[Question] = Field(default=[], description="What is asked; left empty, everything.")
 
     @model_validator(mode="after")
     def waits_for_minutes_at_most(self) -> Self:
@@ -60,22 +66,23 @@ class AuthenticationLook:
     found: list[Found] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        left = " and leave one account behind" if self.section.sign_up else ""
-        mails = f" It asks for a new password up to {2 * guessing.ROUNDS} times, which may send mail."
-        self.before = (
-            f"Up to {2 * self.section.attempts + 8} wrong passwords are tried on purpose: this may lock the audit's"
-            f" account for a while{left}.{mails if self.section.reset else ''}"
-        )
+        tried, reset = [], self.section.reset and self._is_asked("reset")
+        if self._is_asked("enumeration") or self._is_asked("limit"):
+            left = " and leave one account behind" if self.section.sign_up and self._is_asked("passwords") else ""
+            tried.append(
+                f"Up to {2 * self.section.attempts + 8} wrong passwords are tried on purpose: this may lock the audit's"
+                f" account for a while{left}."
+            )
+        elif self.section.sign_up and self._is_asked("passwords"):
+            tried.append("One account is left behind.")
+        if reset:
+            tried.append(f"It asks for a new password up to {2 * guessing.ROUNDS} times, which may send mail.")
+        self.before = " ".join(tried)
 
     def look(self, context: RunContext, step: StepHandle) -> Seen:
         login = Login.of(context, self.section.login)
         base = context.environment.url
-        looks = [
-            ("the form", self._form), ("the session", self._session), ("log-out", self._log_out),
-            ("idle sessions", self._idleness), ("forged requests", self._forgery), ("password rules", self._passwords),
-            ("who has an account", self._enumeration), ("the reset of passwords", self._reset),
-            ("the limit of wrong passwords", self._limit),
-        ]  # fmt: skip
+        looks = [look for question, look in self._looks().items() if self._is_asked(question)]
         following = step_by_step(step, context.check, len(looks), "questions")
         for title, each in looks:
             following(title)
@@ -86,8 +93,23 @@ class AuthenticationLook:
         ]
         return Seen(self.found, covered, len(self.looked), "questions", notes=self._notes())
 
+    def _looks(self) -> dict[Question, tuple[str, Callable[[RunContext, Login, str], None]]]:
+        return {
+            "form": ("the form", self._form), "session": ("the session", self._session),
+            "log_out": ("log-out", self._log_out), "idleness": ("idle sessions", self._idleness),
+            "forgery": ("forged requests", self._forgery), "passwords": ("password rules", self._passwords),
+            "enumeration": ("who has an account", self._enumeration), "reset": ("the reset of passwords", self._reset),
+            "limit": ("the limit of wrong passwords", self._limit),
+        }  # fmt: skip
+
+    def _is_asked(self, question: Question) -> bool:
+        return not self.section.questions or question in self.section.questions
+
     def _notes(self) -> list[str]:
         """What the plan does not name, and so was not tried."""
+        if self.section.questions:
+            left_out = [title for question, (title, _) in self._looks().items() if not self._is_asked(question)]
+            return [f"The plan leaves out: {', '.join(left_out)}."] if left_out else []
         left = {
             "where one logs out (log_out)": self.section.login.log_out,
             "when an unused session must have ended (idle_limit)": self.section.idle_limit,

@@ -66,7 +66,7 @@ def compare(here: Side, there: Side, policy: Policy) -> list[Row]:
         if policy.leaves_out(area):
             continue
         rows += (row for row in _area(area, here, there, policy) if not policy.leaves_out(area, row.name))
-    return [_as_the_plan_says(row, policy) for row in rows]
+    return [as_the_plan_says(row, policy) for row in rows]
 
 
 def unseen(rows: Sequence[Row], policy: Policy) -> list[Expected]:
@@ -159,7 +159,8 @@ def _volume(name: str, here: Fact | None, there: Fact | None, volume: Volume) ->
     return Row(Area.ROWS, name, here, there, State.DRIFT, share)
 
 
-def _as_the_plan_says(row: Row, policy: Policy) -> Row:
+def as_the_plan_says(row: Row, policy: Policy) -> Row:
+    """A difference with what the plan says of it: expected, breaking, or only a drift."""
     if row.state not in (State.DRIFT, State.BREAKING):
         return row
     for entry in policy.expected:

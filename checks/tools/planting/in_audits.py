@@ -1,19 +1,18 @@
 """Faults that an audit has to find, each by one of its looks. The plan's own least severity is kept."""
 
+import json
 import secrets
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from checks.kinds.suite import UPLOADS
 from checks.plan import Plan
-from checks.tools.auditing.looking import at_least
-from checks.tools.auditing.said import Severity
+from checks.tools import manifest, storage
 from checks.tools.planting.fault import Ground, Planted
 from checks.tools.planting.materials import NotPlantable, with_bad_pin, with_file
 from checks.tools.planting.proxy import Spoiling
-
-Needed = Callable[[Plan, Mapping[str, Any], str], None]
 
 _INSECURE: Final = """import subprocess
 
@@ -23,23 +22,12 @@ def planted(words):
 """
 _LETTERS: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ234567"
 _DEBUG: Final = Path(__file__).with_name("django_debug")
+_RULE: Final = "gonogo-planted-weakness"
 #: Each costs 20 points and more, which is medium.
 _POLICIES: Final = ("content-security-policy", "x-frame-options")
 
 
-def refuse_light(severity: Severity) -> Needed:
-    """NotPlantable where the plan's audit lets pass what is so grave."""
-
-    def needed(plan: Plan, planned: Mapping[str, Any], environment: str) -> None:
-        limit = Severity(planned.get("fail_at", "high"))
-        if not at_least(severity, limit):
-            raise NotPlantable(f"the plan's audit says no from {limit} on, and this fault is {severity}")
-
-    return needed
-
-
 def refuse_without_tls(plan: Plan, planned: Mapping[str, Any], environment: str) -> None:
-    refuse_light(Severity.HIGH)(plan, planned, environment)
     if planned["tls"].get("not_applicable"):
         raise NotPlantable("the plan says that TLS is not applicable")
 
@@ -48,7 +36,12 @@ def vulnerable_pin(params: Mapping[str, Any], ground: Ground) -> Planted:
     listed, bad = with_bad_pin(*ground.build)
     build = ground.folder / "requirements.txt"
     build.write_text(listed, encoding="utf-8")
-    return Planted(f"the copied list of packages pins {bad}", bad, build=build)
+    section = dict(params["packages"])
+    if not section.get("installed"):
+        return Planted(f"the copied list of packages pins {bad}", bad, build=build)
+    added = f"echo {bad.replace(' ', '==')}"
+    section["installed"] = _script(section["installed"], after=added, variables={})
+    return Planted(f"one package more is said to be installed, {bad}", bad, {"packages": section})
 
 
 def insecure_code(params: Mapping[str, Any], ground: Ground) -> Planted:
@@ -116,3 +109,41 @@ def missing_policy(params: Mapping[str, Any], ground: Ground) -> Planted:
     if not name:
         raise NotPlantable("the first page sends no policy that could be taken away")
     return Planted(f"the header {name} is missing", name, {}, Spoiling(name))
+
+
+def sound_report(params: Mapping[str, Any], ground: Ground) -> Planted:
+    return _report(params, ground, "sound", [], "a report in the name of the plan's scanners, which found nothing")
+
+
+def reported_weakness(params: Mapping[str, Any], ground: Ground) -> Planted:
+    place = {"physicalLocation": {"artifactLocation": {"uri": "gonogo_planted.py"}, "region": {"startLine": 1}}}
+    result = {"ruleId": _RULE, "level": "error", "message": {"text": "It was planted."}, "locations": [place]}
+    return _report(params, ground, "flawed", [result], "a report in the name of the plan's scanners tells an error")
+
+
+def _report(params: Mapping[str, Any], ground: Ground, word: str, results: list[dict[str, Any]], told: str) -> Planted:
+    """A SARIF file among the uploaded ones of the application, as another scanner would have sent it."""
+    application, _, run = ground.owner
+    key = f"{_reports(application)}/{run}.{word}.sarif"
+    names = dict(params.get("sarif") or {}).get("tools") or ["gonogo-planted"]
+    runs = [
+        {
+            "tool": {"driver": {"name": name, "rules": [{"id": _RULE}]}},
+            "invocations": [{"executionSuccessful": True}], "results": results,
+        }
+        for name in names
+    ]  # fmt: skip
+    storage.remove_surely(key)
+    storage.write(key, [json.dumps({"version": "2.1.0", "runs": runs}).encode()])
+    return Planted(told, _RULE, {"uploaded": key}, removed=lambda: storage.remove_surely(key))
+
+
+def _reports(application: str) -> str:
+    return f"{UPLOADS}/{application}/{manifest.ASIDE}"
+
+
+def remove_reports(application: str, run: str) -> None:
+    """Take away the reports that a run (hex) put among the uploaded ones; one whose worker was killed did not."""
+    for name in storage.names(_reports(application)):
+        if name.partition(".")[0] == run:
+            storage.remove_surely(f"{_reports(application)}/{name}")

@@ -11,18 +11,9 @@ from psycopg import sql
 
 from checks.tools.planting.fault import Ground, Planted
 from checks.tools.planting.materials import NotPlantable
-from checks.tools.postgres import Connection, connected, one
+from checks.tools.postgres import Connection, connected
 from checks.tools.reconciling.options import Options
 
-_COLUMN: LiteralString = """
-    SELECT n.nspname, c.relname, a.attname FROM pg_catalog.pg_attribute a
-    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND c.relpersistence = 'p'
-      AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.conrelid = c.oid AND a.attnum = ANY(o.conkey)
-                      AND o.contype <> 'n')
-    ORDER BY pg_catalog.pg_relation_size(c.oid) DESC, 1, 2, a.attnum DESC LIMIT 1
-"""
 _TABLES: LiteralString = """
     SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
@@ -52,39 +43,17 @@ _TEXT: LiteralString = """
 
 
 @contextmanager
-def _inside(ground: Ground) -> Iterator[Connection]:
+def inside(ground: Ground) -> Iterator[Connection]:
+    """Connected to the copy."""
     assert ground.copy is not None
     with connected(ground.copy, what="the copy") as connection:
         yield connection
 
 
-def drifted_setting(params: Mapping[str, Any], ground: Ground) -> Planted:
-    assert ground.copy is not None
-    with _inside(ground) as connection:
-        now = one(connection, "SELECT current_setting('default_transaction_isolation')")
-        value = "repeatable read" if now == "serializable" else "serializable"
-        connection.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_isolation = {}").format(
-            sql.Identifier(ground.copy.database), sql.Literal(value)))  # fmt: skip
-    name = "setting.default_transaction_isolation"
-    return Planted(f"default_transaction_isolation is {value}", name, {"breaking": [name]})
-
-
-def missing_column(params: Mapping[str, Any], ground: Ground) -> Planted:
-    with _inside(ground) as connection:
-        found = connection.execute(_COLUMN).fetchone()
-        if found is None:
-            raise NotPlantable("there is no table with a column that may go")
-        namespace, table, column = found
-        connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN {} CASCADE").format(
-            sql.Identifier(namespace, table), sql.Identifier(column)))  # fmt: skip
-        quoted = one(connection, "SELECT format('%%I.%%I.%%I', %s::text, %s::text, %s::text)", [*found])
-    return Planted(f"the column {quoted} is gone", f"schema.column {quoted}")
-
-
 def lost_row(params: Mapping[str, Any], ground: Ground) -> Planted:
     """Of a table that the check looks at: elsewhere nobody would miss it."""
     looked_at = Options(tables=params.get("tables") or (), leave_out=params.get("leave_out") or ())
-    with _inside(ground) as connection:
+    with inside(ground) as connection:
         for namespace, table in connection.execute(_TABLES).fetchall():
             if not looked_at.selects(f"{namespace}.{table}"):
                 continue
@@ -92,14 +61,15 @@ def lost_row(params: Mapping[str, Any], ground: Ground) -> Planted:
             statement = sql.SQL("DELETE FROM {} WHERE ctid = (SELECT min(ctid) FROM {})").format(name, name)
             try:
                 if connection.execute(statement).rowcount == 1:
-                    return Planted(f"one row of {namespace}.{table} is gone", f"{namespace}.{table}")
+                    label = f"{namespace}.{table}"
+                    return Planted(f"one row of {label} is gone", label, sign=": 1 missing")
             except psycopg.Error:
                 continue
     raise NotPlantable("none of the tables compared has a row that may go")
 
 
 def unclassified_column(params: Mapping[str, Any], ground: Ground) -> Planted:
-    with _inside(ground) as connection:
+    with inside(ground) as connection:
         found = connection.execute(_TABLES).fetchone()
         if found is None:
             raise NotPlantable("there is no table with rows to which a column could be added")

@@ -4,6 +4,7 @@ They are planted in the clone on which the plan's own rehearsal moves, after it 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, LiteralString
 
 from psycopg import sql
@@ -51,7 +52,8 @@ def vanishing_row(params: Mapping[str, Any], ground: Ground) -> Planted:
         for mapping in filled:
             if connection.execute(_LEAF, [*moved, *_parts(mapping.label)]).fetchone() == (True,):
                 told = f"one row that goes to {mapping.label} vanishes there"
-                return _planted(params, ground, mapping.label, sql.SQL("RETURN NULL"), told)
+                planted = _planted(params, ground, mapping.label, sql.SQL("RETURN NULL"), told)
+                return replace(planted, sign="are not in the target")
     raise NotPlantable("no row is inserted now in a table to which no other moved table refers")
 
 
@@ -66,7 +68,8 @@ def changed_value(params: Mapping[str, Any], ground: Ground) -> Planted:
                     "{} := CASE WHEN {} LIKE 'x%' THEN 'y' ELSE 'x' END || substr(coalesce({}, ''), 2)"
                 ).format(name, name, name)
                 told = f"one value that goes to {mapping.label}.{column} is changed there"
-                return _planted(params, ground, mapping.label, harm, told)
+                planted = _planted(params, ground, mapping.label, harm, told)
+                return replace(planted, sign="differ from the source")
     raise NotPlantable("no row with a text that is moved as it is is inserted now")
 
 

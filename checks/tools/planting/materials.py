@@ -1,27 +1,20 @@
-"""What faults are made of that are no changes of a database: a list with a known bad release, a backup cut short."""
+"""What faults of a build are made of: a list with a known bad release, an archive with one file more."""
 
 import io
 import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from checks.enums import ACTIVE_STATES
 from checks.errors import CheckError
-from checks.models import Run
 from checks.plan import Plan
-from checks.tools import manifest, package_lists, storage
+from checks.tools import package_lists
 from checks.tools.auditing.looking import NotSeen
 from checks.tools.auditing.packages import KNOWN_BAD, advisories_to_ask
-from checks.tools.crypto import KeyRing
-
-#: Folder below an environment's backups; what lies there is never listed as a backup.
-FOLDER: Final = "gate-test"
-_CUT_BYTES: Final = 100
 
 
 class NotPlantable(Exception):
@@ -72,62 +65,3 @@ def with_file(build: Path | None, folder: Path, name: str, text: str) -> Path:
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise NotPlantable(f"the build cannot be unpacked: {error}") from None
     return copy
-
-
-class CutBackup:
-    """A copy of the newest backup's database object without its last bytes, under a manifest of its own.
-
-    The other objects are read where they lie; nothing of the backup itself is changed. ``cut``: the copied object.
-    """
-
-    def __init__(self, application: str, environment: str, run: str) -> None:
-        self.folder = f"{manifest.folder(application, environment)}/{FOLDER}"
-        self.stem = f"{self.folder}/{run}"
-        self.cut, self.key = f"{self.stem}.database", f"{self.stem}{manifest.SUFFIX}"
-        self.told = ""
-        self._sweep(run)
-        ring = KeyRing.from_settings()
-        try:
-            document = manifest.load(manifest.newest_key(application, environment), ring)
-        except CheckError as reason:
-            raise NotPlantable(reason.message) from None
-        found = manifest.parts(document)
-        size = found["database"].size
-        less = min(_CUT_BYTES, size // 2)
-        found["database"] = manifest.Part(**{**found["database"].as_json(), "key": self.cut})
-        copied = {**document, "stem": self.stem, "parts": [part.as_json() for part in found.values()]}
-        try:
-            storage.write(self.cut, _first(manifest.parts(document)["database"].key, size - less))
-            storage.write(self.key, [manifest.sealed_text(copied, ring)])
-        except BaseException:
-            self.remove()
-            raise
-        self.told = f"the copied object of the database misses its last {less} of {size:,} bytes"
-
-    def remove(self) -> None:
-        for key in (self.key, self.cut):
-            storage.remove_surely(key)
-
-    def _sweep(self, own: str) -> None:
-        """Take away what an attempt that was killed left here, of this run or of one that is over."""
-        active = {key.hex for key in Run.objects.filter(state__in=ACTIVE_STATES).values_list("pk", flat=True)}
-        for name in storage.names(self.folder):
-            if name.partition(".")[0] not in active - {own}:
-                storage.remove_surely(f"{self.folder}/{name}")
-
-
-def remove_cut_backups(application: str, environments: Sequence[str], run: str) -> None:
-    """Take away what a run (hex) whose worker was killed left below the backups of any environment."""
-    for environment in environments:
-        folder = f"{manifest.folder(application, environment)}/{FOLDER}"
-        for name in storage.names(folder):
-            if name.partition(".")[0] == run:
-                storage.remove_surely(f"{folder}/{name}")
-
-
-def _first(key: str, size: int) -> Iterator[bytes]:
-    """The first ``size`` bytes of an object."""
-    with storage.opened(key) as source:
-        while size and (piece := source.read(min(size, storage.READ))):
-            size -= len(piece)
-            yield piece

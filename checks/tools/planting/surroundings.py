@@ -23,11 +23,14 @@ class _Run:
 class _Step:
     """A step of the inner check, told in the outer run's log only."""
 
-    def __init__(self, note: Any) -> None:
-        self._note = note
+    def __init__(self, note: Callable[[str], None], during: Callable[[str], None] | None) -> None:
+        self._note, self._during = note, during
 
     def progress(self, done: float, total: float | None = None, unit: str = "") -> None: ...
-    def doing(self, text: str) -> None: ...
+    def doing(self, text: str) -> None:
+        if self._during is not None:
+            self._during(text)
+
     def figure(self, name: str, value: Any) -> None: ...
     def at_once(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -43,6 +46,7 @@ class Surroundings:
     """Implements ``RunContext``. ``urls``: environment -> another address; ``databases``: old URL -> new URL.
 
     ``extra``: variables that every environment has besides. ``build``: a file in place of the release's build.
+    ``during``: called with what a step says it is doing.
     """
 
     def __init__(
@@ -57,7 +61,9 @@ class Surroundings:
         databases: Mapping[str, str],
         extra: Mapping[str, str],
         build: Path | None = None,
+        during: Callable[[str], None] | None = None,
     ) -> None:
+        self._during = during
         self._outer, self._label, self._databases, self._extra = outer, label, databases, extra
         self.run: Any = _Run(outer.run, environment, section)
         places = {
@@ -76,7 +82,7 @@ class Surroundings:
     @contextmanager
     def _step(self, key: str) -> Iterator[StepHandle]:
         self.check()
-        yield _Step(lambda text: self.note(f"{key}: {text}"))
+        yield _Step(lambda text: self.note(f"{key}: {text}"), self._during)
 
     def step(self, key: str) -> AbstractContextManager[StepHandle]:
         return self._step(key)
@@ -128,7 +134,8 @@ class Surroundings:
         variables: Mapping[str, str] | None = None,
         shown: Sequence[str] | None = None,
     ) -> AbstractContextManager[Pipe]:
-        return self._outer.pipe(argv, stdin=stdin, stdout=stdout, variables=variables, shown=shown)
+        told = {**self._told(), **(variables or {})}
+        return self._outer.pipe(argv, stdin=stdin, stdout=stdout, variables=told, shown=shown)
 
     def _told(self) -> dict[str, str]:
         """What a child is told besides the usual: it works for its own look, in that look's folder."""
