@@ -86,6 +86,21 @@ def test_an_entry_that_is_none_makes_the_look_incomplete(answered: Any, tmp_path
     assert "answers an entry that is none of OSV's" in report.why
 
 
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [((404, b"gone"), "answers 404: gone"), ((200, b'{"vulns": ['), "is not whole"), ((503, b""), "answers 503"),
+     ((200, b'{"vulns": [], "next_page_token": "x"}'), "no list of vulnerabilities")],
+)  # fmt: skip
+def test_a_source_that_breaks_after_it_was_tried_is_no_pass_for_npm(
+    answer: tuple[int, bytes], why: str, tmp_path: Path
+) -> None:
+    lock = {"package-lock.json": json.dumps({"packages": {"node_modules/a": {"version": "1.0.0"}}})}
+    npm = (200, json.dumps({"vulns": [entry("GHSA-1", "lodash", ecosystem="npm")]}).encode())
+    with source_that([npm, answer]) as url:
+        report = look(lock, tmp_path / "app", url)
+    assert (report.status, why in report.why) == (ToolStatus.INCOMPLETE, True), report.why
+
+
 def spoiled(change: int, value: int) -> bytes:
     """A zip whose two headers of each file have ``value`` in the byte ``change`` (of the first header)."""
     whole = io.BytesIO()
