@@ -209,11 +209,12 @@ def _compare(context: RunContext, params: LoadParams, found: Findings, rival: ri
 def _judged(plan: Plan, params: LoadParams, found: Findings) -> tuple[Outcome, bool | None]:
     expected, unit = plan.load.expected, UNITS[params.mode]
     needed = expected.requests_per_second * expected.headroom if expected else 0.0
-    wanted = limits.parse_all(params.limits)
+    wanted = limits.judged_by(params.limits)
     judged = [judging.judge_step(step, wanted, samples=params.samples, unit=unit) for step in found.carried.steps]
     whole = [step for step, one in zip(found.carried.steps, judged, strict=True) if not one.invalid and step.seconds]
     bend = knee.find([(step.load, step.total.rate) for step in whole])
     verdict = judging.judge(judged, needed=needed, unit=unit, grows=bend.state != "reached")
+    verdict.notes += [_ADDED.format(one.text) for one in wanted if one.added]
     if params.compare and found.comparison is None and verdict.passed:
         verdict.passed = None
         verdict.reason = "The load was ended early, so the comparison that the plan asks for was not made"
@@ -273,6 +274,7 @@ def _outcome(
     )  # fmt: skip
 
 
+_ADDED: Final = "The plan names no limit on errors over all, so {} was added by the program."
 _NEWER: Final = " (so says the newest plan)"
 _NOT_ASKED: Final = "Nothing was asked. Correct the plan."
 _PATIENT: Final = timedelta(seconds=30)
