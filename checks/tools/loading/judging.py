@@ -30,13 +30,17 @@ class Judged:
 
 @dataclass
 class Verdict:
-    """``passed`` None: it cannot be said. ``capacity``: the most requests a second with every limit kept."""
+    """``passed`` None: it cannot be said. ``capacity``: the most requests a second with every limit kept.
+
+    ``limits_held``: the limits alone say yes, whatever a comparison says besides.
+    """
 
     passed: bool | None
     reason: str
     steps: list[Judged]
     capacity: float = 0.0
     needed: float = 0.0
+    limits_held: bool = False
     notes: list[str] = field(default_factory=list)
 
 

@@ -87,9 +87,9 @@ def _area(area: Area, here: Side, there: Side, policy: Policy) -> Iterator[Row]:
     if area in _NEVER_EMPTY and not ours and not theirs:
         yield Row(area, "", None, None, State.UNKNOWN, "nothing was found on either side")
         return
-    unsaid = {name: why for name in STANDARD.get(area, ()) if (why := _unsaid(area, name, here, there))}
-    for name, why_not in unsaid.items():
-        yield Row(area, name, ours.get(name), theirs.get(name), State.UNKNOWN, why_not)
+    unsaid = {name: told for name in STANDARD.get(area, ()) if (told := _unsaid(area, name, here, there))}
+    for name, silence in unsaid.items():
+        yield Row(area, name, ours.get(name), theirs.get(name), State.UNKNOWN, silence)
     missing = {name for where, name in (*here.unknown, *there.unknown) if where is area}
     for name in sorted((ours.keys() | theirs.keys() | missing) - unsaid.keys()):
         why = [f"{side.environment}: {side.unknown[area, name]}" for side in (here, there)

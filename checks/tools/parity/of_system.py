@@ -84,7 +84,7 @@ def take_report(report: Reported, side: Side) -> None:
         word = "reachable" if reached.reachable else "not reachable"
         side.put(Area.INTEGRATION, name, word, f"{word}, {reached.detail}" if reached.detail else word)
     if report.packages is not None:
-        packages = {canonicalize_name(name): _plain(value, name) for name, value in report.packages.items()}
+        packages = {str(canonicalize_name(name)): _plain(value, name) for name, value in report.packages.items()}
         side.fill(Area.PACKAGE, _without_installers(packages))
     for place, why in report.unknown.items():
         word, _, name = place.partition(".")
