@@ -195,11 +195,16 @@ def _rival(context: RunContext, params: LoadParams) -> rivals.Rival | None:
 def _compare(context: RunContext, params: LoadParams, found: Findings, rival: rivals.Rival | None) -> None:
     compare = params.compare
     assert compare is not None
-    short = rivals.Plan(compare.load, compare.runs, compare.each.total_seconds(), compare.settle.total_seconds())
+    errors = [limit for limit in limits.judged_by(params.limits) if limit.metric == "errors"]
+    short = rivals.Plan(
+        compare.load, compare.runs, compare.each.total_seconds(), compare.settle.total_seconds(), errors
+    )
     same = compare.model_dump(mode="json")
     earlier = None if rival else rivals.earlier_run(context.run, plan=same, scenario=found.scenario)
     with context.step("compare") as step:
         found.comparison = rivals.carry_out(context, step, found.job, short, rival=rival, earlier=earlier)
+        for name in found.comparison.gone:
+            context.note(f"{name}: asked before and not now, so nothing is said of it")
         for one in found.comparison.found:
             context.note(f"{one.endpoint}: {one.before_ms:.1f} ms before, {one.now_ms:.1f} ms now, {one.word}")
         if found.comparison.worse:
@@ -209,11 +214,13 @@ def _compare(context: RunContext, params: LoadParams, found: Findings, rival: ri
 def _judged(plan: Plan, params: LoadParams, found: Findings) -> tuple[Outcome, bool | None]:
     expected, unit = plan.load.expected, UNITS[params.mode]
     needed = expected.requests_per_second * expected.headroom if expected else 0.0
-    wanted = limits.parse_all(params.limits)
+    wanted = limits.judged_by(params.limits)
     judged = [judging.judge_step(step, wanted, samples=params.samples, unit=unit) for step in found.carried.steps]
     whole = [step for step, one in zip(found.carried.steps, judged, strict=True) if not one.invalid and step.seconds]
     bend = knee.find([(step.load, step.total.rate) for step in whole])
     verdict = judging.judge(judged, needed=needed, unit=unit, grows=bend.state != "reached")
+    verdict.notes += [_ADDED.format(one.text) for one in wanted if one.added]
+    verdict.limits_held = verdict.passed is True
     if params.compare and found.comparison is None and verdict.passed:
         verdict.passed = None
         verdict.reason = "The load was ended early, so the comparison that the plan asks for was not made"
@@ -226,10 +233,14 @@ def _weigh_comparison(verdict: Verdict, comparison: rivals.Comparison | None) ->
     """A slower release is a no. What cannot be told is no yes either."""
     if comparison is None:
         return
-    if not comparison.against:
-        verdict.notes.append(
-            "No run of an earlier build made the same short runs, so there is nothing to compare with."
-        )
+    if comparison.gone:
+        verdict.notes.append(f"Asked before and not now, so nothing is said of it: {', '.join(comparison.gone)}.")
+    if comparison.unmatched:
+        verdict.notes.append(_UNMATCHED)
+        if verdict.passed:
+            verdict.passed, verdict.reason = None, "No run of an earlier build can be compared with this one"
+    elif not comparison.against:
+        verdict.notes.append(_FIRST)
     elif comparison.worse and verdict.passed is not False:
         verdict.passed, verdict.reason = False, _slower(comparison.worse)
     elif comparison.unclear and verdict.passed:
@@ -261,6 +272,7 @@ def _outcome(
         result={
             "mode": params.mode, "unit": UNITS[params.mode], "url": found.job.url, "limits": params.limits,
             "steps": steps, "seconds": thinned(carried.rows), "reason": verdict.reason, "notes": verdict.notes,
+            "limits_held": verdict.limits_held,
             "knee": {"state": bend.state, "reason": bend.reason, "load": bend.load, "throughput": bend.throughput},
             "hints": list(told), "database": found.database, "scenario": found.scenario,
             "compare": params.compare.model_dump(mode="json") if params.compare else None,
@@ -273,6 +285,16 @@ def _outcome(
     )  # fmt: skip
 
 
+_ADDED: Final = "The plan names no limit on errors over all, so {} was added by the program."
+_FIRST: Final = (
+    "This is the first build that was loaded here, so there is nothing to compare it with; its short runs are kept for"
+    " the next one."
+)
+_UNMATCHED: Final = (
+    "Earlier builds were loaded here, but none made the same short runs of the same scenario: the locustfile, or what"
+    " the plan compares, was changed since. The next build is compared with these short runs. To compare this one, load"
+    " the last release as the plan asks now, or name an environment where it runs (compare.environment)."
+)
 _NEWER: Final = " (so says the newest plan)"
 _NOT_ASKED: Final = "Nothing was asked. Correct the plan."
 _PATIENT: Final = timedelta(seconds=30)

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -13,6 +13,7 @@ from checks.kinds.base import Inconclusive, Kind, KindParams, Outcome, RunContex
 from checks.plan import Command, Duration, Key, Path, Plan, VariableName
 from checks.tools import cloning
 from checks.tools.background import patiently
+from checks.tools.origins import same_address
 from checks.tools.parity import comparing, of_database, of_system, of_web, report
 from checks.tools.parity.comparing import Policy, Volume
 from checks.tools.parity.facts import DATABASE_AREAS, REPORTED_AREAS, Area, Side, names_an_area
@@ -171,6 +172,8 @@ class _Comparison:
                 self._ask_system(side)
             self._ask_lock()
         with self.context.step("web") as step:
+            if self._wanted(Area.HTTP, Area.TLS):
+                self._try(self.here, (Area.HTTP, Area.TLS), self._refuse_one_url)
             for side in self.sides:
                 step.doing(side.environment)
                 self._look_from_outside(side)
@@ -315,8 +318,13 @@ class _Comparison:
 
     # --- outside ------------------------------------------------------------------------------------------------------
 
+    def _refuse_one_url(self) -> None:
+        first, second = (self.context.plan.environment(side.environment).url for side in self.sides)
+        if same_address(first, second):
+            raise CheckError("Both environments name the same url, so it would be compared with itself.")
+
     def _look_from_outside(self, side: Side) -> None:
-        if self._wanted(Area.HTTP, Area.TLS):
+        if self._wanted(Area.HTTP, Area.TLS) and (Area.HTTP, "") not in self.here.unknown:
             of_web.gather(self.context.plan.environment(side.environment).url, self.params.pages, side)
         self.context.check()
         if not self._wanted(Area.INTEGRATION):
@@ -344,6 +352,8 @@ class _Comparison:
             for state in (State.BREAKING, State.UNKNOWN, State.DRIFT):
                 for row in found[state]:
                     self.context.warn(f"{state}: {report.sentence(row, names)}"[:1000])
+            if not rows:
+                raise CheckError("No fact was compared, so nothing can be said.", remedy=_ALL_LEFT_OUT)
             refused = found[State.BREAKING] or (found[State.DRIFT] if self.params.strict else [])
             if refused or found[State.UNKNOWN]:
                 step.fail(report.sentence([*refused, *found[State.UNKNOWN]][0], names))
@@ -359,6 +369,9 @@ class _Comparison:
             raise Inconclusive(_unknown(found[State.UNKNOWN], names), outcome=outcome, remedy=(
                 "Make it known, or leave it out in the plan with a reason (leave_out)."))  # fmt: skip
         return outcome
+
+
+_ALL_LEFT_OUT: Final = "The plan leaves out whatever there is (leave_out); let it look at something."
 
 
 def _summary(found: Mapping[State, list[Row]], refused: list[Row], names: tuple[str, str]) -> str:

@@ -29,11 +29,21 @@ MAX_MESSAGE: Final = 500
 MAX_DETAILS: Final = 4_000
 _READ_BYTES: Final = 64 * 1024
 _MAX_CASES_REMEMBERED: Final = 200_000
+_COUNTERS: Final = ("tests", "failures", "errors", "skipped")
 _OTHER_SUITES: Final = "(other suites)"
 #: What unittest-xml-reporting puts behind a suite's name; with it no suite would ever be found again in another run.
 _TIME_OF_RUN: Final = re.compile(r"-20\d{12}$")
 #: Element inside a test case -> the state it means.
 _OUTCOMES: Final = {"failure": "failed", "error": "errored", "skipped": "skipped"}
+#: What writers put into a case's status or result -> the state it means. A word that is not here is a gap.
+_WORDS: Final = {
+    **dict.fromkeys(("", "passed", "pass", "success", "successful", "ok", "run", "completed", "finished"), "passed"),
+    **dict.fromkeys(("skipped", "skip", "notrun", "suppressed", "disabled", "ignored", "pending", "untested", "todo"),
+                    "skipped"),
+    **dict.fromkeys(("failed", "fail", "failure", "undefined", "timeout", "timedout"), "failed"),
+    **dict.fromkeys(("error", "errored", "broken", "aborted", "interrupted"), "errored"),
+}  # fmt: skip
+_OUTSIDE: Final = "(outside of any case)"
 _WORST: Final = ("passed", "skipped", "failed", "errored")
 
 
@@ -186,6 +196,10 @@ class _Case:
     state: str = "passed"
     message: str = ""
     flaky: bool = False
+    #: What its attributes say; elements inside can only make it worse.
+    said: str = "passed"
+    #: An error of the suite itself, in its set-up for example, has no case; it counts as one that failed.
+    outside: bool = False
 
 
 class _Handler(ContentHandler):
@@ -223,20 +237,42 @@ class _Handler(ContentHandler):
         if name in {"testsuites", "testsuite"}:
             above = self.suites[-1].path if self.suites else ""
             own = _TIME_OF_RUN.sub("", _one_line(attributes.get("name", ""), MAX_NAME))
-            declared = {
-                key: number
-                for key in ("tests", "failures", "errors")
-                if (number := _whole(attributes.get(key, ""))) is not None
-            }
             path = " / ".join(part for part in (above, own) if part) if own != above else above
-            self.suites.append(_Suite(path[-MAX_NAME:], declared))
+            path = path[-MAX_NAME:]
+            self.suites.append(_Suite(path, self._declared(path, attributes)))
         elif name == "testcase":
             title = ".".join(part for part in (attributes.get("classname", ""), attributes.get("name", "")) if part)
             self.case = _Case(_one_line(title, MAX_NAME) or "(no name)", _seconds(attributes.get("time", "")))
-            if attributes.get("status", "") == "notrun" or attributes.get("result", "") == "suppressed":
-                self.case.state = "skipped"
+            self.case.said = self._said(self.case.name, attributes)
+        elif name in {"failure", "error"}:
+            self.case = _Case(_OUTSIDE, 0.0, outside=True)
+            self._start_in_case(self.case, name, attributes)
         elif name == "property" and attributes.get("name", "") == "gonogo.build_digest":
             self.report.builds.add(attributes.get("value", "").strip().lower()[:100])
+
+    def _declared(self, path: str, attributes: AttributesImpl) -> dict[str, int]:
+        """The counters of a suite. One that cannot be read hides how much is missing, so it is a gap."""
+        declared = {}
+        for key in _COUNTERS:
+            text = attributes.get(key, "").strip()
+            if re.fullmatch(r"[0-9]{1,15}", text):
+                declared[key] = int(text)
+            elif text:
+                self._gap(f"{path or self.file} declares {key}={_one_line(text, 40)!r}, which is no number of tests.")
+        return declared
+
+    def _said(self, case: str, attributes: AttributesImpl) -> str:
+        worst = "passed"
+        for key in ("status", "result"):
+            word = attributes.get(key, "").strip().lower()
+            if word not in _WORDS:
+                self._gap(f"{case} has the {key} {_one_line(word, 40)!r}, of which nobody knows what it means.")
+            worst = max(worst, _WORDS.get(word, "passed"), key=_WORST.index)
+        return worst
+
+    def _gap(self, text: str) -> None:
+        if len(self.report.gaps) < MAX_FAILURES:
+            self.report.gaps.append(text)
 
     def _start_in_case(self, case: _Case, name: str, attributes: AttributesImpl) -> None:
         if name in {"flakyFailure", "flakyError", "rerunFailure", "rerunError", "rerun"}:
@@ -258,6 +294,9 @@ class _Handler(ContentHandler):
         self.depth -= 1
         if self.collecting == name:
             self.details, self.collecting = "".join(self.text).strip(), ""
+            if self.case is not None and self.case.outside:
+                self._end_case(self.case)
+                self.case, self.details = None, ""
         elif name == "testcase" and self.case is not None:
             self._end_case(self.case)
             self.case, self.details = None, ""
@@ -265,6 +304,7 @@ class _Handler(ContentHandler):
             self._end_suite(self.suites.pop())
 
     def _end_case(self, case: _Case) -> None:
+        case.state = max(case.state, case.said, key=_WORST.index)
         suite = self.suites[-1].path or self.file
         for open_suite in self.suites:
             open_suite.found.add(case.state, case.seconds)
@@ -297,21 +337,15 @@ class _Handler(ContentHandler):
         for words, declared, found in (
             ("tests", suite.declared.get("tests", 0), suite.found.total),
             ("failures and errors", declared_bad, bad),
+            ("skipped tests", suite.declared.get("skipped", 0), suite.found.skipped),
         ):
-            if declared > found and len(self.report.gaps) < MAX_FAILURES:
-                self.report.gaps.append(f"{name} declares {declared} {words} and contains {found}.")
+            if declared > found:
+                self._gap(f"{name} declares {declared} {words} and contains {found}.")
 
 
 def _one_line(text: str, limit: int) -> str:
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def _whole(text: str) -> int | None:
-    try:
-        return max(0, int(text))
-    except ValueError:
-        return None
 
 
 def _seconds(text: str) -> float:

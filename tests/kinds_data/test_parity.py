@@ -15,6 +15,7 @@ from django.test import RequestFactory
 from checks.errors import PlanError
 from checks.models import Run
 from checks.plan import parse
+from checks.tools.parity.facts import Area
 from releases.domain import environment as environments
 from releases.models import Application, Evidence, Release
 from tests.engine.support import application_with, check, log_text, run_section
@@ -191,6 +192,18 @@ def test_without_a_database_nothing_of_it_is_the_same(world: World) -> None:
     assert run.state == "errored"
     assert "compared with itself" in page(run)
     assert differing(run)["plan_variable.DATABASE_URL"] == "drift"
+
+
+@pytest.mark.campaign
+def test_one_url_is_not_compared_with_itself_and_nothing_at_all_is_no_pass(world: World) -> None:
+    world.urls["production"] = f"{world.urls['staging']}/"
+    run = world.run()
+    assert run.state == "errored", log_text(run)
+    assert {fact for fact, state in differing(run).items() if state == "unknown"} == {"http", "tls"}
+    assert "Both environments name the same url" in page(run)
+    run = world.run(leave_out={area.value: "Nobody asks here." for area in Area})
+    assert (run.state, Evidence.objects.get(run_id=run.pk).verdict) == ("errored", "errored"), log_text(run)
+    assert "No fact was compared" in run.error
 
 
 @pytest.mark.campaign

@@ -231,6 +231,27 @@ def test_what_nobody_knows_is_never_the_same() -> None:
     assert rows["schema"].state == rows["package"].state == rows["http"].state == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("here", "there", "state"),
+    [("", "", "unknown"), ("unknown", "Unknown ", "unknown"), ("0", "0", "unknown"), ("0", "", "unknown"),
+     ("unknown", "4 GiB", "unknown"), (None, "4 GiB", "unknown"), ("0", "2", "drift"), ("2", "2", "same")],
+)  # fmt: skip
+def test_a_word_that_says_nothing_is_unknown(here: str | None, there: str, state: str) -> None:
+    sides = Side("staging"), Side("production")
+    for side, value in zip(sides, (here, there), strict=True):
+        side.fill(Area.PROCESS, {"memory": value} if value is not None else {})
+    assert [row.state for row in comparing.compare(*sides, Policy()) if row.fact == "process.memory"] == [state]
+
+
+def test_a_table_that_one_side_lacks_is_a_drift_where_nobody_looks_at_the_schema() -> None:
+    here, there = Side("staging"), Side("production")
+    here.fill(Area.ROWS, {})
+    there.put(Area.ROWS, "public.orders", "3")
+    for left_out, state in (("schema", "drift"), ("schema.table public.*", "drift"), ("tls", "same")):
+        rows = comparing.compare(here, there, Policy(leave_out={left_out: "Not now."}))
+        assert [row.state for row in rows if row.area is Area.ROWS] == [state]
+
+
 # --- from outside -----------------------------------------------------------------------------------------------------
 
 HEADERS = {"X-Frame-Options": "DENY", "Content-Security-Policy": "img-src *; script-src 'nonce-abc'", "Date": "now",
@@ -267,6 +288,15 @@ def test_a_header_that_drifted_is_named(servers: tuple[LocalServer, LocalServer]
     assert (found.get(fact) == state) if fact else (found == {}), found
 
 
+def test_an_error_of_the_server_on_both_sides_is_unknown(servers: tuple[LocalServer, LocalServer]) -> None:
+    sides = Side("staging"), Side("production")
+    for side, server, status in zip(sides, servers, (503, 500), strict=True):
+        server.replies["/broken"] = Reply(status=status, headers={"Status": "200 OK"})
+        of_web.gather(server.url, ["/broken"], side)
+    rows = {row.fact: row.state for row in comparing.compare(*sides, Policy())}
+    assert rows["http./broken status"] == "unknown"
+
+
 def test_an_address_that_takes_no_connection_is_not_reachable(servers: tuple[LocalServer, LocalServer]) -> None:
     assert of_web.reach(servers[1].url) == "reachable"
     assert of_web.reach(f"smtp://127.0.0.1:{servers[1].port}") == "reachable"
@@ -286,10 +316,60 @@ def test_lists_of_packages_are_read_and_nothing_is_left_out_in_silence() -> None
         "hashed==2.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n--only-binary :all:\n"
     )
     assert of_system.read_packages(frozen) == {
-        "django": "5.2.8", "zope-interface": "6.0", "local": "@ file:///builds/local-1.0.whl", "edited": "editable",
-        "hashed": "2.0",
+        "django": "5.2.8", "zope-interface": "6.0", "local": "@ file:///builds/local-1.0.whl",
+        "edited": "editable git+https://example.org/x.git@abc", "hashed": "2.0",
     }  # fmt: skip
     assert of_system.read_packages('[{"name": "Django", "version": "5.2"}]') == {"django": "5.2"}
+
+
+GIT = "git+https://github.com/a/x.git"
+
+
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [(f"-e {GIT}@1111111#egg=shop", f"editable {GIT}@1111111"),
+     (f"-e {GIT}@2222222#egg=shop&subdirectory=b", f"editable {GIT}@2222222#subdirectory=b"),
+     (f"-e {GIT.replace('x.git', 'shop.git')}@333", f"editable {GIT.replace('x.git', 'shop.git')}@333"),
+     ("-e git+ssh://git@github.com/a/x.git@44#egg=shop", "editable git+ssh://github.com/a/x.git@44"),
+     (f"shop @ {GIT}@main", f"@ {GIT}@main"),
+     ("shop @ git+https://evil.example/b/y.git@main", "@ git+https://evil.example/b/y.git@main"),
+     ("shop @ git+https://me:TOKEN@github.com:8443/a/x.git@main", "@ git+https://github.com:8443/a/x.git@main"),
+     ("shop @ https://get.example/shop.whl?key=TOKEN#sha256=aa", "@ https://get.example/shop.whl#sha256=aa")],
+)  # fmt: skip
+def test_a_package_of_an_address_is_its_address_and_commit_without_credentials(line: str, version: str) -> None:
+    assert of_system.read_packages(f"{line}\n") == {"shop": version}
+    side = Side("staging")
+    reported = line.partition(" @ ")[2]
+    of_system.take_report(of_system.Reported(packages={"shop": reported or "1"}), side)
+    assert f"@ {side.facts[Area.PACKAGE]['shop'].value}" == version or not reported
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["git+https://user:TOKEN@github.com/a/b.git", "-i https://user:TOKEN@get.example/simple",
+     "-f https://get.example/simple?key=TOKEN", "-i https://user:aTOKEN/b@get.example/", "x @ https://u:TOKEN/b@c/d"],
+)  # fmt: skip
+def test_a_line_that_is_no_package_is_told_without_its_credentials(line: str) -> None:
+    with pytest.raises(CheckError) as refused:
+        of_system.read_packages(f"six==1.0\n{line}\n")
+    assert "TOKEN" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["redis://user:TOKEN/rest@host:6379/0", "amqp://user:12345:TOKEN@host:x/", "http://user:pa[TOKEN@host/",
+     "TOKEN:rest@host", "http://127.0.0.1:1/ TOKEN"],
+)  # fmt: skip
+def test_an_address_that_cannot_be_read_is_told_in_one_sentence_without_it(address: str) -> None:
+    assert of_web.reach(address) == "not reachable: the address cannot be read, or names no host and port"
+
+
+def test_what_is_shown_and_noted_has_no_credentials() -> None:
+    side = Side("staging")
+    side.put(Area.PROCESS, "command", "worker --broker redis://me:TOKEN@host/0 amqp://you:a/TOKEN@host")
+    side.miss(Area.RUNTIME, "no answer of https://me:TOKEN@host/")
+    assert side.facts[Area.PROCESS]["command"].text == "worker --broker redis://…@host/0 amqp://…@host"
+    assert side.unknown[Area.RUNTIME, ""] == "no answer of https://…@host/"
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "django>=5\n", "ERROR: no such file\n", "[{]", "pip==1\n"])

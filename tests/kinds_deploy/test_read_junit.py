@@ -70,6 +70,57 @@ def test_no_test_run_is_never_green(text: str) -> None:
     assert not read(text).all_green
 
 
+@pytest.mark.parametrize(
+    ("attributes", "state"),
+    [('status="failed"', "failed"), ('status="FAIL"', "failed"), ('status="run" result="error"', "errored"),
+     ('status="skipped"', "skipped"), ('result="suppressed"', "skipped")],
+)  # fmt: skip
+def test_what_the_attributes_of_a_case_say_counts(attributes: str, state: str) -> None:
+    report = read(f'<testsuite name="a"><testcase name="x" {attributes}/><testcase name="y"/></testsuite>')
+    assert report.counts.as_json()[state] == 1
+    assert report.all_green is (state == "skipped")
+    inside = read(f'<testsuite><testcase name="x" {attributes}><failure message="why"/></testcase></testsuite>')
+    assert inside.failures[0].message == "why"
+
+
+def test_a_status_that_nobody_knows_is_a_gap_and_the_usual_ones_are_none() -> None:
+    report = read('<testsuite><testcase name="x" status="exploded"/></testsuite>')
+    assert report.gaps == ["x has the status 'exploded', of which nobody knows what it means."]
+    assert not report.all_green
+    assert read('<testsuite><testcase name="x" status="run" result="completed"/>'
+                '<testcase name="y" status="Passed"/></testsuite>').all_green  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["error", "failure"])
+def test_an_error_of_a_suite_outside_of_its_cases_counts_as_failed(word: str) -> None:
+    report = read(
+        f'<testsuite name="a"><testcase name="y"/><{word} message="set-up broke">Traceback</{word}>'
+        '<testcase name="z"/></testsuite>'
+    )
+    assert (report.counts.passed, report.counts.failed + report.counts.errored) == (2, 1)
+    assert [(one.suite, one.name, one.message, one.details) for one in report.failures] == [
+        ("a", "(outside of any case)", "set-up broke", "Traceback")
+    ]
+    assert not report.all_green
+
+
+@pytest.mark.parametrize("count", ["10.0", "1,000", "-1", "many"])
+@pytest.mark.parametrize("counter", ["tests", "failures", "errors", "skipped"])
+def test_a_counter_that_cannot_be_read_is_a_gap(counter: str, count: str) -> None:
+    report = read(f'<testsuite name="a" {counter}="{count}"><testcase name="y"/></testsuite>')
+    assert report.gaps == [f"a declares {counter}='{count}', which is no number of tests."]
+    assert not report.all_green
+
+
+def test_declared_skips_that_nobody_skipped_are_not_green() -> None:
+    cases = '<testcase name="y"/><testcase name="z"/>'
+    report = read(f'<testsuite name="a" tests="2" skipped="2">{cases}</testsuite>')
+    assert report.gaps == ["a declares 2 skipped tests and contains 0."]
+    assert not report.all_green
+    assert read(f'<testsuite name="a" tests="3" skipped="1">{cases}'
+                '<testcase name="w"><skipped/></testcase></testsuite>').all_green  # fmt: skip
+
+
 def test_more_declared_than_contained_is_not_green() -> None:
     report = read('<testsuite name="unit" tests="10"><testcase name="a"/></testsuite>')
     assert report.gaps == ["unit declares 10 tests and contains 1."]

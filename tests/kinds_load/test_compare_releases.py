@@ -6,7 +6,10 @@ from itertools import combinations
 
 import pytest
 
+from checks.kinds.load import _weigh_comparison
 from checks.tools.loading.comparing import compare, fewest_runs, holm, mann_whitney, ratio_interval, tail
+from checks.tools.loading.judging import Verdict
+from checks.tools.loading.rivals import Comparison
 
 
 def test_the_distribution_of_u_is_exact() -> None:
@@ -41,6 +44,21 @@ def test_too_few_runs_are_inconclusive_and_unbounded() -> None:
 def test_only_what_both_sides_asked_is_compared() -> None:
     found = compare({"/": [1, 1, 1, 1], "/new": [5, 5, 5, 5]}, {"/": [1, 1, 1, 1], "/gone": [2, 2, 2, 2]})
     assert [(one.endpoint, one.word) for one in found] == [("/", "not worse")]
+
+
+def test_what_took_no_measurable_time_is_compared_as_the_least_that_is_measured() -> None:
+    quick, slow = {"/": [0.0] * 4}, {"/": [1.0, 1.1, 1.2, 1.3]}
+    assert [one.word for one in compare(slow, quick)] == ["worse"]
+    assert [(one.word, one.ratio) for one in compare(quick, quick)] == [("not worse", 1.0)]
+
+
+def test_what_the_last_release_was_asked_and_this_one_is_not_is_told() -> None:
+    now, before = {"/": [1.0] * 4}, {"/": [1.0] * 4, "/gone": [2.0] * 4}
+    comparison = Comparison(now, before, compare(now, before), "run #1")
+    assert comparison.as_json()["gone"] == ["/gone"]
+    verdict = Verdict(True, "All limits held", [])
+    _weigh_comparison(verdict, comparison)
+    assert (verdict.passed, verdict.notes) == (True, ["Asked before and not now, so nothing is said of it: /gone."])
 
 
 def test_what_became_slower_is_named_first() -> None:

@@ -101,3 +101,43 @@ def test_a_release_is_not_compared_with_itself_nor_with_what_nobody_knows(
     assert (unknown.state, same.state) == ("errored", "errored"), log_text(unknown) + log_text(same)
     assert "Nobody can say which build runs in last" in unknown.error
     assert "last runs the same build" in same.error
+
+
+BRIEF: dict[str, Any] = {**LOAD, "hold": "5s", "requests": [{"path": "/same"}]}
+
+
+def test_a_build_that_none_before_can_be_compared_with_is_no_pass_and_the_next_one_is_compared_with_it(
+    server: LocalServer, storage_folder: Path
+) -> None:
+    server.replies |= {"/same": Reply(delay=0.1)}
+    with serving(server.replies) as last:
+        application = with_last(server, last)
+
+        def run(version: str, **compare: Any) -> Run:
+            release = installed(version, application)
+            params = {**BRIEF, "compare": {"load": 8, "runs": 4, "each": "3s", "settle": "0s", **compare}}
+            return run_section(application, "checks.load", release=release, params=params)
+
+        first, changed, third = run("1"), run("2", load=6), run("3", load=6)
+    assert first.state == "passed", log_text(first) + first.error
+    assert first.result["notes"][0].startswith("This is the first build that was loaded here")
+    assert (changed.state, changed.verdict) == ("errored", "errored"), log_text(changed)
+    assert "No run of an earlier build can be compared with this one" in changed.error
+    assert "the locustfile, or what the plan compares, was changed since" in page(
+        changed, make_team(application).auditor
+    )
+    assert third.result["comparison"]["against"] == f"run #{changed.number} of another build"
+    assert list(words(third)) == ["/same"]
+
+
+def test_a_short_run_that_fails_too_often_is_no_observation(server: LocalServer, storage_folder: Path) -> None:
+    server.replies |= {"/same": Reply(delay=0.1)}
+    replies = Reply(delay=0.1), Reply(500, delay=0.1)
+    server.answered = lambda _: server.replies.update({"/same": replies[len(server.seen) % 5 == 0]})
+    with serving(server.replies) as last:
+        application = with_last(server, last)
+        run = run_section(application, "checks.load", release=installed("1", application),
+                          params={**BRIEF, "compare": {**SHORT, "each": "3s"}})  # fmt: skip
+    assert run.state == "errored", log_text(run)
+    assert "A short run on" in run.error
+    assert "cannot be compared: errors is" in run.error

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from checks.tools.loading.judging import Judged, Verdict, judge, judge_step
-from checks.tools.loading.limits import parse_all
+from checks.tools.loading.limits import judged_by, parse_all
 from tests.kinds_load.measured import figures, measured
 
 GOOD = [20.0] * 1000
@@ -35,6 +35,31 @@ def test_a_limit_on_one_endpoint_is_judged_by_that_endpoint() -> None:
     assert step(endpoints=endpoints, limits=["/c: p95 < 400ms"]).invalid == (
         "0 requests are too few for '/c: p95 < 400ms', which needs 100",
     )
+
+
+@pytest.mark.parametrize("mode", [{}, {"mode": "open", "intended": 1000, "started": 1000}], ids=["closed", "open"])
+@pytest.mark.parametrize("given", [["p95 < 400ms"], ["p95 < 400ms", "/: errors < 50%"]])
+def test_failures_break_a_limit_that_is_added_where_the_plan_names_none(given: list[str], mode: dict[str, Any]) -> None:
+    added = "errors is 45 %, limit < 1 %, added because the plan names none"
+    found = judge_step(measured(100, GOOD, failed=450, **mode), judged_by(given), samples=10, unit="users")
+    assert found.broken == (added,)
+
+
+def test_a_limit_that_is_added_asks_for_no_more_requests_than_the_plan() -> None:
+    assert judge_step(measured(10, GOOD[:20]), judged_by(["p50 < 400ms"]), samples=20, unit="users").held
+    assert [limit.text for limit in judged_by(["errors < 5%"])] == ["errors < 5%"]
+
+
+def test_where_every_request_failed_nothing_was_held_whatever_the_limits_allow() -> None:
+    assert step(failed=1000, limits=["errors <= 100%"]).broken == ("all 1,000 requests failed",)
+
+
+def test_what_was_answered_as_declared_is_the_capacity_and_not_what_was_sent() -> None:
+    sent = {"mode": "open", "intended": 1000, "started": 950}
+    opened = step(100, [20.0] * 950, failed=5, limits=["errors < 5%"], **sent)
+    assert (opened.held, opened.throughput) == (True, 94.5)
+    found = judge([opened], needed=95, unit="requests/s")
+    assert (found.passed, found.capacity) == (None, 94.5)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +158,7 @@ def test_what_breaks_before_the_expected_traffic_is_a_no() -> None:
 def test_too_little_load_is_no_pass_and_no_failure() -> None:
     found = verdict(*HELD, needed=200)
     assert found.passed is None
-    assert "200.0 are needed and were not tried; add steps" in found.reason
+    assert "200.0 are needed and were not reached; add steps" in found.reason
 
 
 def test_a_throughput_that_grows_no_more_below_what_is_needed_is_a_no() -> None:

@@ -151,6 +151,21 @@ def test_a_broken_limit_says_no_and_a_sustained_one_ends_the_load(server: LocalS
     assert (states["load-1"], states["load-2"], states["judge"]) == ("failed", "skipped", "failed")
 
 
+@pytest.mark.parametrize("more", [{}, {"mode": "open", "steps": [30]}], ids=["closed", "open"])
+def test_quick_failures_are_a_no_although_the_plan_limits_only_the_median(
+    server: LocalServer, storage_folder: Path, more: dict[str, Any]
+) -> None:
+    server.replies["/b"] = Reply()
+    server.answered = lambda _: server.replies.update({"/b": Reply(500 if len(server.seen) % 2 else 200)})
+    params = {**QUICK, "requests": [{"path": "/b"}], "limits": ["median < 9s"], "stop": [], **more}
+    release = release_of(server, params, load={"expected": {"requests_per_second": 10, "headroom": 1}})
+    run = run_load(release)
+    assert run.state == "failed", log_text(run)
+    assert "limit < 1 %, added because the plan names none" in run.summary
+    assert run.result["figures"]["capacity"] == 0
+    assert "so errors &lt; 1% was added by the program" in page(run, make_team(release.application).auditor)
+
+
 def test_a_server_that_sends_away_is_no_pass_and_nothing_else_is_loaded(
     server: LocalServer, storage_folder: Path
 ) -> None:

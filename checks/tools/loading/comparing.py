@@ -18,6 +18,8 @@ from typing import Any, Final, Literal
 SIGNIFICANT: Final = 0.05
 RATIO: Final = 1.05
 FEWEST_RUNS: Final = 4
+#: What a record can tell, a microsecond: nothing takes no time at all, and ratios of it would be none.
+LEAST_MS: Final = 0.001
 
 Word = Literal["worse", "not worse", "inconclusive"]
 _WORST_FIRST: Final[tuple[Word, ...]] = ("worse", "inconclusive", "not worse")
@@ -101,11 +103,16 @@ def compare(now: Mapping[str, Sequence[float]], before: Mapping[str, Sequence[fl
 
     What people must look at comes first.
     """
+    now, before = _at_least(now), _at_least(before)
     names = sorted(set(now) & set(before))
     enough = fewest_runs(len(names))
     adjusted = holm([mann_whitney(now[name], before[name]) for name in names])
     found = [_judged(name, now[name], before[name], p, enough) for name, p in zip(names, adjusted, strict=True)]
     return sorted(found, key=lambda one: (_WORST_FIRST.index(one.word), -one.ratio))
+
+
+def _at_least(medians: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    return {name: [max(one, LEAST_MS) for one in each] for name, each in medians.items()}
 
 
 def _judged(name: str, now: Sequence[float], before: Sequence[float], p: float, enough: int) -> Compared:

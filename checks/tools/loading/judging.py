@@ -13,7 +13,10 @@ ACHIEVED_AT_LEAST: Final = 0.95
 
 @dataclass(frozen=True)
 class Judged:
-    """One step. ``broken``: limits that did not hold. ``invalid``: why nothing can be said of it."""
+    """One step. ``broken``: limits that did not hold. ``invalid``: why nothing can be said of it.
+
+    ``throughput``: requests a second that were answered as declared, whatever was sent.
+    """
 
     load: float
     throughput: float
@@ -27,13 +30,17 @@ class Judged:
 
 @dataclass
 class Verdict:
-    """``passed`` None: it cannot be said. ``capacity``: the most requests a second with every limit kept."""
+    """``passed`` None: it cannot be said. ``capacity``: the most requests a second with every limit kept.
+
+    ``limits_held``: the limits alone say yes, whatever a comparison says besides.
+    """
 
     passed: bool | None
     reason: str
     steps: list[Judged]
     capacity: float = 0.0
     needed: float = 0.0
+    limits_held: bool = False
     notes: list[str] = field(default_factory=list)
 
 
@@ -69,16 +76,17 @@ def judge_step(step: Measured, limits: Sequence[Limit], *, samples: int, unit: s
     total = step.total
     broken = [step.aborted] if step.aborted else []
     broken += broken_limits(step, limits)
+    if total.count and total.failed == total.count:
+        broken.append(f"all {total.count:,} requests failed")
     broken += _left_waiting(step)
     invalid = list(_generator_faults(step, unit, bool(broken)))
     invalid += _sample_faults(step, limits, samples, bool(broken))
     if not total.count:
         invalid = ["nothing was answered or refused, so there is nothing to judge"]
-    throughput = step.load if step.mode == "open" and not invalid and not broken else total.rate
     if any("generator" in fault for fault in invalid) or step.elsewhere:
         # A slow generator makes everything look slow: what it says is not held against the application either.
         broken = []
-    return Judged(step.load, throughput, tuple(broken), tuple(invalid))
+    return Judged(step.load, total.rate, tuple(broken), tuple(invalid))
 
 
 def _left_waiting(step: Measured) -> Iterator[str]:
@@ -156,7 +164,7 @@ def _without_stop(verdict: Verdict, steps: Sequence[Judged], grows: bool) -> Non
     elif grows:
         verdict.reason = (
             f"All limits held up to {verdict.capacity:,.1f} requests/s, but {verdict.needed:,.1f} are needed and were"
-            " not tried; add steps"
+            " not reached; add steps"
         )
     else:
         verdict.passed = False

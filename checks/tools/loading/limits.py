@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 ALL: Final = ""
@@ -15,17 +15,23 @@ _LATENCIES: Final = ("mean", "median", "max")
 _KNOWN: Final = "p50, p95, p99.9 and the like, median, mean, max, errors, requests_per_second"
 #: So many requests must lie beyond a percentile before it is more than chance.
 BEYOND: Final = 5
+#: Holds wherever a plan says nothing of errors over all: quick answers that failed are no capacity.
+ERRORS: Final = "errors < 1%"
 
 
 @dataclass(frozen=True)
 class Limit:
-    """``bound``: milliseconds for latencies, a fraction for errors, requests a second for throughput."""
+    """``bound``: milliseconds for latencies, a fraction for errors, requests a second for throughput.
+
+    ``added``: by the program, where the plan says nothing of it.
+    """
 
     text: str
     metric: str
     sign: str
     bound: float
     endpoint: str = ALL
+    added: bool = False
 
     @property
     def percentile(self) -> float | None:
@@ -47,6 +53,8 @@ class Limit:
     @property
     def needs(self) -> int:
         """So many requests are needed before this limit can be said to hold."""
+        if self.added:
+            return 1  # the plan's own samples decide
         if self.percentile is not None:
             return round(BEYOND / (1 - self.percentile / 100))
         if self.metric == "errors" and self.bound > 0:
@@ -56,7 +64,8 @@ class Limit:
     def told(self, value: float) -> str:
         """'p95 of /courses/ is 812 ms, limit < 400 ms'"""
         of = f" of {self.endpoint}" if self.endpoint else ""
-        return f"{self.metric}{of} is {self._figure(value)}, limit {self.sign} {self._figure(self.bound)}"
+        added = ", added because the plan names none" if self.added else ""
+        return f"{self.metric}{of} is {self._figure(value)}, limit {self.sign} {self._figure(self.bound)}{added}"
 
     def _figure(self, value: float) -> str:
         if self.metric == "errors":
@@ -94,6 +103,14 @@ def parse(text: str) -> Limit:
 
 def parse_all(texts: Iterable[str]) -> list[Limit]:
     return [parse(text) for text in texts]
+
+
+def judged_by(texts: Iterable[str]) -> list[Limit]:
+    """The plan's limits, and one on errors over all where the plan names none."""
+    found = parse_all(texts)
+    if any(limit.metric == "errors" and limit.endpoint == ALL for limit in found):
+        return found
+    return [*found, replace(parse(ERRORS), added=True)]
 
 
 def _percentile(metric: str) -> bool:

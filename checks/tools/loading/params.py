@@ -96,7 +96,10 @@ class LoadParams(KindParams):
         default="", max_length=500, description="A locustfile below the plan's folder, instead of requests."
     )
     think: Duration = Field(default=timedelta(seconds=1), description="Mean pause of a user between two requests.")
-    limits: list[Expression] = Field(default=["errors < 1%"], min_length=1, max_length=50)
+    limits: list[Expression] = Field(
+        default=[limits.ERRORS], min_length=1, max_length=50,
+        description=f"Of each step. {limits.ERRORS} is added where none of them is on errors over all.",
+    )  # fmt: skip
     stop: list[Expression] = Field(
         default=["errors < 50%"], max_length=20, description="Limits for each second that end the load when broken."
     )

@@ -1,15 +1,18 @@
 """Short runs of this release beside those of the last: interleaved where both can run, else against its record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from django.db.models import Q, QuerySet
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
 from checks.models import Run
 from checks.tools.loading.comparing import Compared, compare, fewest_runs
 from checks.tools.loading.driving import Job, driving
-from checks.tools.loading.judging import judge_step
+from checks.tools.loading.judging import broken_limits, judge_step
+from checks.tools.loading.limits import Limit
 from checks.tools.loading.record import Measured
 from releases.models import Environment
 
@@ -18,23 +21,36 @@ Medians = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Plan:
-    """``runs`` short runs of ``each`` seconds at ``load``, the first ``settle`` seconds of each left out."""
+    """``runs`` short runs of ``each`` seconds at ``load``, the first ``settle`` seconds of each left out.
+
+    ``errors``: limits of errors; a short run that breaks one is no observation.
+    """
 
     load: float
     runs: int
     each: float
     settle: float
+    errors: Sequence[Limit]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """``against``: what was compared with, in words; empty where there is nothing yet."""
+    """``against``: what was compared with, in words; empty where there is nothing yet.
+
+    ``unmatched``: earlier builds were loaded here, and none of their runs can be compared with this one.
+    """
 
     now: Medians
     before: Medians
     found: list[Compared]
     against: str = ""
     interleaved: bool = False
+    unmatched: bool = False
+
+    @property
+    def gone(self) -> list[str]:
+        """Endpoints of before that nobody asked now; nothing is said of these."""
+        return sorted(set(self.before) - set(self.now))
 
     @property
     def worse(self) -> list[Compared]:
@@ -47,7 +63,8 @@ class Comparison:
     def as_json(self) -> dict[str, Any]:
         return {
             "now": self.now, "before": self.before, "found": [one.as_json() for one in self.found],
-            "against": self.against, "interleaved": self.interleaved,
+            "against": self.against, "interleaved": self.interleaved, "unmatched": self.unmatched,
+            "gone": self.gone,
         }  # fmt: skip
 
 
@@ -107,7 +124,7 @@ def carry_out(
             )
         return _compared(mine, theirs, rival.told, interleaved=True)
     if earlier is None:
-        return Comparison(mine, {}, [])
+        return Comparison(mine, {}, [], unmatched=_of_other_builds(context.run).exists())
     before = earlier.result["comparison"]["now"]
     return _compared(mine, before, f"run #{earlier.number} of another build", interleaved=False)
 
@@ -138,26 +155,31 @@ def _short_run(context: RunContext, job: Job, plan: Plan) -> Mapping[str, float]
         raise CheckError(
             f"A short run on {job.url} cannot be compared: {faults[0]}.", remedy="Correct that; run it again."
         )
-    if measured.total.errors > 0.5:
-        raise CheckError(f"More than half of a short run on {job.url} failed.", remedy="See what failed; run it again.")
+    for broken in broken_limits(measured, plan.errors):
+        raise CheckError(
+            f"A short run on {job.url} cannot be compared: {broken}.",
+            remedy="How quickly something fails says nothing of how quick it is. See what failed; run it again.",
+        )
     return {name: figures.percentile(50) for name, figures in measured.endpoints.items()}
 
 
 def earlier_run(run: Run, *, plan: Mapping[str, Any], scenario: Mapping[str, Any]) -> Run | None:
-    """The newest run of another build that passed and made the same short runs of the same scenario here."""
-    rows = (
-        Run.objects.filter(
-            application=run.application, environment=run.environment, section=run.section, kind=run.kind,
-            state="passed", result__comparison__now__isnull=False,
-        )
-        .exclude(build_digest=run.build_digest)
-        .order_by("-number")[:20]
-    )  # fmt: skip
+    """The newest good run of another build that made the same short runs of the same scenario here."""
+    rows = _of_other_builds(run).filter(result__comparison__now__isnull=False).order_by("-number")[:20]
     made = _without_place(plan)
     return next(
         (row for row in rows if _without_place(row.result["compare"]) == made and row.result["scenario"] == scenario),
         None,
     )
+
+
+def _of_other_builds(run: Run) -> QuerySet[Run]:
+    """Those that passed, and those that only lacked something to be compared with: the next one has these."""
+    only_unmatched = Q(state="errored", result__limits_held=True, result__comparison__unmatched=True)
+    return Run.objects.filter(
+        Q(state="passed") | only_unmatched,
+        application=run.application, environment=run.environment, section=run.section, kind=run.kind,
+    ).exclude(build_digest=run.build_digest)  # fmt: skip
 
 
 def _without_place(plan: Mapping[str, Any]) -> dict[str, Any]:

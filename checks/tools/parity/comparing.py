@@ -12,6 +12,9 @@ STANDARD: Mapping[Area, tuple[str, ...]] = {
     Area.RUNTIME: ("interpreter", "system", "architecture"),
     Area.PROCESS: ("command", "workers", "cpus", "memory"),
 }
+#: Words that say nothing of such a fact; none at all says nothing only where the other side has none either.
+_NOTHING = ("", "unknown")
+_NONE = ("0", "0.0")
 #: Areas in which nothing at all cannot be right.
 _NEVER_EMPTY = (Area.SERVER, Area.SETTING, Area.COLLATION, Area.SCHEMA, Area.PACKAGE, Area.VARIABLE, Area.HTTP)
 
@@ -84,11 +87,11 @@ def _area(area: Area, here: Side, there: Side, policy: Policy) -> Iterator[Row]:
     if area in _NEVER_EMPTY and not ours and not theirs:
         yield Row(area, "", None, None, State.UNKNOWN, "nothing was found on either side")
         return
-    for name in STANDARD.get(area, ()):
-        if name not in ours and name not in theirs:
-            yield Row(area, name, None, None, State.UNKNOWN, "neither side says it")
-    for name in sorted(ours.keys() | theirs.keys() | {name for where, name in (*here.unknown, *there.unknown)
-                                                     if where is area}):  # fmt: skip
+    unsaid = {name: told for name in STANDARD.get(area, ()) if (told := _unsaid(area, name, here, there))}
+    for name, silence in unsaid.items():
+        yield Row(area, name, ours.get(name), theirs.get(name), State.UNKNOWN, silence)
+    missing = {name for where, name in (*here.unknown, *there.unknown) if where is area}
+    for name in sorted((ours.keys() | theirs.keys() | missing) - unsaid.keys()):
         why = [f"{side.environment}: {side.unknown[area, name]}" for side in (here, there)
                if (area, name) in side.unknown]  # fmt: skip
         if why:
@@ -100,22 +103,42 @@ def _area(area: Area, here: Side, there: Side, policy: Policy) -> Iterator[Row]:
             yield Row(area, name, None, None, State.BREAKING, f"the build brings {policy.brought[name]}, nobody has it")
 
 
+def _unsaid(area: Area, name: str, here: Side, there: Side) -> str:
+    """Why a fact that has to be known is not, although nobody said so; '' where both say it."""
+    if (area, name) in here.unknown or (area, name) in there.unknown:
+        return ""
+    words = {}
+    for side in (here, there):
+        fact = side.facts.get(area, {}).get(name)
+        words[side.environment] = fact.value.strip().casefold() if fact else ""
+    if all(word in (*_NOTHING, *_NONE) for word in words.values()):
+        return "neither side says it"
+    silent = [environment for environment, word in words.items() if word in _NOTHING]
+    return f"{silent[0]} does not say it" if silent else ""
+
+
 def _row(area: Area, name: str, here: Fact | None, there: Fact | None, policy: Policy) -> Row:
     if area is Area.PACKAGE and policy.brought is not None:
         return _package(name, here, there, policy.brought)
     if area is Area.ROWS:
-        return _volume(name, here, there, policy.volume)
+        return _volume(name, here, there, policy)
     if area is Area.INTEGRATION:
         down = [fact for fact in (here, there) if fact is None or fact.value != rules.REACHABLE]
         return Row(area, name, here, there, State.BREAKING if down else State.SAME, "not reachable" if down else "")
     if area is Area.SECRET or (name in policy.own_values and area in (Area.VARIABLE, Area.PLAN_VARIABLE)):
         return _own(area, name, here, there)
+    if area is Area.HTTP and name.endswith(" status") and _broken(here) and _broken(there):
+        return Row(area, name, here, there, State.UNKNOWN, "both sides answer with an error of the server")
     if here is not None and there is not None and here.value == there.value:
         return Row(area, name, here, there, State.SAME)
     state, why = rules.judge(area, name, here, there)
     if here is not None and there is not None and (here.shown or there.shown):
         why = why or "another value"
     return Row(area, name, here, there, state, why)
+
+
+def _broken(status: Fact | None) -> bool:
+    return status is not None and int(status.value) >= 500
 
 
 def _own(area: Area, name: str, here: Fact | None, there: Fact | None) -> Row:
@@ -145,10 +168,12 @@ def _package(name: str, here: Fact | None, there: Fact | None, brought: Mapping[
     return Row(Area.PACKAGE, name, here, there, State.DRIFT, f"the build brings {wanted}")
 
 
-def _volume(name: str, here: Fact | None, there: Fact | None, volume: Volume) -> Row:
+def _volume(name: str, here: Fact | None, there: Fact | None, policy: Policy) -> Row:
     if here is None or there is None:
-        # The schema says which side lacks the table.
-        return Row(Area.ROWS, name, here, there, State.SAME, "only one side has the table")
+        # The schema says which side lacks the table, where anybody looks at it.
+        state = State.DRIFT if policy.leaves_out(Area.SCHEMA, f"table {name}") else State.SAME
+        return Row(Area.ROWS, name, here, there, state, "only one side has the table")
+    volume = policy.volume
     ours, theirs = int(here.value), int(there.value)
     if max(ours, theirs) < volume.from_rows:
         return Row(Area.ROWS, name, here, there, State.SAME, "" if ours == theirs else "too few to matter")

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from checks.tools.parity.addresses import masked
+
 
 class Area(StrEnum):
     """Where a fact comes from. A fact is called ``area.name`` in a plan, such as ``setting.max_connections``."""
@@ -57,7 +59,7 @@ class Fact:
 
     @property
     def text(self) -> str:
-        text = self.shown or self.value
+        text = masked(self.shown or self.value)
         return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 
@@ -77,7 +79,7 @@ class Side:
         self.facts.setdefault(area, {}).update({name: Fact(value) for name, value in values.items()})
 
     def miss(self, area: Area, why: str, name: str = "") -> None:
-        self.unknown.setdefault((area, name), why)
+        self.unknown.setdefault((area, name), masked(why))
 
 
 def fits(pattern: str, area: Area, name: str) -> bool:

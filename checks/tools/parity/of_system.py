@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from checks.errors import CheckError
+from checks.tools.parity.addresses import masked_line, plain
 from checks.tools.parity.facts import Area, Side
 
 KEY_VARIABLE: Final = "GONOGO_PARITY_KEY"
@@ -22,7 +23,8 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*==\s*([^\s;#\\]+)\s*(?:;\s*(.+))?")
 _ADDRESSED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*@\s*(\S+)")
-_EDITABLE = re.compile(r"-e\s+(\S+?)(?:#egg=([A-Za-z0-9._-]+).*)?")
+_EDITABLE = re.compile(r"-e\s+([^\s#]+)(?:#(\S*))?")
+_EGG = re.compile(r"(?:^|&)egg=([A-Za-z0-9._-]+)(?:\[[^\]]*\])?")
 _INSTALLERS: Final = frozenset({"pip", "setuptools", "wheel"})
 
 
@@ -82,7 +84,8 @@ def take_report(report: Reported, side: Side) -> None:
         word = "reachable" if reached.reachable else "not reachable"
         side.put(Area.INTEGRATION, name, word, f"{word}, {reached.detail}" if reached.detail else word)
     if report.packages is not None:
-        side.fill(Area.PACKAGE, _without_installers({canonicalize_name(n): v for n, v in report.packages.items()}))
+        packages = {str(canonicalize_name(name)): _plain(value, name) for name, value in report.packages.items()}
+        side.fill(Area.PACKAGE, _without_installers(packages))
     for place, why in report.unknown.items():
         word, _, name = place.partition(".")
         if word not in set(Area):
@@ -146,14 +149,32 @@ def _pin(line: str, number: int, environment: Mapping[str, str] | None) -> tuple
             return None
         return canonicalize_name(match[1]), match[2]
     if match := _ADDRESSED.match(line):
-        return canonicalize_name(match[1]), f"@ {match[2].split('?')[0].rpartition('@')[2][-120:]}"
+        return canonicalize_name(match[1]), f"@ {_plain(match[2], match[1])}"
     if match := _EDITABLE.fullmatch(line):
-        name = match[2] or match[1].rstrip("/").rpartition("/")[2]
-        return canonicalize_name(name), "editable"
+        return _editable(match[1], match[2] or "")
     raise CheckError(
-        f"Line {number} of the list of packages is no pinned package: {line[:80]}",
+        f"Line {number} of the list of packages is no pinned package: {masked_line(line)[:80]}",
         remedy="Print what pip freeze prints, or a lock file in which every package is pinned by ==.",
     )
+
+
+def _editable(address: str, fragment: str) -> tuple[str, str]:
+    """Where it comes from is what it is: its repository, its commit, and where in it."""
+    egg = _EGG.search(fragment)
+    last = address.rstrip("/").rpartition("/")[2].partition("@")[0].removesuffix(".git")
+    name, rest = egg[1] if egg else last, _EGG.sub("", fragment).strip("&")
+    return canonicalize_name(name), f"editable {_plain(address, name)}" + (f"#{rest}" if rest else "")
+
+
+def _plain(version: str, name: str) -> str:
+    """A package's version; of an address everything but user, password and query."""
+    try:
+        return plain(version)
+    except ValueError:
+        raise CheckError(
+            f"The address of the package {masked_line(name)} cannot be read.",
+            remedy="Write what is not allowed in a user or password as %.., or keep credentials out of it.",
+        ) from None
 
 
 def _holds(marker: str, number: int, environment: Mapping[str, str] | None) -> bool:

@@ -19,6 +19,7 @@ from checks.tools.parity.rules import REACHABLE
 
 SECONDS: Final = 10.0
 LEAST_DAYS: Final = 14
+_UNREADABLE: Final = "the address cannot be read, or names no host and port"
 #: Another value with every answer, or with every content.
 _VOLATILE: Final = frozenset({
     "age", "alt-svc", "cf-ray", "connection", "content-length", "date", "etag", "expires", "keep-alive",
@@ -57,7 +58,7 @@ def reach(address: str) -> str:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
         if not host or not port:
-            return f"not reachable: no host and port in an address of the form {parts.scheme or '?'}://"
+            return f"not reachable: {_UNREADABLE}"
         if parts.scheme in ("http", "https"):
             connection = _connection(parts.scheme, host, port, ssl.create_default_context())
             try:
@@ -107,7 +108,8 @@ def _page(url: str, page: str, side: Side) -> None:
             settled = _settled(value, parts.netloc, parts.hostname)
             found.setdefault(name.lower(), []).append(_in_order(settled) if "-policy" in name.lower() else settled)
     for name, values in found.items():
-        side.put(Area.HTTP, f"{page} {name}", ", ".join(values))
+        # A header of this name is no status: servers behind others send it, whatever is answered in the end.
+        side.put(Area.HTTP, f"{page} {'status header' if name == 'status' else name}", ", ".join(values))
 
 
 def _settled(value: str, *places: str) -> str:
@@ -192,4 +194,6 @@ def _certificate(certificate: x509.Certificate, side: Side) -> None:
 def _told(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {SECONDS:g} s"
+    if isinstance(error, http.client.InvalidURL) or (isinstance(error, ValueError) and not isinstance(error, OSError)):
+        return _UNREADABLE  # their own words quote the address, with its password
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:200]
