@@ -25,7 +25,7 @@ from checks.errors import CheckError
 from checks.kinds.base import Artifact, KindParams, RunContext
 from checks.models import Run
 from checks.plan import Duration
-from checks.tools import catalogue, configuration, digest, dumping, facts, manifest, storage
+from checks.tools import catalogue, configuration, digest, dumping, facts, folders, manifest, storage
 from checks.tools.background import Background
 from checks.tools.crypto import KeyRing, seal
 from checks.tools.manifest import Part, Progress
@@ -68,8 +68,9 @@ def take(
     options = options or BackupOptions()
     ring = KeyRing.from_settings()
     address = Address.parse(context.database_url(environment), what=f"The database address of {environment}")
-    files = configuration.declared_files(context, environment)
-    media = configuration.declared_media(context, environment)
+    left_out = folders.LeftOut()
+    files = configuration.declared_files(context, environment, left_out)
+    media = configuration.declared_media(context, environment, left_out)
     application = context.run.application.slug
     _clear_abandoned(context, application, environment)
     began = time.monotonic()
@@ -83,7 +84,9 @@ def take(
         "environment": environment,
         "run": str(context.run.id),
         "seed": secrets.randbits(31),
+        "left_out": {"count": left_out.count, "sentences": left_out.sentences},
     }
+    _tell(context, left_out)
     written: list[str] = []
     try:
         doing(f"Dumping {address.database}")
@@ -110,6 +113,13 @@ def take(
         raise
     _list(context, environment, taken)
     return taken
+
+
+def _tell(context: RunContext, left_out: folders.LeftOut) -> None:
+    for sentence in left_out.sentences:
+        context.warn(sentence)
+    if left_out.count > len(left_out.sentences):
+        context.warn(f"{left_out.count - len(left_out.sentences):,} more were left out in the same way.")
 
 
 def _list(context: RunContext, environment: str, taken: TakenBackup) -> None:
