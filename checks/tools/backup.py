@@ -41,6 +41,7 @@ class BackupOptions(KindParams):
     lock_timeout: Duration = Field(
         default=timedelta(seconds=30), description="How long to wait for a table that somebody holds locked."
     )
+    may_be_empty: bool = Field(default=False, description="A database without any table is backed up too.")
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,14 @@ def take(
     *,
     environment: str,
     options: BackupOptions | None = None,
+    nothing_runs: bool = False,
     progress: Progress | None = None,
     doing: Callable[[str], None] = lambda text: None,
 ) -> TakenBackup:
     """Back up the database and configuration of ``environment`` and publish it.
 
-    Nothing counts as a backup when this raises; CheckError says why.
+    Nothing counts as a backup when this raises; CheckError says why. ``nothing_runs``: nobody deployed there yet, so a
+    database without a table is as it should be.
     ``progress`` is called with bytes done, bytes expected and "bytes", ``doing`` with what is being done.
     """
     options = options or BackupOptions()
@@ -84,6 +87,7 @@ def take(
         "environment": environment,
         "run": str(context.run.id),
         "seed": secrets.randbits(31),
+        "may_be_empty": options.may_be_empty,
         "left_out": {"count": left_out.count, "sentences": left_out.sentences},
     }
     _tell(context, left_out)
@@ -91,6 +95,7 @@ def take(
     try:
         doing(f"Dumping {address.database}")
         parts = [_database_part(context, address, document, options, ring, written, progress)]
+        _refuse_nothing(document, address, allowed=options.may_be_empty or nothing_runs)
         if files:
             doing(f"Reading {len(files)} configuration file(s)")
             parts.append(_configuration_part(context, files, document, options, ring, written))
@@ -113,6 +118,15 @@ def take(
         raise
     _list(context, environment, taken)
     return taken
+
+
+def _refuse_nothing(document: Mapping[str, Any], address: Address, *, allowed: bool) -> None:
+    """A backup of nothing would pass, and every drill of it."""
+    if not document["tables"] and not allowed:
+        raise CheckError(
+            f"The database {address.database} holds no table. Nothing was published.",
+            remedy="Correct the address in the plan; or say may_be_empty: true in the backup's params.",
+        )
 
 
 def _tell(context: RunContext, left_out: folders.LeftOut) -> None:

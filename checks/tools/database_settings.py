@@ -79,7 +79,7 @@ def statements(database: str, wanted: Facts, found: Facts) -> list[sql.Composed]
     if wanted["owner"] != found["owner"]:
         given.append(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(wanted["owner"])))
     given += _rights(name, wanted)
-    given += [_setting(name, *key, value) for key, value in wanted["settings"].items()]
+    given += [_setting(name, role, key, value) for (role, key), value in wanted["settings"].items()]
     for area, words in _OPTIONS.items():
         if wanted[area] != found[area]:
             given.append(sql.SQL(words).format(name, sql.Literal(wanted[area])))

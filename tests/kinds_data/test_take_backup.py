@@ -460,3 +460,30 @@ try:
 except CheckError as error:
     print(error.message)
 """
+
+
+def test_a_database_without_a_table_is_no_backup_unless_the_plan_says_that_it_may_be_empty(
+    transactional_db: None, storage_folder: Path, tmp_path: Path
+) -> None:
+    with shop(tmp_path, schema="") as made:
+        run = made.run("backup")
+        assert run.state == RunState.ERRORED, run.summary
+        assert f"The database {made.address.database} holds no table" in run.error
+        assert "may_be_empty" in run.remedy
+        assert objects(storage_folder) == []
+        allowed = made.run("backup", may_be_empty=True)
+        assert allowed.state == RunState.PASSED, (allowed.error, log_of(allowed))
+        drill = made.run("drill")
+        assert drill.state == RunState.PASSED, (drill.error, drill.summary)
+
+
+def test_a_drill_of_a_backup_that_holds_no_table_and_was_not_meant_to_says_no(
+    transactional_db: None, storage_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was taken before backups of nothing were refused."""
+    monkeypatch.setattr(backup, "_refuse_nothing", lambda *_, **__: None)
+    with shop(tmp_path, schema="") as made:
+        assert made.run("backup").state == RunState.PASSED
+        drill = made.run("drill")
+        assert drill.state == RunState.FAILED
+        assert "holds no table" in drill.summary
