@@ -59,6 +59,8 @@ class Backup(Kind):
             f"{figures['tables']:,} tables with {figures['rows']:,} rows are kept as"
             f" {figures['stored_bytes'] / 1e6:,.1f} MB, encrypted and read back."
         )
+        if left_out := result["left_out"]["count"]:
+            summary += f" {left_out:,} declared path(s) had nothing to take, and are named."
         return Outcome(True, summary, figures=figures, result=result, artifacts=files)
 
 
@@ -92,6 +94,7 @@ def _described(context: RunContext, taken: backup.TakenBackup, earlier: str) -> 
         "configuration": [{"path": item["path"], "size": item["size"]} for item in document.get("configuration", [])],
         "largest_tables": [{"table": name, "rows": table["rows"]} for name, table in largest[:20]],
         "media": document.get("media", {}),
+        "left_out": document["left_out"],
         "sequences_behind": document["behind"],
         "seconds_since_earlier": since,
         "rpo_seconds": context.plan.recovery.rpo.total_seconds(),

@@ -157,6 +157,7 @@ def _backup_part(context: RunContext, artifacts: list[Artifact], skip: str) -> d
             context,
             environment=context.run.environment.name,
             options=get_kind("backup").Params.model_validate(section.params),  # type: ignore[arg-type]
+            nothing_runs=not context.run.environment.current_version,
             progress=step.progress,
         )
         step.figure("manifest", taken.manifest_key)

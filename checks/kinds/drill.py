@@ -196,6 +196,12 @@ class DrillWork:
                     f"The backup {key} is of {self.document['environment']} of {self.document['application']},"
                     f" not of {environment} of {application}."
                 )
+            if not self.document["tables"] and not self.document.get("may_be_empty"):
+                raise manifest.UnusableBackupError(
+                    f"The backup {key} holds no table, so a restore of it would prove nothing.",
+                    remedy="Correct the address of the database and take another backup; or say may_be_empty: true in"
+                    " the params of the backup.",
+                )
             step.figure("snapshot", self.document["snapshot_at"])
             self.result["backup"] |= _of(self.document)
             context.note(f"Drilling {key}")

@@ -22,7 +22,11 @@ COLUMNS: Final = ("manifest", "snapshot_at", "state", "stored_bytes", "becomes",
 class RetentionParams(retention.RetentionCounts):
     dry: bool = Field(default=False, description="Only say what would be removed.")
     read_again: int = Field(
-        default=1, ge=0, le=1000, description="So many of those kept, longest unread first, are read and proved again."
+        default=2,
+        ge=0,
+        le=1000,
+        description="So many are read and proved again: before anything goes the newest that stays, then the longest"
+        " unread.",
     )
     read_also: list[str] = Field(
         default=[], max_length=100, description="Keys of manifests that are read and proved as well."
@@ -46,7 +50,7 @@ class Retention(Kind):
     def steps(self, plan: Plan, section: str, params: Any) -> list[Step]:
         return [
             Step("look", "Compare the list with storage"),
-            Step("read", "Read again what was longest unread"),
+            Step("read", "Read again what stays, and what was longest unread"),
             Step("choose", "Choose what is kept"),
             Step("remove", "Remove the rest", StepCategory.DATABASE),
         ]
@@ -61,7 +65,7 @@ class _Retention:
         self.params: RetentionParams = context.params
         self.environment = context.run.environment
         self.wrong: list[str] = []
-        self.read = 0
+        self.read: set[str] = set()
         self.removed: list[StoredBackup] = []
 
     def run(self) -> Outcome:
@@ -84,6 +88,9 @@ class _Retention:
                 step.skip("a dry run")
             elif not chosen.going:
                 step.skip("nothing has to go")
+            elif why := self._why_nothing_may_go(chosen):
+                step.skip(why[:300])
+                context.warn(f"Nothing was removed: {why}.")
             else:
                 self._remove(chosen, step)
         return self._outcome(chosen)
@@ -93,21 +100,46 @@ class _Retention:
         return retention.select(rows, self.params, retention.protected(self.environment), timezone.now())
 
     def _read_again(self, step: Any) -> None:
-        """Those never read back first, then those longest unread, then those that are named."""
-        rows = sorted(catalogue.of(self.environment), key=lambda row: (row.verified_at or row.NEVER, row.pk))
-        keys = [row.manifest_key for row in rows[: self.params.read_again]]
+        """What stands in for what would go, those longest unread, and those that are named."""
         ring = KeyRing.from_settings()
-        for number, key in enumerate(dict.fromkeys([*keys, *self.params.read_also]), 1):
-            step.doing(key)
-            try:
-                manifest.authenticate(manifest.load(key, ring), ring, lambda *_: self.context.check())
-            except (manifest.UnusableBackupError, storage.MissingObjectError) as error:
-                catalogue.found_faulty(key, error.message)
-                self.context.warn(error.message)
+        while len(self.read) < self.params.read_again and (row := self._next_to_read()) is not None:
+            self._read(step, row.manifest_key, ring)
+        for key in self.params.read_also:
+            self._read(step, key, ring)
+
+    def _read(self, step: Any, key: str, ring: KeyRing) -> None:
+        step.doing(key)
+        self.read.add(key)
+        try:
+            manifest.authenticate(manifest.load(key, ring), ring, lambda *_: self.context.check())
+        except (manifest.UnusableBackupError, storage.MissingObjectError) as error:
+            catalogue.found_faulty(key, error.message)
+            self.context.warn(error.message)
+            if error.message not in self.wrong:  # the look at storage may have said it
                 self.wrong.append(error.message)
-            else:
-                catalogue.found_whole(key)
-            self.read = number
+        else:
+            catalogue.found_whole(key)
+
+    def _next_to_read(self) -> StoredBackup | None:
+        """Where something would go, what stands in for it; then those never read back, then those longest unread."""
+        chosen = self._select()
+        newest = _newest_sound(chosen)
+        if chosen.going and not self.params.dry and newest is not None and newest.manifest_key not in self.read:
+            return newest
+        unread = [choice.backup for choice in chosen.choices if choice.backup.manifest_key not in self.read]
+        return min(unread, key=lambda row: (row.verified_at or row.NEVER, row.pk), default=None)
+
+    def _why_nothing_may_go(self, chosen: retention.Selection) -> str:
+        """The newest that stays has to stand there now, and was read in this run where the plan lets any be read."""
+        newest = _newest_sound(chosen)
+        if newest is None:
+            return "no verified backup stands in for it"
+        if self.params.read_again and newest.manifest_key not in self.read:
+            return f"{newest.manifest_key}, which stands in for it, was not read back in this run"
+        wrong = catalogue.stands(self.context, newest.manifest_key)
+        if wrong:
+            self.wrong.append(wrong)
+        return wrong
 
     def _remove(self, chosen: retention.Selection, step: Any) -> None:
         for number, choice in enumerate(chosen.going, 1):
@@ -132,7 +164,7 @@ class _Retention:
             "freed_bytes": freed,
             "going": len(chosen.going),
             "would_free_bytes": chosen.freed,
-            "read_again": self.read,
+            "read_again": len(self.read),
             "faults": len(self.wrong),
         }
         result = {
@@ -172,6 +204,10 @@ class _Retention:
             return "would be removed"
         # Since the choice was made a rollback or a drill may have begun to need it, or somebody else removed it.
         return "removed" if choice.backup.manifest_key in removed else "not removed: needed or gone since it was chosen"
+
+
+def _newest_sound(chosen: retention.Selection) -> StoredBackup | None:
+    return next((choice.backup for choice in chosen.kept if choice.backup.is_sound), None)
 
 
 def shown(choice: retention.Choice) -> dict[str, Any]:

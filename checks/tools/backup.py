@@ -25,7 +25,7 @@ from checks.errors import CheckError
 from checks.kinds.base import Artifact, KindParams, RunContext
 from checks.models import Run
 from checks.plan import Duration
-from checks.tools import catalogue, configuration, digest, dumping, facts, manifest, storage
+from checks.tools import catalogue, configuration, digest, dumping, facts, folders, manifest, storage
 from checks.tools.background import Background
 from checks.tools.crypto import KeyRing, seal
 from checks.tools.manifest import Part, Progress
@@ -41,6 +41,7 @@ class BackupOptions(KindParams):
     lock_timeout: Duration = Field(
         default=timedelta(seconds=30), description="How long to wait for a table that somebody holds locked."
     )
+    may_be_empty: bool = Field(default=False, description="A database without any table is backed up too.")
 
 
 #: What is being done when all objects are written, and none is published.
@@ -61,21 +62,24 @@ def take(
     *,
     environment: str,
     options: BackupOptions | None = None,
+    nothing_runs: bool = False,
     progress: Progress | None = None,
     doing: Callable[[str], None] = lambda text: None,
     aside: bool = False,
 ) -> TakenBackup:
     """Back up the database and configuration of ``environment`` and publish it.
 
-    Nothing counts as a backup when this raises; CheckError says why.
+    Nothing counts as a backup when this raises; CheckError says why. ``nothing_runs``: nobody deployed there yet, so a
+    database without a table is as it should be.
     ``progress`` is called with bytes done, bytes expected and "bytes", ``doing`` with what is being done.
     ``aside``: where no backup is looked for, and in no list; whoever asks for it removes it.
     """
     options = options or BackupOptions()
     ring = KeyRing.from_settings()
     address = Address.parse(context.database_url(environment), what=f"The database address of {environment}")
-    files = configuration.declared_files(context, environment)
-    media = configuration.declared_media(context, environment)
+    left_out = folders.LeftOut()
+    files = configuration.declared_files(context, environment, left_out)
+    media = configuration.declared_media(context, environment, left_out)
     application = context.run.application.slug
     began = time.monotonic()
     if aside:
@@ -92,11 +96,15 @@ def take(
         "environment": environment,
         "run": str(context.run.id),
         "seed": secrets.randbits(31),
+        "may_be_empty": options.may_be_empty,
+        "left_out": {"count": left_out.count, "sentences": left_out.sentences},
     }
+    _tell(context, left_out)
     written: list[str] = []
     try:
         doing(f"Dumping {address.database}")
         parts = [_database_part(context, address, document, options, ring, written, progress)]
+        _refuse_nothing(document, address, allowed=options.may_be_empty or nothing_runs)
         if files:
             doing(f"Reading {len(files)} configuration file(s)")
             parts.append(_configuration_part(context, files, document, options, ring, written))
@@ -120,6 +128,22 @@ def take(
     if not aside:
         _list(context, environment, taken)
     return taken
+
+
+def _refuse_nothing(document: Mapping[str, Any], address: Address, *, allowed: bool) -> None:
+    """A backup of nothing would pass, and every drill of it."""
+    if not document["tables"] and not allowed:
+        raise CheckError(
+            f"The database {address.database} holds no table. Nothing was published.",
+            remedy="Correct the address in the plan; or say may_be_empty: true in the backup's params.",
+        )
+
+
+def _tell(context: RunContext, left_out: folders.LeftOut) -> None:
+    for sentence in left_out.sentences:
+        context.warn(sentence)
+    if left_out.count > len(left_out.sentences):
+        context.warn(f"{left_out.count - len(left_out.sentences):,} more were left out in the same way.")
 
 
 def _list(context: RunContext, environment: str, taken: TakenBackup) -> None:

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from checks.kinds.base import RunContext
 from checks.models import Run, StoredBackup
-from checks.tools import manifest
+from checks.tools import manifest, storage
+from checks.tools.crypto import KeyRing
 from releases.domain import ledger
 from releases.models import Environment
 
@@ -47,44 +48,81 @@ def record(environment: Environment, key: str, document: Mapping[str, Any], *, v
         },
     )
     if not is_new:
-        StoredBackup.objects.filter(pk=row.pk).update(removed_at=None, removed_because="", missing_at=None)
+        _stands_again(row.pk, verified=verified)
     return row
 
 
-def look(context: RunContext, environment: Environment) -> list[str]:
-    """Compare the rows with storage: what stands there and was not known comes in, what is gone is marked.
+def _stands_again(number: int, *, verified: bool) -> None:
+    """What was away may be something else now: it counts as read only if it was read since."""
+    StoredBackup.objects.filter(pk=number).update(
+        removed_at=None, removed_because="", missing_at=None, verified_at=timezone.now() if verified else None
+    )
 
-    Returns a sentence for each manifest that stands there and cannot be read; such a one is no backup.
+
+def look(context: RunContext, environment: Environment) -> list[str]:
+    """Compare the rows with storage: what stands there and was not known comes in, what is gone is marked, and every
+    object has to be there as long as it was written.
+
+    Returns a sentence for each manifest that stands there and is no backup: it cannot be read, or an object of it is
+    missing or of another size. Such a one is faulty until it is read back whole.
     """
-    application = environment.application.slug
-    there = set(manifest.published(application, environment.name))
+    there = set(manifest.published(environment.application.slug, environment.name))
     known = dict(StoredBackup.objects.filter(environment=environment).values_list("manifest_key", "pk"))
     standing = set(of(environment).values_list("manifest_key", flat=True))
-    unreadable = []
-    for key in sorted(there - standing):
-        context.check()
-        if key in known:
-            StoredBackup.objects.filter(pk=known[key]).update(removed_at=None, removed_because="", missing_at=None)
-            context.note(f"{key} stands in storage again.")
-            continue
-        try:
-            record(environment, key, manifest.load(key), verified=False)
-        except manifest.UnusableBackupError as error:
-            unreadable.append(error.message)
-        else:
-            context.note(f"Found {key}, which was not known here.")
+    unusable = []
     for key in sorted(standing - there):
-        _vanished(key)
+        _gone(context, key)
+    ring = KeyRing.from_settings() if there else None
+    for key in sorted(there):
+        context.check()
+        if key in known and key not in standing:
+            _stands_again(known[key], verified=False)
+            context.note(f"{key} stands in storage again; it counts when it was read back whole.")
+        try:
+            document = manifest.load(key, ring)
+            if key not in known:
+                record(environment, key, document, verified=False)
+                context.note(f"Found {key}, which was not known here.")
+            manifest.stands(document)
+        except manifest.UnusableBackupError as error:
+            unusable.append(_faulty(context, key, error))
+        except storage.MissingObjectError:
+            _gone(context, key)  # its manifest was removed since the list was read
+    return unusable
+
+
+def stands(context: RunContext, key: str) -> str:
+    """Whether a backup stands in storage whole, by presence and size; what is wrong, "" where nothing is."""
+    try:
+        manifest.stands(manifest.load(key))
+    except manifest.UnusableBackupError as error:
+        return _faulty(context, key, error)
+    except storage.MissingObjectError as error:
+        _gone(context, key)
+        return error.message
+    return ""
+
+
+def _faulty(context: RunContext, key: str, error: manifest.UnusableBackupError) -> str:
+    found_faulty(key, error.message)
+    context.warn(error.message)
+    return error.message
+
+
+def _gone(context: RunContext, key: str) -> None:
+    if _vanished(key):
         context.warn(f"{key} is not in storage any more, and this program did not remove it.")
-    return unreadable
 
 
 @transaction.atomic
-def _vanished(key: str) -> None:
-    row = StoredBackup.objects.select_for_update().get(manifest_key=key)
-    if row.missing_at is None:
+def _vanished(key: str) -> bool:
+    """Mark it, once; False where it is marked, or another run removed it meanwhile."""
+    row = StoredBackup.objects.select_for_update().filter(manifest_key=key).first()
+    if row is not None and row.is_there:
         StoredBackup.objects.filter(pk=row.pk).update(missing_at=timezone.now())
         ledger.append(action="backup.missing", actor=None, subject=row, document={"manifest": key})
+        return True
+    return False
 
 
 def found_whole(key: str) -> None:

@@ -14,6 +14,7 @@ from django.conf import settings
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
+from checks.tools import folders
 from checks.tools.storage import READ
 
 
@@ -52,19 +53,22 @@ class Listing:
         return {"files": self.files, "bytes": self.bytes, "digest": self._hash.hexdigest()}
 
 
-def declared_files(context: RunContext, environment: str) -> list[Path]:
-    """The plan's ``configuration_files``, folders walked through. CheckError names one that is missing."""
+def declared_files(context: RunContext, environment: str, left_out: folders.LeftOut) -> list[Path]:
+    """The plan's ``configuration_files``, folders walked through. CheckError names one that is missing or closed.
+
+    ``left_out`` gets what is no file, such as a link that leads nowhere.
+    """
     declared = context.plan.environment(environment).configuration_files
-    return _found(context, declared, "configuration file", "configuration_files")
+    return _found(context, declared, "configuration file", "configuration_files", left_out)
 
 
-def declared_media(context: RunContext, environment: str) -> list[Path]:
-    """The plan's ``media``, folders walked through. CheckError names one that is missing."""
-    return _found(context, context.plan.environment(environment).media, "media folder", "media")
+def declared_media(context: RunContext, environment: str, left_out: folders.LeftOut) -> list[Path]:
+    """The plan's ``media``, folders walked through, in the same way."""
+    return _found(context, context.plan.environment(environment).media, "media folder", "media", left_out)
 
 
-def _found(context: RunContext, declared: Iterable[str], what: str, key: str) -> list[Path]:
-    found: list[Path] = []
+def _found(context: RunContext, declared: Iterable[str], what: str, key: str, left_out: folders.LeftOut) -> list[Path]:
+    paths = []
     for written in declared:
         path = Path(filled(context, written))
         if not path.is_absolute():
@@ -72,16 +76,9 @@ def _found(context: RunContext, declared: Iterable[str], what: str, key: str) ->
                 f"The {what} {written!r} is not an absolute path.",
                 remedy="Begin it with /, {GONOGO_HOME} or {PLAN_DIR} in the plan.",
             )
-        if path.is_dir():
-            found += sorted(member for member in path.rglob("*") if member.is_file())
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise CheckError(
-                f"The {what} {path} does not exist on this worker.",
-                remedy=f"Put it there, or take it out of {key} in the plan. No backup was made.",
-            )
-    return list(dict.fromkeys(found))
+        paths.append(path)
+    walk = folders.Walk(paths, what=what, key=key, left_out=left_out, check=context.check)
+    return list(dict.fromkeys(file for path in paths for file in walk.files(path)))
 
 
 def filled(context: RunContext, written: str) -> str:

@@ -197,6 +197,23 @@ def newest_key(application: str, environment: str) -> str:
     return keys[0]
 
 
+def stands(document: Mapping[str, Any]) -> None:
+    """See that every part is there and as long as it was written; nothing is read. UnusableBackupError names one."""
+    for part in parts(document).values():
+        try:
+            size = storage.size(part.key)
+        except storage.MissingObjectError:
+            raise _gone(part) from None
+        if size != part.size:
+            raise UnusableBackupError(
+                f"The object {part.key} has {size:,} bytes, and {part.size:,} were written.", remedy=_OLDER
+            )
+
+
+def _gone(part: Part) -> UnusableBackupError:
+    return UnusableBackupError(f"The object {part.key} of the backup is missing.", remedy=_OLDER)
+
+
 def authenticate(document: Mapping[str, Any], ring: KeyRing, progress: Progress | None = None) -> None:
     """Read every byte of every part and prove it. CheckError says which part is wrong, and how."""
     found = parts(document)
@@ -244,7 +261,7 @@ def _authenticate_part(part: Part, label: str, ring: KeyRing, seen: Callable[[in
                 failure = error
             digest = proving.finish()
     except storage.MissingObjectError:
-        raise UnusableBackupError(f"The object {part.key} of the backup is missing.", remedy=_OLDER) from None
+        raise _gone(part) from None
     if failure is None and (proving.size, digest) == (part.size, part.sha256):
         with storage.opened(part.key) as source:
             _prove_label(source, label, ring, part)

@@ -15,7 +15,7 @@ from checks.enums import RunState
 from checks.errors import Cancelled, CheckError, Fenced
 from checks.kinds.base import RunContext
 from checks.models import Run
-from checks.tools import server_words
+from checks.tools import database_settings, server_words
 from checks.tools.background import patiently
 from checks.tools.postgres import (
     Address,
@@ -171,21 +171,43 @@ def swap(context: RunContext, orders: Address, *, fresh: str, target: str, aside
     Sessions of the old database are ended first. When this raises, or is killed in its midst, the old database is as it
     was: it is never closed, but nobody can enter one while it is given another name.
     """
-    old, new = sql.Identifier(target), sql.Identifier(fresh)
     with connected(orders, what="the server") as connection:
-        settings = _copy_of_settings(connection, target, fresh)
+        for sentence in database_settings.not_carried(connection, target, fresh):
+            context.warn(sentence)
         try:
             _end_sessions(connection, fresh)
             _terminate(connection, target)  # once here, so that a right that is missing is told
             with _kept_empty(connection, orders, target), connection.transaction():
-                connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(old, sql.Identifier(aside)))
-                connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(new, old))
-                for statement in settings:
-                    connection.execute(statement)
+                _rename(connection, fresh=fresh, target=target, aside=aside)
         except psycopg.Error as error:
             told = explain(error, orders, what="the swap of the databases")
             remedy = told.remedy or "Stop what is connected to the database, then try again."
             raise CheckError(f"{told.message} The database {target} is untouched.", remedy=remedy) from error
+
+
+def _rename(connection: Connection, *, fresh: str, target: str, aside: str) -> None:
+    """Give the names, and the fresh one all that belongs to the old one and is in no dump; or raise, and give none."""
+    old, new = sql.Identifier(target), sql.Identifier(fresh)
+    wanted, found = database_settings.read(connection, target), database_settings.read(connection, fresh)
+    connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(old, sql.Identifier(aside)))
+    connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(new, old))
+    for statement in database_settings.statements(target, wanted, found):
+        try:
+            connection.execute(statement)
+        except psycopg.Error as error:
+            words = statement.as_string(connection)
+            raise CheckError(
+                f"What takes the place of {target} cannot be given what {target} has: {server_words.of(error)}"
+                f" ({words}). The database {target} is untouched.",
+                remedy="Give the plan's role the right to do that, or take the setting away, then try again.",
+            ) from error
+    differing = database_settings.differences(wanted, database_settings.read(connection, target))
+    if differing:
+        raise CheckError(
+            f"What takes the place of {target} would differ from it in {'; '.join(differing[:10])}."
+            f" The database {target} is untouched.",
+            remedy="Make that the same by hand or take it away from the old one, then try again.",
+        )
 
 
 @contextmanager
@@ -248,40 +270,6 @@ def _end_sessions(connection: Connection, database: str) -> None:
         if not sessions(connection, database):
             return
     raise CheckError(f"Sessions of the database {database} do not end.", remedy="Stop the application, then try again.")
-
-
-def _copy_of_settings(connection: Connection, source: str, target: str) -> list[sql.Composed]:
-    """Statements that give the fresh database the old one's owner, rights and settings; run after the renaming."""
-    name = sql.Identifier(source)  # the fresh one carries this name by then
-    owner = one(connection, "SELECT pg_get_userbyid(datdba) FROM pg_catalog.pg_database WHERE datname = %s", [source])
-    statements: list[sql.Composed] = []
-    ours = one(connection, "SELECT pg_get_userbyid(datdba) FROM pg_catalog.pg_database WHERE datname = %s", [target])
-    if owner != ours:
-        statements.append(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(owner)))
-    grants = connection.execute(
-        "SELECT CASE WHEN a.grantee = 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END, a.privilege_type, a.is_grantable"
-        " FROM pg_catalog.pg_database d, aclexplode(d.datacl) a WHERE d.datname = %s",
-        [source],
-    ).fetchall()
-    if not grants:  # nobody changed what PostgreSQL lets everybody do with a database
-        statements.insert(0, sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO PUBLIC").format(name))
-    for grantee, privilege, grantable in grants:
-        statements.append(
-            sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
-                sql.SQL(privilege), name, sql.Identifier(grantee) if grantee else sql.SQL("PUBLIC"),
-                sql.SQL(" WITH GRANT OPTION" if grantable else ""),
-            )
-        )  # fmt: skip
-    settings = connection.execute(
-        "SELECT unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_database d"
-        " ON d.oid = s.setdatabase WHERE d.datname = %s AND s.setrole = 0",
-        [source],
-    ).fetchall()
-    for (setting,) in settings:
-        key, _, value = setting.partition("=")
-        statement = sql.SQL("ALTER DATABASE {} SET {} TO {}")
-        statements.append(statement.format(name, sql.Identifier(key), sql.Literal(value)))
-    return statements
 
 
 def set_aside_name(target: str, moment: str) -> str:

@@ -143,9 +143,7 @@ def opened(key: str) -> Iterator[IO[bytes]]:
         with _open(key) as source:
             yield source
     except FileNotFoundError:
-        raise MissingObjectError(
-            f"Storage holds no object {key}.", remedy="It was removed, or another storage is configured."
-        ) from None
+        raise _missing(key) from None
     except Exception as error:
         if of_back_end(error):
             raise storage_error(f"{key} could not be read", error) from error
@@ -224,6 +222,26 @@ def _settle(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def size(key: str) -> int:
+    """How many bytes an object has, without reading it. MissingObjectError when it is not there."""
+    try:
+        if s3.is_store(default_storage):
+            return int(s3.found(default_storage, key).content_length)
+        return int(default_storage.size(key))
+    except FileNotFoundError:
+        raise _missing(key) from None
+    except Exception as error:
+        if of_back_end(error):
+            raise storage_error(f"{key} could not be looked at", error) from error
+        raise
+
+
+def _missing(key: str) -> MissingObjectError:
+    return MissingObjectError(
+        f"Storage holds no object {key}.", remedy="It was removed, or another storage is configured."
+    )
 
 
 def exists(key: str) -> bool:

@@ -245,3 +245,87 @@ def test_a_drill_marks_what_it_restored_and_what_it_found_faulty(plain_shop: Sho
     row.refresh_from_db()
     assert row.look == "faulty"
     assert "cut at its end" in row.fault
+
+
+def object_of(row: StoredBackup, folder: Path, part: str = "database") -> Path:
+    return folder / f"{row.manifest_key.removesuffix('.manifest.json')}.{part}"
+
+
+def test_a_newest_backup_whose_object_is_gone_stands_in_for_none_and_is_named(
+    three_backups: Shop, storage_folder: Path
+) -> None:
+    _, middle, newest = StoredBackup.objects.order_by("snapshot_at")
+    object_of(newest, storage_folder).unlink()
+    run = three_backups.run("retention", **ONE)
+    assert run.state == RunState.FAILED, run.summary
+    assert f"{newest.manifest_key.removesuffix('.manifest.json')}.database of the backup is missing" in run.summary
+    newest.refresh_from_db()
+    assert (newest.look, newest.is_sound) == ("faulty", False)
+    # The newest whole one took its place, and what no restore could use is left for a person to look at.
+    assert keys(three_backups) == {middle.manifest_key, newest.manifest_key}
+    drill = three_backups.run("drill", backup=middle.manifest_key)
+    assert drill.state == RunState.PASSED, (drill.summary, drill.error)
+
+
+def test_the_last_restorable_backup_stays_when_every_newer_one_lost_an_object(
+    three_backups: Shop, storage_folder: Path
+) -> None:
+    oldest, *newer = StoredBackup.objects.order_by("snapshot_at")
+    for row in newer:
+        object_of(row, storage_folder).unlink()
+    run = three_backups.run("retention", **{**ONE, "read_again": 1})
+    assert (run.state, run.result["removed"]) == (RunState.FAILED, 0)
+    assert len(run.result["wrong"]) == 2
+    assert oldest.manifest_key in keys(three_backups)
+    again = three_backups.run("retention", **{**ONE, "read_again": 1})
+    assert (again.state, again.result["removed"]) == (RunState.FAILED, 0), "it is named as long as it stands there"
+
+
+@pytest.mark.campaign
+def test_an_object_of_another_size_counts_as_none_for_the_alarm_too(three_backups: Shop, storage_folder: Path) -> None:
+    newest = StoredBackup.objects.order_by("snapshot_at").last()
+    assert newest is not None
+    now = timezone.now()
+    StoredBackup.objects.filter(pk=newest.pk).update(snapshot_at=now)
+    part = object_of(newest, storage_folder)
+    part.write_bytes(part.read_bytes()[:-7])
+    run = three_backups.run("retention", **ONE)
+    assert run.state == RunState.FAILED
+    assert "were written" in run.summary
+    sound = StoredBackup.objects.filter(removed_at=None, missing_at=None, fault="", verified_at__isnull=False)
+    assert newest.pk not in sound.values_list("pk", flat=True)
+
+
+def test_the_newest_that_stays_is_read_before_anything_goes_and_nothing_goes_on_the_word_of_a_rotten_one(
+    three_backups: Shop, storage_folder: Path
+) -> None:
+    newest = StoredBackup.objects.order_by("snapshot_at").last()
+    assert newest is not None
+    part = object_of(newest, storage_folder)
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    run = three_backups.run("retention", **{**ONE, "read_again": 1})
+    assert (run.state, run.result["removed"]) == (RunState.FAILED, 0), run.summary
+    assert "was changed after it was written" in run.summary
+    assert len(keys(three_backups)) == 3
+    # The next one reads the one that took its place, and lets go what that one stands in for.
+    again = three_backups.run("retention", **{**ONE, "read_again": 1})
+    assert again.result["removed"] == 1
+    assert newest.manifest_key in keys(three_backups)
+
+
+def test_a_manifest_that_vanished_and_came_back_has_to_be_read_again(three_backups: Shop, storage_folder: Path) -> None:
+    newest = StoredBackup.objects.order_by("snapshot_at").last()
+    assert newest is not None
+    path = storage_folder / newest.manifest_key
+    text = path.read_bytes()
+    path.unlink()
+    three_backups.run("retention", **{**ONE, "dry": True})
+    path.write_bytes(text)
+    three_backups.run("retention", **{**ONE, "dry": True})
+    newest.refresh_from_db()
+    assert (newest.look, newest.verified_at) == ("unverified", None)
+    three_backups.run("retention", **{**ONE, "dry": True, "read_again": 1})
+    newest.refresh_from_db()
+    assert newest.look == "verified"

@@ -14,7 +14,7 @@ from psycopg import sql
 from checks.enums import RunState
 from checks.kinds import base
 from checks.kinds.base import Kind, KindParams, Outcome, RunContext, Step
-from checks.tools import backup, manifest, scratch
+from checks.tools import backup, database_settings, manifest, scratch
 from tests.kinds_data.support import Shop, administration, databases, log_of
 
 
@@ -205,3 +205,80 @@ def test_a_restore_into_a_full_database_is_refused_without_clean(backed_up: Shop
     run = restore(backed_up, clean=False)
     assert run.state == RunState.ERRORED
     assert "is not empty, and nothing in it was changed" in run.error
+
+
+#: Names that a list of names has to quote.
+ODD = '"$user", "odd, ""name"'
+SETTINGS = """SELECT coalesce(r.rolname, ''), s.setconfig FROM pg_db_role_setting s
+    JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole
+    WHERE datname = %s ORDER BY 1"""
+REST = """SELECT datconnlimit, shobj_description(oid, 'pg_database'), datdba::regrole::text,
+    (SELECT array_agg((grantee, privilege_type, is_grantable)::text ORDER BY grantee, privilege_type)
+        FROM aclexplode(coalesce(datacl, acldefault('d', datdba))))
+    FROM pg_database WHERE datname = %s"""
+
+
+def standing(name: str) -> tuple[Any, Any]:
+    with administration() as server:
+        return server.execute(SETTINGS, [name]).fetchall(), server.execute(REST, [name]).fetchone()
+
+
+def test_a_restored_database_has_every_setting_of_the_old_one_and_the_application_finds_its_tables(
+    backed_up: Shop,
+) -> None:
+    name, role = sql.Identifier(backed_up.address.database), sql.Identifier(backed_up.role)
+    given = [
+        "ALTER DATABASE {0} SET search_path = app, " + ODD + ", public",
+        "ALTER DATABASE {0} SET temp_tablespaces = ''",
+        "ALTER DATABASE {0} SET DateStyle = 'SQL, DMY'",
+        "ALTER ROLE {1} IN DATABASE {0} SET statement_timeout = '5s'",
+        "ALTER ROLE {1} IN DATABASE {0} SET search_path = public, app",
+        "ALTER DATABASE {0} CONNECTION LIMIT 50",
+        "COMMENT ON DATABASE {0} IS 'the shop''s'",
+        "REVOKE CREATE ON DATABASE {0} FROM {1}",
+        "REVOKE TEMPORARY ON DATABASE {0} FROM PUBLIC",
+        "GRANT CONNECT ON DATABASE {0} TO pg_monitor WITH GRANT OPTION",
+    ]
+    with administration() as server:
+        for statement in given:
+            server.execute(sql.SQL(statement).format(name, role))  # type: ignore[arg-type]
+    before, shown = standing(backed_up.address.database), backed_up.sql("SHOW search_path")
+    run = restore(backed_up, clean=True)
+    assert run.state == RunState.PASSED, (run.error, log_of(run))
+    assert standing(backed_up.address.database) == before
+    assert backed_up.sql("SHOW search_path") == shown == [("public, app",)]
+    with administration(backed_up.address.database) as server:
+        assert server.execute("SHOW search_path").fetchone() == ("app, " + ODD + ", public",)
+
+
+def test_a_setting_that_the_role_may_not_give_stops_the_swap_and_is_named(backed_up: Shop) -> None:
+    name = sql.Identifier(backed_up.address.database)
+    with administration() as server:
+        server.execute(sql.SQL("ALTER DATABASE {} SET gonogo.tenant = 'a, b''c'").format(name))
+    backed_up.sql("CREATE TABLE added_since (n integer)")
+    before = standing(backed_up.address.database)
+    run = restore(backed_up, clean=True)
+    assert run.state == RunState.ERRORED
+    assert "gonogo.tenant" in run.error
+    assert "take the setting away" in run.remedy
+    assert f"The database {backed_up.address.database} is untouched." in run.error
+    assert backed_up.sql("SELECT count(*) FROM added_since") == [(0,)]
+    assert standing(backed_up.address.database) == before
+    assert not [name for name in databases() if name.startswith("gonogo_")]
+
+
+def test_a_difference_that_is_left_stops_the_swap_and_is_named(
+    backed_up: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement that is forgotten: nothing else shows that the comparison looks."""
+    with administration() as server:
+        server.execute(
+            sql.SQL("ALTER DATABASE {} CONNECTION LIMIT 50").format(sql.Identifier(backed_up.address.database))
+        )
+    backed_up.sql("CREATE TABLE added_since (n integer)")
+    monkeypatch.setattr(database_settings, "statements", lambda *_: [])
+    run = restore(backed_up, clean=True)
+    assert run.state == RunState.ERRORED
+    assert "connection limit" in run.error
+    assert "is untouched" in run.error
+    assert backed_up.sql("SELECT count(*) FROM added_since") == [(0,)]

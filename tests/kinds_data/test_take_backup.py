@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -371,3 +373,117 @@ def test_addresses_survive_being_written_and_read_again() -> None:
         Address.parse("mysql://h/db")
     with pytest.raises(CheckError, match="names no database"):
         Address.parse("postgresql://h")
+
+
+def paths(manifest_key: str, folder: Path, target: Path) -> list[str]:
+    """What a restore of the media gives back, relative to the declared folder."""
+    restoring.media_of(manifest.load(manifest_key), target)
+    back = target / str(folder).lstrip("/")
+    return sorted(str(path.relative_to(back)) for path in back.rglob("*") if path.is_file())
+
+
+def test_a_folder_behind_a_link_is_taken_and_links_with_nothing_behind_them_are_told(
+    transactional_db: None, storage_folder: Path, tmp_path: Path
+) -> None:
+    media, disk = tmp_path / "media", tmp_path / "disk2"
+    (media / "2026").mkdir(parents=True)
+    (disk / "old").mkdir(parents=True)
+    (media / "2026" / "a.jpg").write_bytes(b"a")
+    (disk / "old" / "b.jpg").write_bytes(b"b")
+    (media / "newest").symlink_to("2026")
+    (media / "archive").symlink_to(disk / "old")
+    (media / "file.jpg").symlink_to(disk / "old" / "b.jpg")
+    (media / "broken.jpg").symlink_to(tmp_path / "nowhere")
+    (media / "2026" / "round").symlink_to(media)
+    (media / "self").symlink_to("self")
+    os.mkfifo(media / "pipe")
+    with shop(tmp_path, media=[str(media), str(disk)]) as made:
+        run = made.run("backup")
+        assert run.state == RunState.PASSED, (run.error, log_of(run))
+        assert paths(run.result["manifest"], media, tmp_path / "back") == [
+            "2026/a.jpg", "archive/b.jpg", "file.jpg", "newest/a.jpg",
+        ]  # fmt: skip
+        told = run.result["left_out"]["sentences"]
+        for path in (media / "broken.jpg", media / "2026" / "round", media / "self", media / "pipe"):
+            name = str(path.relative_to(tmp_path))
+            assert any(name in sentence for sentence in told), told
+            assert name in log_of(run)
+        assert run.result["left_out"]["count"] == len(told) == 5, "the link back is met on two ways"
+        assert "5 declared" in run.summary
+        assert made.run("drill").state == RunState.PASSED
+
+
+@pytest.mark.parametrize("key", ["media", "configuration_files"])
+def test_a_link_to_a_folder_that_is_not_declared_is_no_backup_and_is_named(
+    transactional_db: None, storage_folder: Path, tmp_path: Path, key: str
+) -> None:
+    declared, elsewhere = tmp_path / "declared", tmp_path / "disk2"
+    declared.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "b.jpg").write_bytes(b"b")
+    (declared / "linked").symlink_to(elsewhere)
+    with shop(tmp_path, **{key: [str(declared)]}) as made:
+        run = made.run("backup")
+        assert run.state == RunState.ERRORED
+        assert "declared/linked leads out of what is declared" in run.error
+        assert f"Declare that folder in {key} too" in run.remedy
+        assert objects(storage_folder) == []
+
+
+def test_a_folder_that_the_worker_may_not_read_is_named_and_not_left_out() -> None:
+    """As another user, since nothing is closed to root; so in a folder of its own, whose parents are open."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        (folder / "shut").mkdir()
+        (folder / "shut" / "b.jpg").write_bytes(b"b")
+        (folder / "shut").chmod(0o700 if os.getuid() == 0 else 0)
+        folder.chmod(0o755)
+        looked = subprocess.run([sys.executable, "-c", LOOK, made], capture_output=True, text=True, check=True)
+        (folder / "shut").chmod(0o700)
+    assert f"because of {folder / 'shut'}: Permission denied." in looked.stdout
+
+
+LOOK = """
+import os, sys
+from pathlib import Path
+from checks.errors import CheckError
+from checks.tools import folders
+
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+folder = Path(sys.argv[1])
+walk = folders.Walk([folder], what="media folder", key="media", left_out=folders.LeftOut())
+try:
+    print([str(path) for path in walk.files(folder)])
+except CheckError as error:
+    print(error.message)
+"""
+
+
+def test_a_database_without_a_table_is_no_backup_unless_the_plan_says_that_it_may_be_empty(
+    transactional_db: None, storage_folder: Path, tmp_path: Path
+) -> None:
+    with shop(tmp_path, schema="") as made:
+        run = made.run("backup")
+        assert run.state == RunState.ERRORED, run.summary
+        assert f"The database {made.address.database} holds no table" in run.error
+        assert "may_be_empty" in run.remedy
+        assert objects(storage_folder) == []
+        allowed = made.run("backup", may_be_empty=True)
+        assert allowed.state == RunState.PASSED, (allowed.error, log_of(allowed))
+        drill = made.run("drill")
+        assert drill.state == RunState.PASSED, (drill.error, drill.summary)
+
+
+def test_a_drill_of_a_backup_that_holds_no_table_and_was_not_meant_to_says_no(
+    transactional_db: None, storage_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was taken before backups of nothing were refused."""
+    monkeypatch.setattr(backup, "_refuse_nothing", lambda *_, **__: None)
+    with shop(tmp_path, schema="") as made:
+        assert made.run("backup").state == RunState.PASSED
+        drill = made.run("drill")
+        assert drill.state == RunState.FAILED
+        assert "holds no table" in drill.summary
