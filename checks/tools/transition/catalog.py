@@ -89,14 +89,22 @@ _ANCESTORS: LiteralString = """
 _TRIGGERS: LiteralString = """
     SELECT tgname, tgenabled::text FROM pg_catalog.pg_trigger WHERE tgrelid = %s AND NOT tgisinternal ORDER BY tgname
 """
+# Sequences that belong to a column of whole numbers, or that its default takes numbers from.
 _SEQUENCES: LiteralString = """
     SELECT DISTINCT a.attname, n.nspname, s.relname, q.seqincrement, s.oid::bigint
-    FROM pg_catalog.pg_attribute a
-    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
-         AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    JOIN (SELECT refobjid, refobjsubid::int, objid FROM pg_catalog.pg_depend
+          WHERE classid = 'pg_catalog.pg_class'::regclass AND refclassid = 'pg_catalog.pg_class'::regclass
+            AND deptype IN ('a', 'i')
+          UNION ALL SELECT f.adrelid, f.adnum::int, d.refobjid
+          FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d ON d.objid = f.oid
+          WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+         ) d ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
     JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
     JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
-    JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid WHERE a.attrelid = %s ORDER BY 1, 2, 3
+    JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid
+    WHERE a.attrelid = %s AND COALESCE(NULLIF(t.typbasetype, 0), t.oid)
+          IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) ORDER BY 1, 2, 3
 """
 
 
@@ -140,7 +148,7 @@ class Unique:
 
 @dataclass(frozen=True)
 class OwnSequence(InSchema):
-    """A sequence that belongs to a column."""
+    """A sequence that feeds a column: it belongs to it, or the column's default takes numbers from it."""
 
     column: str
     schema: str

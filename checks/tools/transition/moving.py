@@ -279,7 +279,10 @@ class Mover:
         step.doing("Asking every constraint")
         self.sides.ask(target, lambda: target.execute("SET CONSTRAINTS ALL IMMEDIATE"))
         for work in works:
-            self.moved.sequences |= writing.advance(target, work)
+            for label, step_on in writing.advance(target, work).items():
+                # One sequence may feed several tables: then it is pushed on from where it stood at first.
+                first = self.moved.sequences.get(label, step_on)["from"]
+                self.moved.sequences[label] = {**step_on, "from": first}
             if self.rules.triggers == "off":
                 writing.triggers_back(target, work)
 

@@ -28,7 +28,7 @@ def count(source: Connection, work: TableWork, seed: int) -> None:
         for place in range(1, len(work.mapping.skip) + 1)
     ]
     query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0)::text{} FROM {} x").format(
-        hash_of(_travelling(work), seed), sql.Composed(rules), work.source.identifier
+        hash_of(_arriving(work), seed), sql.Composed(rules), work.source.identifier
     )
     row = source.execute(query).fetchone()
     assert row is not None
@@ -98,6 +98,14 @@ def unload(work: TableWork) -> sql.Composed:
 def _travelling(work: TableWork) -> list[sql.Composable]:
     """What the source gives of each row, in the order of the stage's columns."""
     values = [*(key.expression for key in work.keys), *(mapped.staged.expression for mapped in work.columns.values())]
+    return [*values, _rule(work)]
+
+
+def _arriving(work: TableWork) -> list[sql.Composable]:
+    """What travels, in the types in which it arrives: a record tells the types of its values as well, and to the source
+    a domain, or a constant without a type, is another one than to the stage."""
+    staged = [*work.keys, *(mapped.staged for mapped in work.columns.values())]
+    values = [sql.SQL("({})::{}").format(one.expression, sql.SQL(one.type)) for one in staged]
     return [*values, _rule(work)]
 
 
