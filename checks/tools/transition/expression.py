@@ -72,6 +72,11 @@ def called(text: str) -> set[tuple[str, str]]:
     return found
 
 
+def names_in(text: str) -> set[str]:
+    """Every name in the text, of columns and of functions."""
+    return {_name(kind, part) for kind, part in _tokens(text) if kind in ("word", "quoted")}
+
+
 def _name(kind: str, part: str) -> str:
     return part[1:-1].replace('""', '"') if kind == "quoted" else part.lower()
 
