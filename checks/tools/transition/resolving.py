@@ -34,8 +34,8 @@ def _refuse_shared_numbers(works: Sequence[TableWork]) -> None:
         for own in work.target.sequences if work.mapping.keys == "new" else ():
             if own.column == key and taken.setdefault(own.label, work.label) != work.label:
                 raise CheckError(
-                    f"{taken[own.label]} and {work.label} take their numbers from one sequence, {own.label}, so new keys"
-                    " would be given twice.",
+                    f"{taken[own.label]} and {work.label} take their numbers from one sequence, {own.label}, so new"
+                    " keys would be given twice.",
                     remedy="Say keys: keep for one of them, or move them by two checks. Nothing was written.",
                 )
 

@@ -138,6 +138,7 @@ class TableWork:
 
     ``references`` give columns their new values; ``beside`` are foreign keys to tables of the mapping that give none
     (their columns have theirs from another one, or are taken as they are) and bind the order all the same.
+    ``source_sum``: of everything that the source gave. ``steady_sum``: the same, but without what the clock decides.
     """
 
     run: int
@@ -152,6 +153,7 @@ class TableWork:
     postponed: set[str] = field(default_factory=set)
     source_rows: int = 0
     source_sum: str = "0"
+    steady_sum: str = "0"
     rule_rows: list[int] = field(default_factory=list)
 
     @property
