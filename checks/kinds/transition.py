@@ -14,7 +14,7 @@ from checks.models import Run
 from checks.plan import Command, Duration, Plan
 from checks.tools import cloning
 from checks.tools.postgres import Address, Connection
-from checks.tools.transition import delivering, discretion, report, undo_rehearsal
+from checks.tools.transition import delivering, discretion, report, rights, undo_rehearsal
 from checks.tools.transition.declaration import TableMapping, cross_check
 from checks.tools.transition.moving import Moved, Mover, Rules
 
@@ -142,6 +142,9 @@ class _DryRun:
         self.artifacts: list[Artifact] = []
 
     def run(self) -> Outcome:
+        rights.refuse_missing(
+            self.target, self.params.tables, triggers_off=self.params.triggers == "off", wait=self.params.lock_timeout
+        )
         with ExitStack() as stack:
             clone = self._clone(stack)
             if self.params.prepare is not None:

@@ -40,6 +40,24 @@ _SEQUENCES: LiteralString = """
     ORDER BY 1, 2
 """
 
+# The columns of whole numbers that a sequence feeds: it belongs to them, or their default takes numbers from it.
+_FED: LiteralString = """
+    SELECT DISTINCT sn.nspname || '.' || s.relname, n.nspname, c.relname, a.attname
+    FROM (SELECT objid AS sequence, refobjid AS fed, refobjsubid::int AS place FROM pg_catalog.pg_depend
+          WHERE classid = 'pg_catalog.pg_class'::regclass AND refclassid = 'pg_catalog.pg_class'::regclass
+            AND deptype IN ('a', 'i')
+          UNION ALL SELECT d.refobjid, f.adrelid, f.adnum::int
+          FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d ON d.objid = f.oid
+          WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass) d
+    JOIN pg_catalog.pg_class s ON s.oid = d.sequence AND s.relkind = 'S'
+    JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
+    JOIN pg_catalog.pg_class c ON c.oid = d.fed AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.place
+         AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+    ORDER BY 1, 2, 3, 4
+"""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -141,16 +159,22 @@ def sequences(connection: Connection) -> dict[str, SequenceState]:
 
 
 def behind_their_column(connection: Connection) -> list[tuple[str, int | None, int]]:
-    """Sequences that would give out a value their column already holds: (sequence, position, value in the column)."""
-    behind = []
-    for name, state in sequences(connection).items():
-        if state.owner is None:
+    """Sequences that would give out a value a column that they feed already holds: (sequence, position, value)."""
+    states = sequences(connection)
+    behind: dict[str, tuple[str, int | None, int]] = {}
+    for name, schema, table, column in connection.execute(_FED).fetchall():
+        state = states.get(name)
+        if state is None:
             continue
-        table, column = state.owner
         extreme_of = sql.SQL("max" if state.increment > 0 else "min")
-        query = sql.SQL("SELECT {}({})::bigint FROM {}").format(extreme_of, sql.Identifier(column), sql.SQL(table))
-        row = connection.execute(query).fetchone()
+        row = connection.execute(
+            sql.SQL("SELECT {}({})::bigint FROM {}").format(
+                extreme_of, sql.Identifier(column), sql.Identifier(schema, table)
+            )
+        ).fetchone()
         extreme = row[0] if row else None
-        if extreme is not None and not state.gives_from(extreme + (1 if state.increment > 0 else -1)):
-            behind.append((name, state.position, extreme))
-    return behind
+        if extreme is None or state.gives_from(extreme + (1 if state.increment > 0 else -1)):
+            continue
+        worst = (max if state.increment > 0 else min)(extreme, behind.get(name, (name, None, extreme))[2])
+        behind[name] = (name, state.position, worst)
+    return list(behind.values())

@@ -287,6 +287,19 @@ def test_a_sequence_that_goes_down_is_behind_where_it_would_give_out_what_is_the
     assert digest.behind_their_column(database) == []
 
 
+def test_a_sequence_that_no_column_owns_is_behind_each_column_whose_default_takes_from_it(database: Connection) -> None:
+    database.execute("CREATE SEQUENCE numbers")
+    database.execute("CREATE TABLE s (id int DEFAULT nextval('numbers'), code text DEFAULT 'c' || nextval('numbers'))")
+    database.execute("CREATE TABLE r (id bigint DEFAULT nextval('numbers'))")
+    database.execute("INSERT INTO s VALUES (3, 'c9')")
+    database.execute("INSERT INTO r VALUES (5)")
+    assert digest.behind_their_column(database) == [("public.numbers", None, 5)]
+    database.execute("SELECT setval('numbers', 4)")
+    assert digest.behind_their_column(database) == [("public.numbers", 4, 5)]
+    database.execute("SELECT setval('numbers', 5)")
+    assert digest.behind_their_column(database) == []
+
+
 def test_two_unused_sequences_that_begin_elsewhere_are_told() -> None:
     ours, theirs = digest.SequenceState(None, 500, 1, None), digest.SequenceState(None, 1, 1, None)
     (told,) = surroundings.sequence_differences({"public.s": ours}, {"public.s": theirs}, [], Options())

@@ -47,7 +47,7 @@ def test_a_rehearsal_moves_proves_and_undoes_on_a_clone(moving: People) -> None:
         "public.person_id_seq": (41, 69), "public.preferences_id_seq": (1, 14), "public.team_id_seq": (2, 3),
     }  # fmt: skip
     points = next(row for row in run.result["columns"] if row["column"] == "points")
-    assert (points["equal"], points["nulls"], points["shown"], points["least"]) == (True, 0, False, None)
+    assert (points["equal"], points["nulls"], points["shown"], points["least"]) == (True, 0, True, "2")
     email = next(row for row in run.result["columns"] if row["column"] == "email")
     assert (email["of_lengths"], email["shown"], email["least"], email["target_greatest"]) == (True, True, "14", "15")
     assert run.result["undo"]["differences"] == []
@@ -58,31 +58,38 @@ def test_a_rehearsal_moves_proves_and_undoes_on_a_clone(moving: People) -> None:
 
 #: People with every sort of value that a least or a greatest would tell of somebody.
 BORN = """
-ALTER TABLE person ADD born date, ADD seen_from inet, ADD phone bigint, ADD grade integer;
+ALTER TABLE person ADD born date, ADD seen_from inet, ADD phone bigint, ADD grade integer,
+    ADD number bigint, ADD size numeric, ADD old boolean, ADD score float8;
 UPDATE person SET born = date '1981-02-03' + id::int, seen_from = '203.0.113.7'::inet + id, phone = 491701230000 + id,
-    grade = id % 5 + 40
+    grade = id % 5 + 40, size = id % 7 + 30, old = id % 2 = 0, score = 0.5
 """
 INVENTORY = [
     {"columns": ["person.born"], "category": "identity", "basis": "contract", "retention": "1 year", "mask": "date"},
     {"columns": ["person.points"], "category": "preference", "basis": "contract", "retention": "1 year",
      "mask": "keep", "why": "small numbers"},
     {"columns": ["person.grade"], "category": "not_personal", "why": "of the course"},
+    {"columns": ["person.score"], "category": "preference", "basis": "contract", "retention": "1 year",
+     "mask": "null"},
 ]  # fmt: skip
 
 
 def test_least_and_greatest_of_people_s_values_are_shown_only_where_the_plan_keeps_them_in_clear(
     transactional_db: None, storage_folder: Path, tmp_path: Path
 ) -> None:
-    person = {**TABLES[1], "same": [*TABLES[1]["same"], "born", "seen_from", "phone", "grade"]}
+    person = {**TABLES[1], "same": [*TABLES[1]["same"], "born", "seen_from", "phone", "grade", "size", "old", "score"]}
+    person["columns"] = {**TABLES[1]["columns"], "number": {"sql": "phone + 1"}}
     with people(tmp_path, plan={"privacy": {"inventory": INVENTORY}}) as moving:
         moving.at_source(BORN)
-        moving.sql("ALTER TABLE person ADD born date, ADD seen_from inet, ADD phone bigint, ADD grade integer")
+        moving.sql(BORN.partition(";")[0])
         run = moving.rehearse([TABLES[0], person, *TABLES[2:]])
     assert run.state == RunState.PASSED, (run.error, run.remedy, run.summary, log_of(run))
     rows = {row["column"]: row for row in run.result["columns"] if row["table"] == "public.person"}
-    assert {name for name, row in rows.items() if not row["shown"]} == {"born", "seen_from", "phone", "joined"}
+    assert {name for name, row in rows.items() if not row["shown"]} == {
+        "born", "seen_from", "phone", "joined", "number", "score",
+    }  # fmt: skip
     assert all(row["equal"] for row in rows.values())
     assert (rows["grade"]["least"], rows["grade"]["target_greatest"], rows["points"]["least"]) == ("40", "44", "2")
+    assert (rows["size"]["least"], rows["old"]["sum"]) == ("30", rows["old"]["target_sum"]), "numbers that are nobody's"
     lesson = next(row for row in run.result["columns"] if row["column"] == "lesson")
     assert (lesson["shown"], lesson["least"], lesson["target_greatest"]) == (True, "1", "3"), "it is a part of the key"
     page = render_to_string("checks/kinds/transition.html", {"run": run})

@@ -12,7 +12,7 @@ from checks.tools.postgres import Connection, one
 from checks.tools.transition import keeping
 from checks.tools.transition.matching import normalised
 from checks.tools.transition.preflight import keys_of
-from checks.tools.transition.work import SKIPPED, Action, TableWork, column, row_hash
+from checks.tools.transition.work import SKIPPED, Action, TableWork, column, equal, listed, row_hash
 
 Tally = Mapping[tuple[Action, int], int]
 
@@ -130,14 +130,29 @@ def _there(work: TableWork) -> sql.Composable:
 
 
 def _single(work: TableWork) -> sql.Composable:
-    """Its twin was inserted, merged or there already, so the target holds one; else the twin was skipped as well."""
-    firsts = sql.SQL(" AND ").join(
-        sql.SQL("w.{} = m.{}").format(sql.Identifier(f"k{place}"), sql.Identifier(f"f{place}"))
-        for place in range(1, len(work.keys) + 1)
-    )
-    return sql.SQL("NOT EXISTS (SELECT FROM {} w WHERE {} AND w.action <> {})").format(
-        work.map, firsts, sql.Literal(int(Action.TWIN))
-    )
+    """Its twin was inserted, merged or there already, and it leads to that one's place; or neither was wanted."""
+    same = equal([(column("w", f"k{n}"), column("m", f"f{n}")) for n in range(1, len(work.keys) + 1)])
+    place = equal([(column("w", name), column("m", name)) for name in work.target_key_names])
+    arrived = listed(sql.Literal(int(action)) for action in (Action.INSERT, Action.MERGE, Action.THERE))
+    return sql.SQL(
+        "NOT EXISTS (SELECT FROM {} w WHERE {} AND (w.action IN ({}) AND {} OR w.action = {} AND m.t1 IS NULL))"
+    ).format(work.map, same, arrived, place, sql.Literal(int(Action.NOT_WANTED)))
+
+
+def placed(target: Connection, work: TableWork) -> Iterable[str]:
+    """Whatever refers to a row is led to its place in the map, so each place that was not just written must be there.
+
+    Together with the references, which must hold what the map says: each of them leads to a row of the target.
+    """
+    rows = sql.SQL(
+        "FROM {} m WHERE m.action NOT IN ({}, {}) AND m.t1 IS NOT NULL AND NOT EXISTS (SELECT FROM {} t WHERE {})"
+    ).format(
+        work.map, sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE)), work.target.identifier,
+        work.at_target(),
+    )  # fmt: skip
+    if count := _count(target, rows):
+        keys = ", ".join(keys_of(target, work, rows, "m"))
+        yield f"{count:,} rows lead to a row that the target does not have: {keys}."
 
 
 def _whole(work: TableWork) -> sql.Composable:

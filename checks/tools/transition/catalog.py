@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
+from psycopg import sql
+
 from checks.tools.named import InSchema
 from checks.tools.postgres import Connection
 
@@ -86,17 +88,31 @@ _ANCESTORS: LiteralString = """
     SELECT format('%%s.%%s', n.nspname, c.relname) FROM pg_catalog.pg_partition_ancestors(%s::oid::regclass) p
     JOIN pg_catalog.pg_class c ON c.oid = p.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 """
+# Of the table and of each partition, which has a state and triggers of its own; partitions after what they are part of.
 _TRIGGERS: LiteralString = """
-    SELECT tgname, tgenabled::text FROM pg_catalog.pg_trigger WHERE tgrelid = %s AND NOT tgisinternal ORDER BY tgname
+    SELECT n.nspname, c.relname, g.tgname, g.tgenabled::text, COALESCE(to_jsonb(g) ->> 'tgparentid', '0') <> '0'
+    FROM (SELECT %s::oid AS own) o
+    CROSS JOIN LATERAL (SELECT o.own AS relid, 0 AS level
+                        UNION SELECT p.relid::oid, p.level FROM pg_catalog.pg_partition_tree(o.own::regclass) p) m
+    JOIN pg_catalog.pg_class c ON c.oid = m.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_trigger g ON g.tgrelid = c.oid AND NOT g.tgisinternal ORDER BY m.level, 1, 2, 3
 """
+# Sequences that belong to a column of whole numbers, or that its default takes numbers from.
 _SEQUENCES: LiteralString = """
     SELECT DISTINCT a.attname, n.nspname, s.relname, q.seqincrement, s.oid::bigint
-    FROM pg_catalog.pg_attribute a
-    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
-         AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    JOIN (SELECT refobjid, refobjsubid::int, objid FROM pg_catalog.pg_depend
+          WHERE classid = 'pg_catalog.pg_class'::regclass AND refclassid = 'pg_catalog.pg_class'::regclass
+            AND deptype IN ('a', 'i')
+          UNION ALL SELECT f.adrelid, f.adnum::int, d.refobjid
+          FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d ON d.objid = f.oid
+          WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+         ) d ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
     JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
     JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
-    JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid WHERE a.attrelid = %s ORDER BY 1, 2, 3
+    JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid
+    WHERE a.attrelid = %s AND COALESCE(NULLIF(t.typbasetype, 0), t.oid)
+          IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) ORDER BY 1, 2, 3
 """
 
 
@@ -140,13 +156,32 @@ class Unique:
 
 @dataclass(frozen=True)
 class OwnSequence(InSchema):
-    """A sequence that belongs to a column."""
+    """A sequence that feeds a column: it belongs to it, or the column's default takes numbers from it."""
 
     column: str
     schema: str
     name: str
     increment: int
     oid: int
+
+
+@dataclass(frozen=True)
+class Trigger(InSchema):
+    """A trigger of the table ``schema.name``; ``state`` as the server writes it. ``inherited``: of a parent."""
+
+    schema: str
+    name: str
+    trigger: str
+    state: str
+    inherited: bool
+
+    def switched(self, *, on: bool) -> sql.Composed:
+        """The statement that gives it its state back, or switches it off."""
+        words = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA", "D": "DISABLE"}
+        word = words[self.state] if on else "DISABLE"
+        return sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(
+            self.identifier, sql.SQL(word), sql.Identifier(self.trigger)
+        )
 
 
 @dataclass(frozen=True)
@@ -171,7 +206,7 @@ class Shape(InSchema):
     uniques: tuple[Unique, ...]
     leading: tuple[str, ...]
     checks: tuple[tuple[str, str, tuple[str, ...]], ...]
-    triggers: tuple[tuple[str, str], ...]
+    triggers: tuple[Trigger, ...]
     sequences: tuple[OwnSequence, ...]
 
 
@@ -203,7 +238,7 @@ def shape(connection: Connection, label: str) -> Shape | None:
         uniques=tuple(_unique(found) for found in rows(_UNIQUE)),
         leading=tuple(found[0] for found in rows(_LEADING)),
         checks=tuple((found[0], found[1], tuple(found[2])) for found in rows(_CHECKS)),
-        triggers=tuple((found[0], found[1]) for found in rows(_TRIGGERS)),
+        triggers=tuple(Trigger(*found) for found in rows(_TRIGGERS)),
         sequences=tuple(OwnSequence(*found) for found in rows(_SEQUENCES)),
     )
 

@@ -17,7 +17,7 @@ from checks.plan import DeployStep
 from checks.tools import delivery
 from checks.tools.delivery import Part
 from checks.tools.postgres import Address, connected
-from checks.tools.transition import discretion, keeping, report, undo_rehearsal
+from checks.tools.transition import discretion, keeping, report, rights, undo_rehearsal
 from checks.tools.transition.moving import Mover
 from releases.domain import risk
 
@@ -50,6 +50,7 @@ def _move(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
         handle.skip(elsewhere or f"Run #{standing.run} moved them for this build, and that stands.")  # type: ignore[union-attr]
         return ""
     source = Address.parse(context.database_url(params.source), what=f"The database address of {params.source}")
+    rights.refuse_missing(target, params.tables, triggers_off=params.triggers == "off", wait=params.lock_timeout)
     began = time.monotonic()
     mover = Mover(context, source, target, params.rules(), facts_of(context, f"checks.{key}"), enter=_within(handle))
     moved = mover.run(lambda connection, moved: made.artifacts.extend(report.keep_rows(context, connection, moved)))

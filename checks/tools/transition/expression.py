@@ -17,6 +17,13 @@ _TOKEN = re.compile(
     |(?P<space>\s+)|(?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
+#: They tell the time at which the statement, or the transaction, that asks began.
+_CLOCKS = frozenset({
+    "now", "transaction_timestamp", "current_timestamp", "current_date", "current_time", "localtime", "localtimestamp",
+    "age",
+})  # fmt: skip
+_CLOCK_WORDS = frozenset({"'now'", "'today'", "'tomorrow'", "'yesterday'"})
+_OF_THE_STATEMENT = "statement_timestamp"
 _QUERIES = frozenset({"select", "table", "values", "into"})
 _OPEN, _CLOSE = "([", ")]"
 _VOLATILE: LiteralString = """
@@ -72,13 +79,28 @@ def called(text: str) -> set[tuple[str, str]]:
     return found
 
 
+def names_in(text: str) -> set[str]:
+    """Every name in the text, of columns and of functions."""
+    return {_name(kind, part) for kind, part in _tokens(text) if kind in ("word", "quoted")}
+
+
 def _name(kind: str, part: str) -> str:
     return part[1:-1].replace('""', '"') if kind == "quoted" else part.lower()
+
+
+def tells_the_time(text: str) -> bool:
+    """Whether the value may be another one in a later transaction, though the row is the same."""
+    return bool(names_in(text) & _CLOCKS) or any(part.lower() in _CLOCK_WORDS for _, part in _tokens(text))
 
 
 def refuse_unsteady(connection: Connection, text: str) -> None:
     """CheckError when the expression calls something that writes, waits, reads elsewhere, or gives several rows."""
     for schema, name in sorted(called(text)):
+        if name == _OF_THE_STATEMENT:
+            raise CheckError(
+                f"The expression {text!r} calls {name}, which gives another value each time the source is asked.",
+                remedy="Use now(), which stays the same while the rows are moved. Nothing was read or written.",
+            )
         row = connection.execute(_VOLATILE, [name, schema]).fetchone()
         if row is None:
             continue

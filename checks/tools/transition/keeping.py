@@ -8,7 +8,7 @@ were, in the target's own types). Stages and maps stand there as well until the 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import sql
 
@@ -17,6 +17,16 @@ from checks.tools.transition.catalog import OwnSequence
 from checks.tools.transition.work import SCHEMA, Action, TableWork, column, listed, row_hash
 
 _JOURNAL = sql.Identifier(SCHEMA, "journal")
+# Whom rights were given, but for the owner; null for PUBLIC.
+_TABLE_GRANTEES: LiteralString = """
+    SELECT DISTINCT r.rolname FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) a
+    LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee WHERE c.oid = %s::regclass AND a.grantee <> c.relowner
+"""
+_SCHEMA_GRANTEES: LiteralString = """
+    SELECT DISTINCT r.rolname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
+    pg_catalog.aclexplode(n.nspacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+    WHERE c.oid = %s::regclass AND a.grantee <> n.nspowner
+"""
 
 
 @dataclass(frozen=True)
@@ -43,15 +53,28 @@ def exists(connection: Connection) -> bool:
 def open_journal(connection: Connection) -> None:
     """Make the schema and the journal where they are not there yet; nobody else may read what is kept in it."""
     if exists(connection):
+        _shut(connection, _JOURNAL)
         return
     connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
-    connection.execute(sql.SQL("REVOKE ALL ON SCHEMA {} FROM PUBLIC").format(sql.Identifier(SCHEMA)))
     connection.execute(
         sql.SQL(
             "CREATE TABLE {} (run bigint PRIMARY KEY, run_id uuid NOT NULL, section text NOT NULL, release text,"
             " build text, moved_at timestamptz NOT NULL DEFAULT now(), document jsonb NOT NULL)"
         ).format(_JOURNAL)
     )
+    _shut(connection, _JOURNAL)
+
+
+def _shut(connection: Connection, table: sql.Identifier) -> None:
+    """Take every right on the schema and this table from everybody but their owner: the target's default privileges
+    may have given some to others."""
+    for kind, thing, query in (
+        ("SCHEMA", sql.Identifier(SCHEMA), _SCHEMA_GRANTEES),
+        ("TABLE", table, _TABLE_GRANTEES),
+    ):
+        for (role,) in connection.execute(query, [table.as_string(connection)]).fetchall():
+            whom = sql.Identifier(role) if role is not None else sql.SQL("PUBLIC")
+            connection.execute(sql.SQL("REVOKE ALL ON {} {} FROM {}").format(sql.SQL(kind), thing, whom))
 
 
 def write_journal(connection: Connection, *, run: int, facts: Mapping[str, Any], document: Mapping[str, Any]) -> None:
@@ -116,6 +139,7 @@ def keep_before(connection: Connection, work: TableWork, run: int) -> None:
             sql.Literal(int(Action.MERGE)),
         )
     )  # fmt: skip
+    _shut(connection, before_table(run, work.number))
 
 
 def keep_keys(connection: Connection, work: TableWork, run: int, seed: int) -> None:
@@ -135,6 +159,7 @@ def keep_keys(connection: Connection, work: TableWork, run: int, seed: int) -> N
             work.at_target(), sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE)),
         )
     )  # fmt: skip
+    _shut(connection, keys_table(run, work.number))
 
 
 def hold_sequence(connection: Connection, own: OwnSequence) -> Position:

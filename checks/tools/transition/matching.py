@@ -203,7 +203,8 @@ def follow_twins(target: Connection, work: TableWork) -> None:
 def follow_late_references(target: Connection, works: Sequence[TableWork], late: dict[int, list[Reference]]) -> None:
     """In circles a table's map is built before that of a table it refers to: now see what turns out to be missing.
 
-    Whoever refers to a row that does not arrive does not arrive either, so this goes on until nothing changes.
+    Whoever refers to a row that does not arrive does not arrive either, so this goes on until nothing changes. A twin
+    that takes the place of one that fell away is asked as that one was.
     """
     if not any(late.values()):
         return
@@ -216,24 +217,60 @@ def follow_late_references(target: Connection, works: Sequence[TableWork], late:
 
 
 def _drop_orphans(target: Connection, work: TableWork, reference: Reference) -> bool:
+    """Rows whose reference leads nowhere do not arrive; the next of the rows that are the same takes the place.
+
+    At once, before anything else is asked: so a place is either one that arrives or none.
+    """
     action = Action.STOP_ORPHAN if work.mapping.orphans == "stop" else Action.ORPHAN
-    gone = listed(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in work.target_key_names)
-    cursor = target.execute(
+    arriving = sql.SQL("{}, {}").format(_literal(Action.INSERT), _literal(Action.MERGE))
+    gone = sql.SQL("SELECT m.* FROM {} JOIN {} m ON {} WHERE m.action IN ({}) AND {} AND {} IS NULL").format(
+        work.joins_of([reference]), work.map, work.same_key(), arriving, reference.present,
+        column(reference.alias, "t1"),
+    )  # fmt: skip
+    emptied = listed(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in work.target_key_names)
+    row = target.execute(
         sql.SQL(
-            "UPDATE {} m SET action = {}, {} FROM {} WHERE {} AND m.action IN ({}, {}) AND {} AND {} IS NULL"
-        ).format(
-            work.map,
-            _literal(action),
-            gone,
-            work.joins_of([reference]),
-            work.same_key(),
-            _literal(Action.INSERT),
-            _literal(Action.MERGE),
-            reference.present,
-            column(reference.alias, "t1"),
+            "WITH g AS MATERIALIZED ({}), dropped AS (UPDATE {} m SET action = {}, {} FROM g WHERE {}){}"
+            " SELECT count(*) FROM g"
+        ).format(gone, work.map, _literal(action), emptied, work.same_key("m", "g"), _heirs(work))
+    ).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def _heirs(work: TableWork) -> sql.Composable:
+    """WITH: of the twins of each row in ``g``, the first one gets its action and its place, and the others follow it.
+
+    A key that is kept is the twin's own; a new number, or the row that is there already, is handed on.
+    """
+    if work.mapping.duplicates != "first" or not work.mapping.matched_by:
+        return sql.SQL("")
+    places = range(1, len(work.keys) + 1)
+    firsts = [sql.Identifier(f"f{n}") for n in places]
+    twin_of = equal([(column("m", f"f{n}"), column("g", f"k{n}")) for n in places])
+    own = [
+        sql.SQL("CASE WHEN g.action = {} THEN {} ELSE {} END AS {}").format(
+            _literal(Action.INSERT), work.value(name), column("g", f"t{n}"), sql.Identifier(f"t{n}")
         )
-    )
-    return cursor.rowcount > 0
+        if work.mapping.keys == "keep"
+        else column("g", f"t{n}")
+        for n, name in enumerate(work.mapping.keys_in_target, 1)
+    ]
+    heirs = sql.SQL(
+        "SELECT DISTINCT ON ({f}) {k}, {f}, g.action, {t} FROM {joins} JOIN {map} m ON {same} AND m.action = {twin}"
+        " JOIN g ON {twin_of} ORDER BY {f}, {k}"
+    ).format(
+        f=listed(sql.SQL("m.{}").format(first) for first in firsts),
+        k=listed(column("m", name) for name in work.key_names), t=listed(own), joins=work.joins, map=work.map,
+        same=work.same_key(), twin=_literal(Action.TWIN), twin_of=twin_of,
+    )  # fmt: skip
+    moved = [sql.SQL("{} = {}").format(sql.Identifier(f"f{n}"), column("h", f"k{n}")) for n in places]
+    moved += [sql.SQL("{0} = h.{0}").format(sql.Identifier(name)) for name in work.target_key_names]
+    followed = equal([(column("m", f"f{n}"), column("h", f"f{n}")) for n in places])
+    return sql.SQL(
+        ", h AS MATERIALIZED ({}), followed AS (UPDATE {} m SET action = CASE WHEN {} THEN h.action ELSE m.action END,"
+        " {} FROM h WHERE m.action = {} AND {})"
+    ).format(heirs, work.map, work.same_key("m", "h"), listed(moved), _literal(Action.TWIN), followed)
 
 
 def tally(target: Connection, work: TableWork) -> dict[tuple[Action, int], int]:

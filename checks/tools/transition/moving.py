@@ -171,7 +171,14 @@ class Mover:
                 self.moved.notes.append(f"{work.label} has row security; the role sees every row, or this would fail.")
             if work.target.triggers:
                 how = "are off meanwhile" if self.rules.triggers == "off" else "fire"
-                self.moved.notes.append(f"{work.label} has {len(work.target.triggers)} triggers, which {how}.")
+                own = [trigger for trigger in work.target.triggers if not trigger.inherited]
+                self.moved.notes.append(f"{work.label} has {len(own)} triggers, which {how}.")
+            self.moved.notes += [
+                f"{work.label}.{one.column.name} becomes jsonb: of several equal keys in one object the last one stays,"
+                " and neither order nor spaces do."
+                for one in work.columns.values()
+                if (one.staged.base, one.column.base) == ("json", "jsonb")
+            ]
         shapes = [work.target for work in works]
         self.positions = locking.seize(self.context, target, shapes, seconds=self.rules.lock_seconds, what="the target")
         source.rollback()
@@ -210,6 +217,11 @@ class Mover:
             if not self.moved.conflicts:
                 self._look_for_conflicts(target, step)
             counting.result(self.context)
+        self.moved.notes += [
+            f"{work.source.label} has no row in the source, so nothing of it was moved or proven."
+            for work in self.moved.works
+            if not work.source_rows
+        ]
         step.figure("conflicts", len(self.moved.conflicts))
 
     def _look_for_conflicts(self, target: Connection, step: StepHandle) -> None:
@@ -269,7 +281,7 @@ class Mover:
         target.execute("SET CONSTRAINTS ALL DEFERRED")
         for work in works:
             if self.rules.triggers == "off":
-                writing.triggers_off(target, work)
+                writing.switch_triggers(target, work.target, on=False)
         for place, work in enumerate(works):
             step.doing(f"Writing {work.label}")
             step.progress(place, len(works), "tables")
@@ -279,9 +291,12 @@ class Mover:
         step.doing("Asking every constraint")
         self.sides.ask(target, lambda: target.execute("SET CONSTRAINTS ALL IMMEDIATE"))
         for work in works:
-            self.moved.sequences |= writing.advance(target, work)
+            for label, step_on in writing.advance(target, work).items():
+                # One sequence may feed several tables: then it is pushed on from where it stood at first.
+                first = self.moved.sequences.get(label, step_on)["from"]
+                self.moved.sequences[label] = {**step_on, "from": first}
             if self.rules.triggers == "off":
-                writing.triggers_back(target, work)
+                writing.switch_triggers(target, work.target, on=True)
 
     def _keep(self, target: Connection, step: StepHandle) -> None:
         works, run = resolving.order_of_writing(self.moved.works), int(self.facts["run"])
@@ -357,12 +372,13 @@ class Mover:
         for place, work in enumerate(self.moved.works):
             step.doing(f"Looking whether {work.source.label} changed in the source meanwhile")
             step.progress((total - len(self.moved.works) + place) / total)
-            rows, checksum = work.source_rows, work.source_sum
+            was = work.source_rows, work.source_sum, work.steady_sum, work.rule_rows
+            rows, _, checksum, _ = was
             self.sides.ask(source, partial(staging.count, source, work, SEED))
-            if (work.source_rows, work.source_sum) != (rows, checksum):
+            if (work.source_rows, work.steady_sum) != (rows, checksum):
                 told = f"{work.source.label} changed in the source while it was moved: {rows:,} rows then,"
                 self.moved.changed_meanwhile.append(f"{told} {work.source_rows:,} now.")
-            work.source_rows, work.source_sum = rows, checksum
+            work.source_rows, work.source_sum, work.steady_sum, work.rule_rows = was
         if self.rules.source_may_change:
             allowed = "The plan allows that; what came later was not moved."
             self.moved.notes += [f"{told} {allowed}" for told in self.moved.changed_meanwhile]

@@ -96,6 +96,7 @@ def prove(
             *_inserted(target, work, seed, figures, free),
             *accounting.merged(target, work, run, seed, figures, free),
             *accounting.skipped(target, work, tallies[work.label]),
+            *accounting.placed(target, work),
             *accounting.balance(work, tallies[work.label], figures),
             *_rest(target, work, run, seed, before[work.number], figures, free),
             *accounting.kept(target, work, run),

@@ -22,7 +22,22 @@ def resolve(source: Connection, target: Connection, tables: Sequence[TableMappin
     by_label = {work.label: work for work in works}
     for work in works:
         work.references, work.beside = _references(work, by_label)
+    _refuse_shared_numbers(works)
     return works
+
+
+def _refuse_shared_numbers(works: Sequence[TableWork]) -> None:
+    """Each table's new numbers are counted by themselves, so two tables of one sequence would get the same ones."""
+    taken: dict[str, str] = {}
+    for work in works:
+        key = work.mapping.keys_in_target[0]
+        for own in work.target.sequences if work.mapping.keys == "new" else ():
+            if own.column == key and taken.setdefault(own.label, work.label) != work.label:
+                raise CheckError(
+                    f"{taken[own.label]} and {work.label} take their numbers from one sequence, {own.label}, so new"
+                    " keys would be given twice.",
+                    remedy="Say keys: keep for one of them, or move them by two checks. Nothing was written.",
+                )
 
 
 def _shape(connection: Connection, label: str, where: str) -> catalog.Shape:
@@ -43,7 +58,7 @@ def _resolve_table(source: Connection, target: Connection, run: int, number: int
     rules = [sql.SQL("({})::boolean").format(sql.SQL(rule.when)) for rule in mapping.skip]
     staged = _describe(source, there, [*keys, *wanted, *rules], mapping)
     columns = {
-        name: Mapped(here.columns[name], one, staged[len(keys) + place], f"c{place + 1}")
+        name: Mapped(here.columns[name], one, staged[len(keys) + place], f"c{place + 1}", ruled=bool(mapping.skip))
         for place, (name, one) in enumerate(mapping.mapped.items())
     }
     return TableWork(run, number, mapping, there, here, staged[: len(keys)], columns)

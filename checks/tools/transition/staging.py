@@ -10,6 +10,7 @@ from psycopg import sql
 
 from checks.kinds.base import RunContext
 from checks.tools.postgres import Connection, one
+from checks.tools.transition.expression import names_in, tells_the_time
 from checks.tools.transition.work import TableWork, column, hash_of, listed
 
 
@@ -27,12 +28,39 @@ def count(source: Connection, work: TableWork, seed: int) -> None:
         sql.SQL(", count(*) FILTER (WHERE {} = {})").format(_rule(work), sql.Literal(place))
         for place in range(1, len(work.mapping.skip) + 1)
     ]
-    query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0)::text{} FROM {} x").format(
-        hash_of(_travelling(work), seed), sql.Composed(rules), work.source.identifier
+    timed = _timed(work)
+    steady = sql.SQL(", COALESCE(sum({}), 0)::text").format(hash_of(_steady(work), seed)) if timed else sql.SQL("")
+    query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0)::text{}{} FROM {} x").format(
+        hash_of(_arriving(work), seed), steady, sql.Composed(rules), work.source.identifier
     )
     row = source.execute(query).fetchone()
     assert row is not None
-    work.source_rows, work.source_sum, *work.rule_rows = row
+    work.source_rows, work.source_sum, *more = row
+    work.steady_sum = more.pop(0) if timed else work.source_sum
+    work.rule_rows = more
+
+
+def _timed(work: TableWork) -> bool:
+    """Whether anything that travels depends on when it is asked for."""
+    texts = [*(one.source.sql for one in work.columns.values()), *(rule.when for rule in work.mapping.skip)]
+    return any(tells_the_time(text) for text in texts)
+
+
+def _steady(work: TableWork) -> list[sql.Composable]:
+    """What travels, but for what the clock decides the columns of the row that it is computed from."""
+    values, first = _arriving(work), len(work.keys)
+    steady = values[:first]
+    for mapped, value in zip(work.columns.values(), values[first:-1], strict=True):
+        steady += _made_from(work, mapped.source.sql) if tells_the_time(mapped.source.sql) else [value]
+    rules = [rule.when for rule in work.mapping.skip]
+    if not any(tells_the_time(text) for text in rules):
+        return [*steady, values[-1]]
+    return [*steady, *(name for text in rules for name in _made_from(work, text))]
+
+
+def _made_from(work: TableWork, text: str) -> list[sql.Composable]:
+    names = sorted(names_in(text) & work.source.columns.keys())
+    return [sql.SQL("({})::text").format(column("x", name)) for name in names]
 
 
 def stage(
@@ -98,6 +126,14 @@ def unload(work: TableWork) -> sql.Composed:
 def _travelling(work: TableWork) -> list[sql.Composable]:
     """What the source gives of each row, in the order of the stage's columns."""
     values = [*(key.expression for key in work.keys), *(mapped.staged.expression for mapped in work.columns.values())]
+    return [*values, _rule(work)]
+
+
+def _arriving(work: TableWork) -> list[sql.Composable]:
+    """What travels, in the types in which it arrives: a record tells the types of its values as well, and to the source
+    a domain, or a constant without a type, is another one than to the stage."""
+    staged = [*work.keys, *(mapped.staged for mapped in work.columns.values())]
+    values = [sql.SQL("({})::{}").format(one.expression, sql.SQL(one.type)) for one in staged]
     return [*values, _rule(work)]
 
 

@@ -12,6 +12,7 @@ from checks.tools.postgres import Connection
 from checks.tools.transition import catalog, keeping
 from checks.tools.transition.keeping import Position
 from checks.tools.transition.work import Action, column, listed, row_hash
+from checks.tools.transition.writing import switch_triggers
 
 _INSERTED, _MERGED = sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE))
 _UNTOUCHED = "Nothing was undone."
@@ -84,11 +85,11 @@ def undo(connection: Connection, run: int, document: Mapping[str, Any], *, trigg
         return undone
     connection.execute("SET CONSTRAINTS ALL DEFERRED")
     for table in tables if triggers == "off" else []:
-        _triggers(connection, table, on=False)
+        switch_triggers(connection, table.shape, on=False)
     _restore_all(connection, tables, seed, undone)
     connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     for table in tables if triggers == "off" else []:
-        _triggers(connection, table, on=True)
+        switch_triggers(connection, table.shape, on=True)
     _sequences(connection, tables, document, undone)
     keeping.forget(connection, run, [table.number for table in tables])
     return undone
@@ -227,15 +228,6 @@ def _sums(connection: Connection, rows: sql.Composable, table: _Table, seed: int
     row = connection.execute(query).fetchone()
     assert row is not None
     return row[0], Decimal(row[1])
-
-
-def _triggers(connection: Connection, table: _Table, *, on: bool) -> None:
-    words = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA", "D": "DISABLE"}
-    for name, state in table.shape.triggers:
-        word = words[state] if on else "DISABLE"
-        connection.execute(
-            sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(table.shape.identifier, sql.SQL(word), sql.Identifier(name))
-        )
 
 
 def _sequences(connection: Connection, tables: Sequence[_Table], document: Mapping[str, Any], undone: Undone) -> None:

@@ -53,7 +53,10 @@ class Staged:
 
 @dataclass
 class Mapped:
-    """One target column. ``stage``: its column in the stage. ``wrong``: some values do not fit the target's type."""
+    """One target column. ``stage``: its column in the stage. ``wrong``: some values do not fit the target's type.
+
+    ``ruled``: rules leave rows out, and what stands in those is asked of nobody.
+    """
 
     column: Column
     source: ColumnSource
@@ -61,6 +64,7 @@ class Mapped:
     stage: str
     reference: "Reference | None" = None
     wrong: bool = False
+    ruled: bool = False
 
     @cached_property
     def canonical(self) -> str:
@@ -84,14 +88,17 @@ class Mapped:
         return sql.SQL("pg_input_is_valid(({})::text, {})").format(value, sql.Literal(self.column.type))
 
     def cast(self) -> sql.Composable:
-        """The staged value in the target's type; null where it was found not to fit."""
+        """The staged value in the target's type; null where it was found not to fit, or a rule leaves the row out."""
         value: sql.Composable = sql.SQL("s.{}").format(sql.Identifier(self.stage))
         if self.same_type:
             return value
         if not self.column.plain and self.staged.plain and self.staged.base not in ("text", "varchar"):
             value = sql.SQL("({})::text").format(value)
         value = sql.SQL("({})::{}").format(value, sql.SQL(self.column.type))
-        return sql.SQL("CASE WHEN {} THEN {} END").format(self.fits(), value) if self.wrong else value
+        conditions = [*([sql.SQL("s.rule = 0")] if self.ruled else []), *([self.fits()] if self.wrong else [])]
+        if not conditions:
+            return value
+        return sql.SQL("CASE WHEN {} THEN {} END").format(sql.SQL(" AND ").join(conditions), value)
 
 
 @dataclass
@@ -131,6 +138,7 @@ class TableWork:
 
     ``references`` give columns their new values; ``beside`` are foreign keys to tables of the mapping that give none
     (their columns have theirs from another one, or are taken as they are) and bind the order all the same.
+    ``source_sum``: of everything that the source gave. ``steady_sum``: the same, but without what the clock decides.
     """
 
     run: int
@@ -145,6 +153,7 @@ class TableWork:
     postponed: set[str] = field(default_factory=set)
     source_rows: int = 0
     source_sum: str = "0"
+    steady_sum: str = "0"
     rule_rows: list[int] = field(default_factory=list)
 
     @property

@@ -4,25 +4,17 @@ from psycopg import sql
 
 from checks.tools.postgres import Connection
 from checks.tools.transition import keeping, ordering
+from checks.tools.transition.catalog import Shape
 from checks.tools.transition.work import Action, TableWork, column, listed
 
 
-def triggers_off(target: Connection, work: TableWork) -> list[tuple[str, str]]:
-    """Disable the table's own triggers, in this transaction; returns (name, state) of each."""
-    for name, _ in work.target.triggers:
-        target.execute(
-            sql.SQL("ALTER TABLE {} DISABLE TRIGGER {}").format(work.target.identifier, sql.Identifier(name))
-        )
-    return list(work.target.triggers)
+def switch_triggers(target: Connection, table: Shape, *, on: bool) -> None:
+    """Disable the triggers of the table and of each partition, in this transaction; ``on``: as they were.
 
-
-def triggers_back(target: Connection, work: TableWork) -> None:
-    words = {"O": sql.SQL("ENABLE"), "A": sql.SQL("ENABLE ALWAYS"), "R": sql.SQL("ENABLE REPLICA"),
-             "D": sql.SQL("DISABLE")}  # fmt: skip
-    for name, state in work.target.triggers:
-        target.execute(
-            sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(work.target.identifier, words[state], sql.Identifier(name))
-        )
+    What is done to a partitioned table is done to its partitions: they come after it, so that each has its own state.
+    """
+    for trigger in table.triggers:
+        target.execute(trigger.switched(on=on))
 
 
 def insert(target: Connection, work: TableWork) -> int:
