@@ -117,6 +117,23 @@ def test_a_backup_lives_in_it_and_one_that_is_refused_leaves_nothing(plain_shop:
     assert StoredBackup.objects.count() == 1
 
 
+@pytest.mark.campaign
+def test_retention_sees_there_too_that_an_object_is_gone(plain_shop: Shop, store: Store) -> None:
+    for _ in range(2):
+        assert plain_shop.run("backup").state == RunState.PASSED
+    newest = StoredBackup.objects.order_by("-snapshot_at")[0]
+    counts = {"hourly": 1, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0}
+    dry = plain_shop.run("retention", dry=True, **counts)
+    assert dry.state == RunState.PASSED, (dry.error, dry.summary)
+    database = f"gonogo/{newest.manifest_key.removesuffix('.manifest.json')}.database"
+    store.client.delete_object(Bucket=store.bucket, Key=database)
+    run = plain_shop.run("retention", **counts)
+    assert (run.state, run.result["removed"]) == (RunState.FAILED, 0)
+    assert "is missing" in run.summary
+    newest.refresh_from_db()
+    assert newest.look == "faulty"
+
+
 def begin_upload(store: Store, shop: Shop, run: str, attempt: int = 1) -> str:
     """What a worker that gets a KILL while it sends leaves: parts of an object that nothing lists."""
     folder = f"gonogo/{manifest.folder(shop.application.slug, 'production')}"
