@@ -26,10 +26,16 @@ _SIZES: LiteralString = """
     FROM unnest(%s::bigint[]) AS t(oid)
 """
 
+# NOT NULL may be declared and not validated (PostgreSQL 18): rows from before may still be null. Older servers note no
+# such constraint, and declare only what they have looked at.
+_NEVER_NULL: LiteralString = """(a.attnotnull AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_constraint o
+        WHERE o.conrelid = a.attrelid AND o.contype = 'n' AND o.conkey[1] = a.attnum AND NOT o.convalidated))"""
+
 # record_send would write the number of a type that is not built in; reg* types are numbers of other objects; a few
 # built-in types have no binary form; an array's binary form tells whether it ever held a null.
-_COLUMNS: LiteralString = """
-    SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid::bigint, a.attnotnull,
+_COLUMNS: LiteralString = f"""
+    SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid::bigint, {_NEVER_NULL},
            t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typname LIKE 'reg%'
            OR t.typsend = 0 OR t.typtype IN ('c', 'd', 'e', 'p')
            OR t.typlen = -1 AND t.typelem <> 0,
@@ -48,7 +54,7 @@ _COLUMNS: LiteralString = """
 """
 
 # Unique indexes that tell every row apart: whole, on plain columns that are never null, checked. The primary key first.
-_KEYS: LiteralString = """
+_KEYS: LiteralString = f"""
     SELECT i.indrelid::bigint,
            (SELECT array_agg(a.attname ORDER BY k.place)
             FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
@@ -58,7 +64,7 @@ _KEYS: LiteralString = """
     WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT c.relispartition
       AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
                       JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-                      WHERE k.place <= i.indnkeyatts AND NOT a.attnotnull)
+                      WHERE k.place <= i.indnkeyatts AND NOT {_NEVER_NULL})
     ORDER BY i.indrelid, NOT i.indisprimary, i.indnkeyatts, i.indexrelid
 """
 
