@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, LiteralString
 
+from psycopg.sql import SQL
+
 from checks.tools.named import InSchema
 from checks.tools.postgres import Connection
 
@@ -34,8 +36,8 @@ _NEVER_NULL: LiteralString = """(a.attnotnull AND NOT EXISTS (
 
 # record_send would write the number of a type that is not built in; reg* types are numbers of other objects; a few
 # built-in types have no binary form; an array's binary form tells whether it ever held a null.
-_COLUMNS: LiteralString = f"""
-    SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid::bigint, {_NEVER_NULL},
+_COLUMNS: LiteralString = """
+    SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid::bigint, {never_null},
            t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typname LIKE 'reg%'
            OR t.typsend = 0 OR t.typtype IN ('c', 'd', 'e', 'p')
            OR t.typlen = -1 AND t.typelem <> 0,
@@ -54,7 +56,7 @@ _COLUMNS: LiteralString = f"""
 """
 
 # Unique indexes that tell every row apart: whole, on plain columns that are never null, checked. The primary key first.
-_KEYS: LiteralString = f"""
+_KEYS: LiteralString = """
     SELECT i.indrelid::bigint,
            (SELECT array_agg(a.attname ORDER BY k.place)
             FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
@@ -64,7 +66,7 @@ _KEYS: LiteralString = f"""
     WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT c.relispartition
       AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
                       JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-                      WHERE k.place <= i.indnkeyatts AND NOT {_NEVER_NULL})
+                      WHERE k.place <= i.indnkeyatts AND NOT {never_null})
     ORDER BY i.indrelid, NOT i.indisprimary, i.indnkeyatts, i.indexrelid
 """
 
@@ -125,14 +127,15 @@ class Catalog:
 def read(connection: Connection) -> Catalog:
     """Everything of the connected database that may hold rows of the application."""
     columns: dict[int, dict[str, Column]] = {}
+    never_null = SQL(_NEVER_NULL)
     for oid, name, type_name, type_oid, not_null, as_text, generated, correlation, plain in connection.execute(
-        _COLUMNS
+        SQL(_COLUMNS).format(never_null=never_null)
     ).fetchall():
         columns.setdefault(oid, {})[name] = Column(
             name, type_name, type_oid, not_null, as_text, generated == "v", correlation or 0.0, plain
         )
     keys: dict[int, list[tuple[str, ...]]] = {}
-    for oid, names in connection.execute(_KEYS).fetchall():
+    for oid, names in connection.execute(SQL(_KEYS).format(never_null=never_null)).fetchall():
         keys.setdefault(oid, []).append(tuple(names or ()))
     return _relations(connection.execute(_RELATIONS).fetchall(), columns, keys)
 
