@@ -145,7 +145,7 @@ class _Work:
 
     def _tables(self, plans: Mapping[str, list[tuple[Column, InventoryEntry]]]) -> list[dict[str, Any]]:
         masks: set[str] = {entry.mask for members in plans.values() for column, entry in members if column.unique}
-        phones = [column for members in plans.values() for column, entry in members if entry.mask == "phone"]
+        phones = [column for members in plans.values() for column, entry in members if entry.mask in ("phone", "json")]
         self._label = "giving telephone numbers others"
         pseudonyms.fill_phones(self._connection, phones)
         tables = []
