@@ -144,7 +144,10 @@ def _application(server: Any, folder: Path, slug: str, schema: str, megabytes: i
 def _plan(slug: str, url: str) -> dict[str, Any]:
     step = {"key": "go", "title": "Go", "category": "back_end", "command": {"argv": ["true"]}}
     places = {"tier": "production", "variables": {"DATABASE_URL": url}, "url": "http://127.0.0.1:9"}
-    migrate = {"command": {"argv": [sys.executable, "-c", MIGRATE]}}
+    migrate = {
+        "command": {"argv": [sys.executable, "-c", MIGRATE]},
+        "irreversible": {"command": "The backup is put back."},
+    }
     return {
         "application": slug,
         "title": slug,

@@ -1,7 +1,6 @@
 """Rehearse the database migration of a release on a clone of the real database."""
 
 import secrets
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,9 +16,9 @@ from checks.tools import (
     limits,
     migration_report,
     mishaps,
+    originals,
     predicting,
     rehearsal,
-    schema,
     staging_clone,
     tracing,
     watching,
@@ -96,13 +95,13 @@ class _Rehearsal:
             clone = self._clone(stack)
             with self.context.step("before") as step:
                 before = self._observe(clone.address, step)
-                original = self._original()
+                original = originals.note(self.context, self.source)
                 production = self._production()
             watched = self._migrate(clone.address, before)
             done = watched.done
             with self.context.step("after") as step:
                 after = self._observe(clone.address, step, before)
-                self._refuse_touched_original(original)
+                originals.refuse_touched(self.context, self.source, original, "migrate")
             change = rehearsal.change(before, after)
             if not watched.trace.visited and not change.anything:
                 raise CheckError(
@@ -180,26 +179,12 @@ class _Rehearsal:
                 tell,
             )
 
-    def _original(self) -> tuple[Mapping[str, str], list[str]]:
-        """Schema and migrations of the database that must stay as it is."""
-        with connected(self.source, what="the original database") as connection:
-            objects = patiently(self.context, connection, lambda: schema.schema_objects(connection))
-            return objects, [migration.name for migration in rehearsal.applied(connection)]
-
     def _production(self) -> predicting.Sizes:
         """How large the tables are where the migration will run for real."""
         name = self.params.scale_to or self.environment
         address = Address.parse(self.context.database_url(name), what=f"The database address of {name}")
         with connected(address, what=f"the database of {name}") as connection:
             return predicting.sizes(connection, name)
-
-    def _refuse_touched_original(self, before: tuple[Mapping[str, str], list[str]]) -> None:
-        if self._original() != before:
-            raise CheckError(
-                f"The schema of {self.source.database} itself changed during the rehearsal.",
-                remedy="Either the migrate command ran on it instead of the clone, or somebody migrated it meanwhile."
-                " Find out which before anything else.",
-            )
 
     # --- the command --------------------------------------------------------------------------------------------------
 
@@ -210,9 +195,9 @@ class _Rehearsal:
         variables: dict[str, str] = {}
         for place in places:
             variables |= context.variables(place)
-        originals = {context.database_url(place) for place in places}
+        known = {context.database_url(place) for place in places}
         url = address.url()
-        variables = {name: url if value in originals else value for name, value in variables.items()}
+        variables = {name: url if value in known else value for name, value in variables.items()}
         variables |= {plan.environment(place).database: url for place in places}
         return variables | command.variables
 
@@ -342,8 +327,20 @@ class _Rehearsal:
                 step.fail(problem)
         return back
 
+    def _is_unknown(self, report: migration_report.Report, known: list[str] | None) -> bool:
+        """Whether something changed of which nobody knows the way back: neither asked for, nor gone and compared."""
+        change, back = report.change, report.back
+        if report.watched.done.returncode != 0 or (back is not None and back["compared"]):
+            return False
+        if known is None:
+            return bool(change.schema or change.migrations)
+        # Without a check of the plan's own, only what the wrapper saw is known.
+        seen = {each.name for each in self.trace.forwards}
+        return self.params.reversible_check is None and any(each.name not in seen for each in change.migrations)
+
     def _judge(self, report: migration_report.Report, known: list[str] | None) -> Outcome:
         bounds = self.params.limits()
+        unknown = self._is_unknown(report, known)
         with self.context.step("judge") as step:
             told = [
                 *report.broke_off(),
@@ -351,13 +348,15 @@ class _Rehearsal:
                 *limits.of_rewrites(report.change, report.factors, bounds),
                 *limits.of_indexes(report.change),
                 *limits.of_irreversible(known or [], bounds),
+                *limits.of_unknown(unknown, bounds),
                 *limits.of_way_back(report.back, bounds),
                 *limits.of_data(report.unexplained),
             ]
             step.figure("seconds", round(report.seconds, 2))
             if told:
                 step.fail(told[0][:500])
-            self.result |= report.result(known, bounds) | {"problems": told}
+            unsaid = {"unknown": unknown, "waived": bounds.waived.get(limits.COMMAND, "")}
+            self.result |= report.result(known, bounds) | {"problems": told, "way_back": unsaid}
             artifacts = report.files(self.context, self.result, known)
         kept = migration_report.shortened(self.result)
         return Outcome(not told, report.summary(told), report.figures(known), kept, artifacts)

@@ -12,7 +12,7 @@ from checks.enums import StepCategory
 from checks.kinds.base import Artifact, Kind, KindParams, Outcome, RunContext, Step, register
 from checks.models import Run
 from checks.plan import Command, Duration, Plan
-from checks.tools import cloning
+from checks.tools import cloning, originals
 from checks.tools.postgres import Address, Connection
 from checks.tools.transition import delivering, discretion, report, rights, undo_rehearsal
 from checks.tools.transition.declaration import TableMapping, cross_check
@@ -181,20 +181,28 @@ class _DryRun:
         return clone
 
     def _prepare(self, clone: Address, command: Command) -> None:
-        """The plan's command, with every variable that names the target's database naming the clone."""
+        """The plan's command, with every variable that names the target's database naming the clone.
+
+        CheckError when the target itself was changed: then the command found it by another way.
+        """
         context, plan = self.context, self.context.plan
         places = [self.environment, *([self.params.tools] if self.params.tools else [])]
         variables: dict[str, str] = {}
         for place in places:
             variables |= context.variables(place)
-        originals = {context.database_url(place) for place in places}
+        known = {context.database_url(place) for place in places}
         url = clone.url()
-        variables = {name: url if value in originals else value for name, value in variables.items()}
+        variables = {name: url if value in known else value for name, value in variables.items()}
         variables |= {plan.environment(place).database: url for place in places}
         with context.step("prepare"):
-            context.command(
-                command.arguments, timeout=command.timeout.total_seconds(), variables=variables | command.variables
-            )
+            noted = originals.note(context, self.target)
+            try:
+                context.command(
+                    command.arguments, timeout=command.timeout.total_seconds(), variables=variables | command.variables
+                )
+            finally:
+                # A command that broke off may have changed it as well, and that is worse than breaking off.
+                originals.refuse_touched(context, self.target, noted, "prepare")
 
     def _keep(self, connection: Connection, moved: Moved) -> None:
         self.artifacts += report.keep_rows(self.context, connection, moved)

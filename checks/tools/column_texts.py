@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from typing import LiteralString
+from typing import Final
 
 from psycopg import sql
 
 from checks.tools import byte_texts
 from checks.tools.column_facts import Column
 from checks.tools.inventory import InventoryEntry
+
+#: A number in a document that is at least so great may be somebody's: a telephone, a card, a birth date. Smaller ones
+#: are versions, counts and choices, which an application does not work without.
+LEAST_NUMBER: Final = 100_000
 
 
 def values(column: Column, entry: InventoryEntry | None = None) -> sql.Composed:
@@ -25,21 +29,42 @@ def values(column: Column, entry: InventoryEntry | None = None) -> sql.Composed:
         return sql.SQL("SELECT unnest({})::text AS value FROM {} AS t").format(name, table)
     if column.shape in ("json", "parts"):
         name = document(column, name)
-        # Numbers of documents tell little, and are many; in a list of numbers there is nothing else.
-        leaves: LiteralString = "'string'" if column.shape == "json" else "'string', 'number'"
+        # Where documents are masked, their small numbers stay, so those are not looked for.
+        small = column.shape == "json" and entry is not None
         kept, unless = _kept(name, entry.json_keys if entry else {})
         return sql.SQL(
             "SELECT parts.part #>> '{{}}' AS value"
             " FROM {table} AS t{kept}, jsonb_path_query({name}, 'strict $.**') AS parts(part)"
-            " WHERE jsonb_typeof(parts.part) IN ({leaves}){unless} UNION ALL"
+            " WHERE {leaves}{unless} UNION ALL"
             " SELECT keys.key FROM {table} AS t, jsonb_path_query({name}, 'strict $.**') AS parts(part),"
             " jsonb_object_keys(CASE WHEN jsonb_typeof(parts.part) = 'object' THEN parts.part ELSE '{{}}' END)"
             " AS keys(key) WHERE keys.key ~ '@'"
-        ).format(table=table, name=name, kept=kept, unless=unless, leaves=sql.SQL(leaves))
+        ).format(table=table, name=name, kept=kept, unless=unless, leaves=_leaves(but_small=small))
     if column.shape == "inet":
         # As the server prints it: its cast to text says /32 as well, which nobody writes.
         return sql.SQL("SELECT format('%s', {}) AS value FROM {} AS t WHERE {} IS NOT NULL").format(name, table, name)
     return sql.SQL("SELECT {}::text AS value FROM {} AS t").format(name, table)
+
+
+def numbers(column: Column) -> sql.Composed:
+    """The numbers of documents that are masked whatever their keys are, one a row, as ``value``."""
+    return sql.SQL(
+        "SELECT parts.part #>> '{{}}' AS value FROM {} AS t, jsonb_path_query({}, 'strict $.**') AS parts(part)"
+        " WHERE {}"
+    ).format(column.table_identifier, document(column, sql.SQL("t.{}").format(column.identifier)), _great())
+
+
+def _great() -> sql.Composed:
+    return sql.SQL(
+        "CASE WHEN jsonb_typeof(parts.part) = 'number' THEN abs((parts.part #>> '{{}}')::numeric) >= {} ELSE false END"
+    ).format(sql.Literal(LEAST_NUMBER))
+
+
+def _leaves(*, but_small: bool) -> sql.Composable:
+    """Which parts of a document are told; all numbers, or all but small ones."""
+    if not but_small:
+        return sql.SQL("jsonb_typeof(parts.part) IN ('string', 'number')")
+    return sql.SQL("(jsonb_typeof(parts.part) = 'string' OR {})").format(_great())
 
 
 def document(column: Column, name: sql.Composable) -> sql.Composable:

@@ -174,6 +174,9 @@ def _sources(found: list[Column], section: PrivacySection, proof: Proof) -> list
             reason = f"words of a {column.type} are no whole values"
             proof.not_provable.append({"column": column.label, "values": None, "reason": reason})
             continue
+        if column.shape == "json":
+            reason = f"numbers below {column_texts.LEAST_NUMBER:,} in documents are not looked for"
+            proof.not_provable.append({"column": column.label, "values": None, "reason": reason})
         sources.append(_Source(len(sources), column, entry))
     return sources
 

@@ -8,6 +8,9 @@ from checks.tools.attribution import Account
 from checks.tools.rehearsal import Change
 from releases.templatetags.interface_format import duration
 
+#: Under this name a plan waives the way back of the command as a whole, where nobody can say what of it is reversible.
+COMMAND = "command"
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -62,6 +65,16 @@ def of_irreversible(names: Sequence[str], limits: Limits) -> list[str]:
     more = f" and {len(open_ones) - 5} more" if len(open_ones) > 5 else ""
     listed = f"{', '.join(open_ones[:5])}{more}"
     return [f"{len(open_ones)} migration(s) cannot be reversed, and the plan does not waive them: {listed}."]
+
+
+def of_unknown(unknown: bool, limits: Limits) -> list[str]:
+    """The schema changed, nobody was asked whether that can be taken back, and nobody went back."""
+    if not unknown or not limits.refuse_irreversible or COMMAND in limits.waived:
+        return []
+    return [
+        "The schema changed, and nothing says whether that can be reversed: name a reversible_check or a reverse"
+        f" command in the plan, or waive it by irreversible: {{{COMMAND}: why}}."
+    ]
 
 
 def of_way_back(back: Mapping[str, Any] | None, limits: Limits) -> list[str]:

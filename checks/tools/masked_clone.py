@@ -19,6 +19,7 @@ from checks.tools.background import patiently
 from checks.tools.column_facts import Column
 from checks.tools.inventory import InventoryEntry, PrivacySection
 from checks.tools.postgres import Address, Connection, connected, one
+from checks.tools.transition.work import SCHEMA as KEPT
 
 #: Told in the run's own thread: the table, how many rows are masked, and about how many there are.
 Progress = Callable[[str, int, int], None]
@@ -55,11 +56,15 @@ _ENABLE: dict[str, LiteralString] = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "
 
 @dataclass(frozen=True)
 class Masking:
-    """What was masked. ``tables``: rows of {table, columns, rows, seconds, emptied}."""
+    """What was masked. ``tables``: rows of {table, columns, rows, seconds, emptied}.
+
+    ``dropped``: tables in which this program keeps the way back of a transition; no clone needs them.
+    """
 
     tables: list[dict[str, Any]] = field(default_factory=list)
     views: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    dropped: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -124,6 +129,7 @@ class _Work:
 
     def run(self) -> Masking:
         connection, began = self._connection, time.monotonic()
+        dropped = _drop_kept(connection)
         plans = planned(catalog.columns(connection), self._section)
         for name, value in _SESSION.items():
             connection.execute("SELECT set_config(%s, %s, false)", [name, value])
@@ -141,11 +147,11 @@ class _Work:
         # The server's statistics hold the most common values of each column, in clear, until they are made anew.
         self._label = "making statistics anew"
         connection.execute("ANALYZE")
-        return Masking(tables, views, round(time.monotonic() - began, 3))
+        return Masking(tables, views, round(time.monotonic() - began, 3), dropped)
 
     def _tables(self, plans: Mapping[str, list[tuple[Column, InventoryEntry]]]) -> list[dict[str, Any]]:
         masks: set[str] = {entry.mask for members in plans.values() for column, entry in members if column.unique}
-        phones = [column for members in plans.values() for column, entry in members if entry.mask == "phone"]
+        phones = [column for members in plans.values() for column, entry in members if entry.mask in ("phone", "json")]
         self._label = "giving telephone numbers others"
         pseudonyms.fill_phones(self._connection, phones)
         tables = []
@@ -153,6 +159,19 @@ class _Work:
             self._label = label
             tables.append(_mask_table(self._connection, label, members, masks))
         return tables
+
+
+def _drop_kept(connection: Connection) -> list[str]:
+    """People's rows as they were before a transition, under names that hold a run's number: no inventory can say how
+    they are masked.
+    """
+    rows = connection.execute(
+        "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p')"
+        " AND c.relnamespace = (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = %s) ORDER BY 1",
+        [KEPT],
+    ).fetchall()
+    connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(KEPT)))
+    return [f"{KEPT}.{name}" for (name,) in rows]
 
 
 def planned(found: list[Column], section: PrivacySection) -> dict[str, list[tuple[Column, InventoryEntry]]]:

@@ -17,6 +17,7 @@ from checks.tools import classifying, cloning, dumping, facts, leaks, masked_clo
 from checks.tools.background import patiently
 from checks.tools.inventory import PrivacySection
 from checks.tools.postgres import Address, connected
+from checks.tools.transition.work import SCHEMA as KEPT
 from releases import spreadsheet
 
 MAX_SHOWN: Final = 500
@@ -170,7 +171,12 @@ class MaskedCopy:
             masking = masked_clone.mask(context, clone, self.section, key, progress)
             for name, value in (("rows", masking.rows), ("values", masking.values), ("seconds", masking.seconds)):
                 step.figure(name, value)
-            self.result |= {"masked": masking.tables, "views": masking.views}
+            self.result |= {"masked": masking.tables, "views": masking.views, "dropped": masking.dropped}
+            if masking.dropped:
+                context.note(
+                    f"Dropped from the clone: {len(masking.dropped)} table(s) of the schema {KEPT}, in which this"
+                    " program keeps what undoing a transition needs."
+                )
             self.figures |= {"masked_rows": masking.rows, "masking_seconds": masking.seconds}
 
     def prove(self, clone: Address, what: str, step: StepHandle) -> list[str]:

@@ -51,11 +51,14 @@ class MigrationParams(KindParams):
     longest: Duration = Field(default=timedelta(minutes=30), description="How long all migrations together may take.")
     rewrite_rows: int = Field(default=1_000_000, ge=0, description="A table with more rows may not be rewritten.")
     refuse_irreversible: bool = Field(
-        default=True, description="Fail when a migration cannot be reversed and the plan does not waive it."
+        default=True,
+        description="Fail when a migration cannot be reversed, or nothing says whether it can, and the plan does not"
+        " waive it.",
     )
     irreversible: dict[str, Reason] = Field(
         default={},
-        description="What need not be reversible, with the reason: migration, table, table.column or object -> reason.",
+        description="What need not be reversible, with the reason: migration, table, table.column or object -> reason;"
+        f" {limits.COMMAND!r} for all of a command of which nothing says whether it can be reversed.",
     )
     compare_data: bool = Field(default=True, description="Prove that what no migration touched is the same afterwards.")
     scale_to: str = Field(

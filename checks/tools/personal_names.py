@@ -74,6 +74,11 @@ _END: Final = r"(?:$|_(?:enc|encrypted|raw|old|new|norm|normalized|lower|[0-9]+)
 _COMPILED: Final = [
     (re.compile(rf"(?:^|.*_)(?:{'|'.join(words.split())}){_END}"), category, said) for category, said, words in _BY_NAME
 ]
+#: What a number can tell of a person, by the words above: a pattern of plain names, for a regular expression anywhere.
+NUMBERS: Final = ("telephone", "birth date", "bank or tax", "number of a document", "place", "address")
+NUMBER_NAME: Final = (
+    rf"^(?:.*_)?(?:{'|'.join(w for _, said, words in _BY_NAME if said in NUMBERS for w in words.split())}){_END}"
+)
 _PERSON_TABLE: Final = re.compile(rf"(?:^|_)(?:{'|'.join(_PEOPLE.split())})s?(?:$|_(?:user|person|profile|account)s?$)")
 #: Tables whose texts people wrote, and the plain names that such texts have there.
 _WRITTEN_TABLE: Final = re.compile(

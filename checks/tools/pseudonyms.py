@@ -11,8 +11,10 @@ from typing import Final, LiteralString, get_args
 from psycopg import sql
 
 from checks.errors import CheckError
+from checks.tools import column_texts
 from checks.tools.column_facts import Column, Shape
 from checks.tools.inventory import InventoryEntry, Mask
+from checks.tools.personal_names import NUMBER_NAME
 from checks.tools.postgres import Connection
 
 DOMAIN: Final = "masked.invalid"
@@ -158,20 +160,35 @@ CREATE FUNCTION pg_temp.value(rule text, v text) RETURNS text LANGUAGE plpgsql S
     ELSE RETURN pg_temp.shape(v);
     END CASE;
 END $$;
-CREATE FUNCTION pg_temp.leaf(rule text, kind text, v jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$ BEGIN
+CREATE FUNCTION pg_temp.number(rule text, key text, v numeric) RETURNS numeric LANGUAGE plpgsql STABLE AS $$
+DECLARE personal boolean := abs(v) >= current_setting('gonogo.least_number')::numeric; masked text;
+BEGIN
+    IF rule = 'keep' OR rule = 'null' THEN
+        RETURN CASE WHEN rule = 'keep' THEN v END;
+    END IF;
+    IF rule = 'text' AND NOT personal THEN
+        key := lower(regexp_replace(key, '([a-z0-9])([A-Z])', '\1_\2', 'g'));
+        key := btrim(regexp_replace(key, '[^a-z0-9]+', '_', 'g'), '_');
+        personal := key ~ current_setting('gonogo.number_name')
+            AND key !~ '^(is|has|can|allow|allows|show|hide|require|requires|enable|use|num|max|min|number_of)_';
+    END IF;
+    IF rule = 'text' AND NOT personal THEN
+        RETURN v;
+    END IF;
+    masked := CASE WHEN rule = 'shape' THEN pg_temp.shape(v::text) ELSE pg_temp.phone(v::text) END;
+    -- A zero in front would be lost, and with it a digit.
+    RETURN CASE WHEN abs(v) >= 1 THEN regexp_replace(masked, '^(-?)0', '\18') ELSE masked END::numeric;
+END $$;
+CREATE FUNCTION pg_temp.leaf(rule text, key text, kind text, v jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$ BEGIN
     IF kind = 'string' THEN
         RETURN COALESCE(to_jsonb(pg_temp.value(rule, v #>> '{}')), 'null'::jsonb);
-    ELSIF kind <> 'number' THEN
-        RETURN v;
-    ELSIF rule = 'null' THEN
-        RETURN 'null'::jsonb;
-    ELSIF rule IN ('phone', 'shape') THEN
-        RETURN COALESCE(to_jsonb(pg_temp.value(rule, v #>> '{}')::numeric), 'null'::jsonb);
+    ELSIF kind = 'number' THEN
+        RETURN COALESCE(to_jsonb(pg_temp.number(rule, key, (v #>> '{}')::numeric)), 'null'::jsonb);
     END IF;
     RETURN v;
 END $$;
 CREATE FUNCTION pg_temp.document(v jsonb, path text, rules jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE STRICT AS $$
-DECLARE kind text := jsonb_typeof(v); rule text;
+DECLARE kind text := jsonb_typeof(v); rule text; last text;
 BEGIN
     IF kind = 'object' AND (NOT rules ? path OR rules ->> path <> 'null') THEN
         RETURN COALESCE((SELECT jsonb_object_agg(
@@ -179,18 +196,19 @@ BEGIN
             CASE WHEN jsonb_typeof(value) IN ('object', 'array')
                 THEN pg_temp.document(value, CASE WHEN path = '' THEN key ELSE path || '.' || key END, rules)
                 ELSE pg_temp.leaf(COALESCE(rules ->> CASE WHEN path = '' THEN key ELSE path || '.' || key END,
-                    rules ->> ('*.' || regexp_replace(key, '^.*\.', '')), 'text'), jsonb_typeof(value), value) END)
+                    rules ->> ('*.' || regexp_replace(key, '^.*\.', '')), 'text'), key, jsonb_typeof(value), value) END)
             FROM jsonb_each(v)), '{}'::jsonb);
     ELSIF kind = 'object' THEN
         RETURN 'null'::jsonb;
     END IF;
-    rule := COALESCE(rules ->> path, rules ->> ('*.' || regexp_replace(path, '^.*\.', '')), 'text');
+    last := regexp_replace(path, '^.*\.', '');
+    rule := COALESCE(rules ->> path, rules ->> ('*.' || last), 'text');
     IF kind <> 'array' THEN
-        RETURN pg_temp.leaf(rule, kind, v);
+        RETURN pg_temp.leaf(rule, last, kind, v);
     END IF;
     RETURN COALESCE((SELECT jsonb_agg(
         CASE WHEN jsonb_typeof(value) IN ('object', 'array') THEN pg_temp.document(value, path, rules)
-            ELSE pg_temp.leaf(rule, jsonb_typeof(value), value) END ORDER BY o)
+            ELSE pg_temp.leaf(rule, last, jsonb_typeof(value), value) END ORDER BY o)
         FROM jsonb_array_elements(v) WITH ORDINALITY AS s(value, o)), '[]'::jsonb);
 END $$;
 """
@@ -209,6 +227,8 @@ def install(connection: Connection, key: bytes, date_window: int) -> None:
         "gonogo.family": _FAMILY,
         "gonogo.families": str(len(_FAMILY.split())),
         "gonogo.window": str(date_window),
+        "gonogo.least_number": str(column_texts.LEAST_NUMBER),
+        "gonogo.number_name": NUMBER_NAME,
     }
     for name, value in settings.items():
         connection.execute("SELECT set_config(%s, %s, false)", [name, value])
@@ -216,11 +236,16 @@ def install(connection: Connection, key: bytes, date_window: int) -> None:
 
 
 def fill_phones(connection: Connection, columns: list[Column]) -> None:
-    """Give each distinct number one of its own: 999 and a count in a secret order, poured into the number's shape."""
+    """Give each distinct number one of its own: 999 and a count in a secret order, poured into the number's shape.
+
+    The great numbers of documents are among them, so that one is the same there and in a column.
+    """
     if not columns:
         return
     parts = [
-        sql.SQL("SELECT {}::text AS value FROM {}").format(
+        column_texts.numbers(column)
+        if column.shape == "json"
+        else sql.SQL("SELECT {}::text AS value FROM {}").format(
             sql.SQL("unnest({})").format(column.identifier) if column.shape == "array" else column.identifier,
             column.table_identifier,
         )

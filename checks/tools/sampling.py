@@ -12,6 +12,7 @@ from checks.tools import column_facts as catalog
 from checks.tools import column_texts, personal
 from checks.tools.column_facts import Column
 from checks.tools.postgres import Connection
+from checks.tools.transition.work import SCHEMA as KEPT
 
 #: Of each value only so much is read; documents are read whole up to the second figure.
 TEXT_CHARACTERS = 400
@@ -40,8 +41,11 @@ def read_only(connection: Connection, statement_timeout: timedelta) -> None:
 
 
 def audit(connection: Connection, *, rows: int, progress: Callable[[str, int, int], None] | None = None) -> Audit:
-    """Look at every column of the database. ``rows``: how many of each table. The connection is read-only already."""
-    found = Audit(catalog.columns(connection))
+    """Look at every column of the database. ``rows``: how many of each table. The connection is read-only already.
+
+    What this program keeps there for the way back of a transition is left out: it is dropped from every masked clone.
+    """
+    found = Audit([column for column in catalog.columns(connection) if column.schema != KEPT])
     tables = catalog.by_table(found.columns)
     for index, ((schema, table), members) in enumerate(tables.items()):
         if progress is not None:

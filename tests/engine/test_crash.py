@@ -243,7 +243,11 @@ with open("finished", "a") as file:
 def test_with_the_real_lease_the_relay_takes_runs_back_within_35_seconds(tmp_path: Path) -> None:
     """A deploy becomes unknown and a migration's rehearsal is queued again; both wait for the same lease."""
     command = {"argv": [sys.executable, "-c", MIGRATE]}
-    migration = check("migration", "production", params={"command": command, "visitors_wait": "1m"})
+    migration = check(
+        "migration",
+        "production",
+        params={"command": command, "visitors_wait": "1m", "irreversible": {"command": "The backup is put back."}},
+    )
     plan = {"checks": {"exclusive": check("test_exclusive"), "migration": migration}}
     with shop(tmp_path, plan=plan, schema="") as made:
         release = made.release()

@@ -92,7 +92,11 @@ def three_runs(folder: Path, storage: Path) -> Iterator[Work]:
     migrate = {"argv": counting(folder, "migration")}
     checks = {
         "backup": check("backup", "production"),
-        "migration": check("migration", "production", params={"command": migrate, "visitors_wait": "1m"}),
+        "migration": check(
+            "migration",
+            "production",
+            params={"command": migrate, "visitors_wait": "1m", "irreversible": {"command": "The backup is put back."}},
+        ),
     }
     steps = [
         deploys.step("count", " ".join(f"'{word}'" for word in counting(folder, "deploy")), timeout="2m"),

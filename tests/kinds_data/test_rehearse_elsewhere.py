@@ -54,6 +54,7 @@ def rehearsed(shop: Shop, **params: Any) -> tuple[Run, dict[str, Any]]:
     seen = shop.folder / "seen.json"
     seen.unlink(missing_ok=True)
     command = {"argv": [sys.executable, "-c", MIGRATE, str(seen)]}
+    params = {"irreversible": {"command": "The backup is put back."}, **params}
     run = shop.run("migration", release=shop.release(), command=command, visitors_wait="1m", **params)
     return run, json.loads(seen.read_text()) if seen.exists() else {}
 

@@ -19,9 +19,9 @@ with psycopg.connect(os.environ["DATABASE_URL"], autocommit="--auto" in sys.argv
 
 
 def statements(*sql: str, **more: Any) -> dict[str, Any]:
-    """Parameters of a migration whose command executes statements in one transaction."""
+    """Parameters of a migration whose command executes statements in one transaction. Nobody need go back."""
     command = {"argv": [sys.executable, "-c", PSQL, ";;".join(sql)]}
-    return {"command": command, "visitors_wait": "1m", **more}
+    return {"command": command, "visitors_wait": "1m", "irreversible": {"command": "The backup is put back."}, **more}
 
 
 @pytest.fixture
@@ -94,8 +94,9 @@ def test_of_rewrites_none_is_missed_and_none_is_invented(application: Shop) -> N
             application.sql(f"ALTER TABLE whole ATTACH PARTITION {table} FOR VALUES FROM (1) TO (99)")
     argv = [sys.executable, "-c", PSQL, ";;".join(statement for statement, _ in REWRITES.values()), "--auto"]
     run = application.run(
-        "migration", release=application.release(), command={"argv": argv}, visitors_wait="1m", sample_every="20ms"
-    )
+        "migration", release=application.release(), command={"argv": argv}, visitors_wait="1m", sample_every="20ms",
+        irreversible={"command": "The backup is put back."},
+    )  # fmt: skip
     assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))
     told = {row["table"].removeprefix("public."): (row["how"], row["rows"]) for row in run.result["rewrites"]}
     assert told == {names[name]: (how, 20) for name, (_, how) in REWRITES.items() if how}
@@ -193,6 +194,43 @@ def test_an_index_left_invalid_says_no(application: Shop) -> None:
     assert run.state == RunState.FAILED
     assert run.result["invalid_indexes"] == ["public.twice"]
     assert any("public.twice is left invalid" in sentence for sentence in run.result["problems"])
+
+
+UNKNOWN = "The schema changed, and nothing says whether that can be reversed"
+
+
+def test_a_change_of_which_nobody_knows_the_way_back_says_no(application: Shop) -> None:
+    run = rehearse(application, "ALTER TABLE customer DROP COLUMN photo", irreversible={})
+    assert run.state == RunState.FAILED, (run.error, run.summary)
+    assert run.summary.startswith(UNKNOWN)
+    assert "irreversible: {command: why}" in run.summary
+    assert run.result["way_back"] == {"unknown": True, "waived": ""}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"irreversible": {"command": "The column was empty."}},
+        {"irreversible": {}, "refuse_irreversible": False},
+        {"irreversible": {}, "reversible_check": {"argv": ["true"]}},
+    ],
+    ids=["waived", "not asked for", "checked"],
+)
+def test_it_passes_where_the_plan_answers_for_it(application: Shop, more: dict[str, Any]) -> None:
+    run = rehearse(application, "ALTER TABLE customer ADD COLUMN nick text", **more)
+    assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))
+
+
+def test_going_back_and_comparing_is_an_answer(application: Shop) -> None:
+    back = {"argv": [sys.executable, "-c", PSQL, "ALTER TABLE customer DROP COLUMN nick"]}
+    run = rehearse(application, "ALTER TABLE customer ADD COLUMN nick text", irreversible={}, reverse=back)
+    assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))
+    assert run.result["way_back"]["unknown"] is False
+
+
+def test_what_changes_no_schema_needs_no_way_back(application: Shop) -> None:
+    run = rehearse(application, "UPDATE customer SET discount = 1 WHERE id = 1", irreversible={})
+    assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))
 
 
 @pytest.mark.campaign

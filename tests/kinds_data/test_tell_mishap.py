@@ -107,7 +107,8 @@ def answers(server: Address) -> bool:
 def command(shop: Shop, script: str, *arguments: str, timeout: str = "2m") -> Run:
     argv = [sys.executable, "-c", script, *arguments]
     return shop.run(
-        "migration", release=shop.release(), command={"argv": argv, "timeout": timeout}, visitors_wait="1m"
+        "migration", release=shop.release(), command={"argv": argv, "timeout": timeout}, visitors_wait="1m",
+        irreversible={"command": "The backup is put back."},
     )  # fmt: skip
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, LiteralString
 
+from psycopg.sql import SQL
+
 from checks.tools.named import InSchema
 from checks.tools.postgres import Connection
 
@@ -26,10 +28,16 @@ _SIZES: LiteralString = """
     FROM unnest(%s::bigint[]) AS t(oid)
 """
 
+# NOT NULL may be declared and not validated (PostgreSQL 18): rows from before may still be null. Older servers note no
+# such constraint, and declare only what they have looked at.
+_NEVER_NULL: LiteralString = """(a.attnotnull AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_constraint o
+        WHERE o.conrelid = a.attrelid AND o.contype = 'n' AND o.conkey[1] = a.attnum AND NOT o.convalidated))"""
+
 # record_send would write the number of a type that is not built in; reg* types are numbers of other objects; a few
 # built-in types have no binary form; an array's binary form tells whether it ever held a null.
 _COLUMNS: LiteralString = """
-    SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid::bigint, a.attnotnull,
+    SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid::bigint, {never_null},
            t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typname LIKE 'reg%'
            OR t.typsend = 0 OR t.typtype IN ('c', 'd', 'e', 'p')
            OR t.typlen = -1 AND t.typelem <> 0,
@@ -58,7 +66,7 @@ _KEYS: LiteralString = """
     WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT c.relispartition
       AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
                       JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-                      WHERE k.place <= i.indnkeyatts AND NOT a.attnotnull)
+                      WHERE k.place <= i.indnkeyatts AND NOT {never_null})
     ORDER BY i.indrelid, NOT i.indisprimary, i.indnkeyatts, i.indexrelid
 """
 
@@ -119,14 +127,15 @@ class Catalog:
 def read(connection: Connection) -> Catalog:
     """Everything of the connected database that may hold rows of the application."""
     columns: dict[int, dict[str, Column]] = {}
+    never_null = SQL(_NEVER_NULL)
     for oid, name, type_name, type_oid, not_null, as_text, generated, correlation, plain in connection.execute(
-        _COLUMNS
+        SQL(_COLUMNS).format(never_null=never_null)
     ).fetchall():
         columns.setdefault(oid, {})[name] = Column(
             name, type_name, type_oid, not_null, as_text, generated == "v", correlation or 0.0, plain
         )
     keys: dict[int, list[tuple[str, ...]]] = {}
-    for oid, names in connection.execute(_KEYS).fetchall():
+    for oid, names in connection.execute(SQL(_KEYS).format(never_null=never_null)).fetchall():
         keys.setdefault(oid, []).append(tuple(names or ()))
     return _relations(connection.execute(_RELATIONS).fetchall(), columns, keys)
 

@@ -80,8 +80,14 @@ class TableResult:
         return 0 if self.only_in else self.source_rows - self.missing - self.changed
 
     @property
+    def adds_up(self) -> bool:
+        """Whether both sides have the same rows once those that only one side has are taken away."""
+        return self.source_rows - self.missing == self.target_rows - self.extra
+
+    @property
     def agrees(self) -> bool:
-        return not (self.only_in or self.missing or self.extra or self.changed or (self.notes and not self.tolerated))
+        differs = self.only_in or self.missing or self.extra or self.changed or (self.notes and not self.tolerated)
+        return not differs and self.adds_up
 
     def as_json(self) -> dict[str, Any]:
         names = ("label", "source_rows", "target_rows", "missing", "extra", "changed", "only_in", "how", "notes",
