@@ -149,3 +149,30 @@ def test_a_place_that_is_left_out_is_not_covered() -> None:
     report = ToolReport("bandit", "1", ToolStatus.FINDINGS, 1.0, (found,), (covered,), 1, "files")
     assert resolves(report, Family.SOURCE, "B602", FilePlace("b.py", "x"))
     assert not resolves(report, Family.SOURCE, "B602", FilePlace("tests/b.py", "x"))
+
+
+@pytest.mark.campaign
+def test_what_is_still_there_and_less_sure_than_the_plan_asks_for_stays_open(tmp_path: Path) -> None:
+    doubtful = 'def f(n):\n    return "SELECT * FROM t WHERE a = %s" % n\n'
+    gone = 'def g(n):\n    return "SELECT * FROM t WHERE b = %s" % n\n'
+    first = look_at_source({"a.py": doubtful, "b.py": gone}, tmp_path / "one", confidence="low")
+    places = {found.place.path: found.place for found in first.found if isinstance(found.place, FilePlace)}
+    then = look_at_source({"a.py": doubtful, "b.py": "x = 1\n"}, tmp_path / "two", confidence="high")
+    assert ({found.rule for found in first.found}, then.status) == ({"B608"}, ToolStatus.OK)
+    assert not resolves(then, Family.SOURCE, "B608", places["a.py"])
+    assert resolves(then, Family.SOURCE, "B608", places["b.py"])
+    assert resolves(then, Family.SOURCE, "B602", FilePlace("a.py", "x", 3))
+    assert not resolves(then, Family.SOURCE, "B602", FilePlace("a.py", "x", 3), tool="another")
+    assert then.notes == ("1 findings are less sure than the plan asks for; they are not told, and not resolved.",)
+
+
+def test_a_question_of_time_that_a_limit_cut_short_was_not_asked(tmp_path: Path) -> None:
+    by_time = ("accounts-told-apart-by-time", RoutePlace("POST", "/login/"))
+    with serving_site() as site:
+        assert resolves(look_at_log_in(site.url, tmp_path), Family.AUTHENTICATION, *by_time)
+    with serving_site() as site:
+        site.allowed = 2
+        report = look_at_log_in(site.url, tmp_path)
+    assert report.status is not ToolStatus.INCOMPLETE, report.why
+    assert not resolves(report, Family.AUTHENTICATION, *by_time)
+    assert any("at which speed" in note for note in report.notes)

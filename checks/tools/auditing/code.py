@@ -3,8 +3,10 @@
 Lines that the source marks as no flaw (nosec) are told like any other: only people accept a finding.
 """
 
+import glob
 import linecache
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -74,11 +76,11 @@ class CodeLook:
             broken = [f"{each['filename'].removeprefix('./')}: {each['reason']}" for each in tree["errors"]]
             wanted = _CONFIDENCE[self.section.confidence.upper()]
             kept = _lines_with_passwords(tree["results"])
-            found = [
-                _finding(each, folder, kept)
-                for each in tree["results"]
-                if _CONFIDENCE.get(each["issue_confidence"], 3) >= wanted
-            ]
+            told, unsure = [], []
+            for each in tree["results"]:
+                (told if _CONFIDENCE.get(each["issue_confidence"], 3) >= wanted else unsure).append(each)
+            found = [_finding(each, folder, kept) for each in told]
+            unsure_in = _files_by_rule(unsure)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise NotSeen(f"bandit's report cannot be read: {type(error).__name__} {error}.") from error
         if broken:
@@ -89,13 +91,38 @@ class CodeLook:
             )
         marked, notes = sum(_MARKED in each.detail for each in found), []
         if marked:
-            told = "that is no acceptance, so they are told all the same."
-            notes.append(f"{marked} findings are marked with nosec in the source; {told}")
+            notes.append(
+                f"{marked} findings are marked with nosec in the source; that is no acceptance, so they are told all the"
+                " same."
+            )
         if self.source.exclude:
             notes.append(f"Left out by the plan: {', '.join(self.source.exclude)}.")
-        # The whole tree was looked at, so a file that is gone is as good as mended.
-        covered = [Covered(Family.SOURCE, left_out=tuple(self.source.exclude))]
-        return Seen(found, covered, len(looked), "files of Python", notes=notes)
+        if unsure:
+            notes.append(
+                f"{len(unsure)} findings are less sure than the plan asks for; they are not told, and not resolved."
+            )
+        return Seen(found, self._covered(unsure_in), len(looked), "files of Python", notes=notes)
+
+    def _covered(self, unsure_in: Mapping[str, set[str]]) -> list[Covered]:
+        """The whole tree was looked at, so a file that is gone is as good as mended.
+
+        What is still there, but less sure than the plan asks for, is not mended: its rule was not asked in its file.
+        """
+        left_out = tuple(self.source.exclude)
+        rest = Covered(Family.SOURCE, left_out=left_out, turned_off=frozenset(unsure_in))
+        return [rest] + [
+            Covered(
+                Family.SOURCE, rules=frozenset({rule}), own=True, left_out=(*left_out, *map(glob.escape, sorted(files)))
+            )
+            for rule, files in unsure_in.items()
+        ]
+
+
+def _files_by_rule(rows: list[dict[str, Any]]) -> dict[str, set[str]]:
+    files: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        files[row["test_id"]].add(row["filename"].removeprefix("./"))
+    return files
 
 
 def _lines_with_passwords(rows: list[dict[str, Any]]) -> dict[tuple[str, int], bool]:
