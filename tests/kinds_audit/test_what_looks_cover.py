@@ -33,7 +33,7 @@ from tests.kinds_audit.test_look_at_packages import KNOWN
 from tests.kinds_audit.test_look_at_packages import look as look_at_packages
 from tests.kinds_audit.test_look_at_source import TWINS
 from tests.kinds_audit.test_look_at_source import look as look_at_source
-from tests.kinds_deploy.local_server import LocalServer, serving
+from tests.kinds_deploy.local_server import LocalServer, Reply, serving
 
 
 def resolves(report: ToolReport, family: Family, rule: str, place: Place, tool: str = "") -> bool:
@@ -84,6 +84,22 @@ def test_a_cookie_that_was_mended_or_is_gone_is_resolved(tmp_path: Path) -> None
             _, report = look_at_headers(sent(local, headers), tmp_path)
             assert resolves(report, Family.HEADERS, rule, place)
         assert resolves(report, Family.HEADERS, "csp-not-implemented", SystemPlace("content-security-policy"))
+
+
+def test_a_look_at_headers_says_at_which_pages_it_saw_something_and_which_it_asked(tmp_path: Path) -> None:
+    with serving({}) as site:
+        local: LocalServer = site
+        sent(local, {})
+        local.replies["/login/"] = Reply()
+        _, both = look_at_headers(local.url, tmp_path, pages=["/", "/login/"])
+        _, one = look_at_headers(local.url, tmp_path, pages=["/"])
+    policy = next(found for found in both.found if found.rule == "csp-not-implemented")
+    assert policy.pages == ("/login/",)
+    assert {covered.pages for covered in one.covered} == {frozenset({"/"})}
+    place = fingerprints.place_document(policy.place)
+    for pages, resolved in ((policy.pages, False), (("/",), True)):
+        asked = {"family": "headers", "names": {policy.rule}, "place": place, "tools": ["headers"], "pages": pages}
+        assert any(look.went_to(**asked) for look in looks([one])) is resolved
 
 
 @pytest.mark.campaign

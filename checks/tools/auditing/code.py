@@ -76,10 +76,8 @@ class CodeLook:
             broken = [f"{each['filename'].removeprefix('./')}: {each['reason']}" for each in tree["errors"]]
             wanted = _CONFIDENCE[self.section.confidence.upper()]
             kept = _lines_with_passwords(tree["results"])
-            told, unsure = [], []
-            for each in tree["results"]:
-                (told if _CONFIDENCE.get(each["issue_confidence"], 3) >= wanted else unsure).append(each)
-            found = [_finding(each, folder, kept) for each in told]
+            unsure = [each for each in tree["results"] if _CONFIDENCE.get(each["issue_confidence"], 3) < wanted]
+            found = [_finding(each, folder, kept) for each in tree["results"] if each not in unsure]
             unsure_in = _files_by_rule(unsure)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise NotSeen(f"bandit's report cannot be read: {type(error).__name__} {error}.") from error
@@ -92,8 +90,8 @@ class CodeLook:
         marked, notes = sum(_MARKED in each.detail for each in found), []
         if marked:
             notes.append(
-                f"{marked} findings are marked with nosec in the source; that is no acceptance, so they are told all the"
-                " same."
+                f"{marked} findings are marked with nosec in the source; that is no acceptance, so they are told all"
+                " the same."
             )
         if self.source.exclude:
             notes.append(f"Left out by the plan: {', '.join(self.source.exclude)}.")

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -105,7 +105,11 @@ class HeadersLook:
             )
         # Every cookie that the pages set was seen: one that is sound by now, or no longer set, is told no more.
         cookies = frozenset(result for result in observatory.MODIFIERS if result.startswith("cookies-"))
-        covered = [Covered(Family.HEADERS, places=frozenset(RULES)), Covered(Family.HEADERS, rules=cookies, own=True)]
+        asked = frozenset(self.scores)
+        covered = [
+            Covered(Family.HEADERS, places=frozenset(RULES), pages=asked),
+            Covered(Family.HEADERS, rules=cookies, own=True, pages=asked),
+        ]
         return Seen(self._found(), covered, len(self.scores), "pages", version="MDN 2026-11", notes=notes)
 
     def _judge(self, base: str, path: str, local: bool) -> list[Judged]:
@@ -197,7 +201,8 @@ def _finding(result: str, place: str, pages: dict[str, Judged]) -> Found:
     local = " Reached without TLS on this machine; look whether production sets it." if judged.unseen else ""
     severity = Severity.LOW if judged.unseen else severity_of(judged.modifier)
     detail = f"{seen}{result} ({judged.modifier} points) on {listed}.{local}"
-    return rule.found(result, SystemPlace(place), detail=detail, severity=severity)
+    found = rule.found(result, SystemPlace(place), detail=detail, severity=severity)
+    return replace(found, pages=tuple(pages))
 
 
 def _words(result: str) -> str:
