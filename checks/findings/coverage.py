@@ -22,10 +22,22 @@ class Look:
         self.tool, self._covered = tool, covered
         self._places: dict[tuple[str, str], frozenset[str]] = {}
 
-    def went_to(self, *, family: str, names: Collection[str], place: dict[str, Any], tools: Collection[str]) -> bool:
+    @property
+    def pages(self) -> frozenset[str]:
+        return self._covered.pages or frozenset()
+
+    def went_to(
+        self,
+        *,
+        family: str,
+        names: Collection[str],
+        place: dict[str, Any],
+        tools: Collection[str],
+        pages: Collection[str] = (),
+    ) -> bool:
         """``names``: the rule, or the ids of the vulnerability. ``place``: as ``Finding.place`` keeps it.
 
-        ``tools``: which saw it last.
+        ``tools``: which saw it last. ``pages``: at which it was seen.
         """
         covered = self._covered
         if covered.family.value != family:
@@ -37,6 +49,8 @@ class Look:
         if covered.turned_off & set(names):
             return False
         if covered.ecosystems is not None and place.get("ecosystem", "").lower() not in covered.ecosystems:
+            return False
+        if covered.pages is not None and not covered.pages >= set(pages):
             return False
         if place["kind"] == "file" and any(fnmatch.fnmatch(place["path"], pattern) for pattern in covered.left_out):
             return False

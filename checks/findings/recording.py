@@ -150,20 +150,23 @@ def _presences(run: Run, pairs: Sequence[tuple[Seen, Finding]], looked: Sequence
     here = Presence.objects.filter(environment=run.environment_id)
     rows = {row.finding_id: row for row in here.filter(finding__in=seen_here)}
     fresh: list[Presence] = []
-    by_tools: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    by_tools: dict[tuple[tuple[str, ...], tuple[str, ...]], list[int]] = defaultdict(list)
+    asked = {page for look in looked for page in look.pages}
     for seen, finding in pairs:
         row = rows.get(finding.pk)
         changes.of[finding.pk] = _change(run, finding, row)
         if row is None:
             row = Presence(finding=finding, environment_id=run.environment_id)
             fresh.append(row)
-            row.last_run, row.last_seen_at, row.tools = run, now, sorted(seen.tools)
+            row.last_run, row.last_seen_at, row.tools, row.pages = run, now, sorted(seen.tools), sorted(seen.pages)
         else:
-            by_tools[tuple(sorted(seen.tools))].append(row.pk)
+            before = set(row.pages) if row.resolved_at is None else set()
+            pages = seen.pages | (before - asked)
+            by_tools[tuple(sorted(seen.tools)), tuple(sorted(pages))].append(row.pk)
     Presence.objects.bulk_create(fresh)
-    for tools, known in by_tools.items():
+    for (tools, at), known in by_tools.items():
         still = {"last_run": run, "last_seen_at": now, "resolved_run": None, "resolved_at": None}
-        Presence.objects.filter(pk__in=known).update(tools=list(tools), **still)
+        Presence.objects.filter(pk__in=known).update(tools=list(tools), pages=list(at), **still)
     _resolve(run, here.exclude(finding__in=seen_here), looked, changes, now)
     _settle({*seen_here, *changes.open, *(finding.pk for finding in changes.resolved)}, now)
     return changes
@@ -188,7 +191,7 @@ def _resolve(run: Run, rows: Any, looked: Sequence[Look], changes: _Changes, now
     for row in standing.select_related("finding"):
         finding = row.finding
         where = {"family": finding.family, "names": {finding.rule, *finding.aliases}, "place": finding.place}
-        if any(look.went_to(**where, tools=row.tools) for look in looked):
+        if any(look.went_to(**where, tools=row.tools, pages=row.pages) for look in looked):
             row.resolved_run, row.resolved_at = run, now
             changes.of[finding.pk] = OccurrenceChange.RESOLVED
             changes.resolved.append(finding)

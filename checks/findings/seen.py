@@ -14,6 +14,7 @@ MAX_TITLE: Final = 300
 MAX_RULE: Final = 200
 MAX_TEXT: Final = 4000
 MAX_LINK: Final = 500
+MAX_PAGE: Final = 500
 #: How many lines or versions of one thing are kept.
 MAX_SPOTS: Final = 100
 
@@ -54,6 +55,10 @@ class Seen:
     def lines(self) -> list[int]:
         seen = {one.place.line for one in self.found if isinstance(one.place, FilePlace)}
         return sorted(line for line in seen if 0 < line < 2**31)[:MAX_SPOTS]
+
+    @property
+    def pages(self) -> set[str]:
+        return {clean(page)[:MAX_PAGE] for one in self.found for page in one.pages}
 
     def described(self) -> dict[str, Any]:
         """The columns of ``Finding`` that its newest scan sets."""

@@ -257,6 +257,9 @@ def _judged(context: RunContext, looks: dict[str, Look], reports: list[ToolRepor
     said = [f"{row['severity']}: {row['title']} ({row['place']})" for row in rows if row["blocks"]]
     if recorded.over_limit and not said:
         said = [f"{len(recorded.over_limit)} findings as grave as {params.fail_at} or graver"]
+    uploaded = looks.get("sarif")
+    if isinstance(uploaded, SarifLook):
+        result["names_build"] = uploaded.names_build
     if isinstance(headers, HeadersLook):
         figures["score"] = headers.worst
         result["headers"] = headers.result()

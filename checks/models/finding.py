@@ -97,12 +97,14 @@ class FindingName(models.Model):
 class Presence(models.Model):
     """Whether a finding is in one environment. Resolved only by a completed look there that covered its place.
 
-    ``tools``: which saw it there last.
+    ``tools``: which saw it there last. ``pages``: at which it was seen, of what is wrong with a whole site; one stays
+    until a look asks it again.
     """
 
     finding = models.ForeignKey(Finding, on_delete=models.PROTECT, related_name="presences")
     environment = models.ForeignKey("releases.Environment", on_delete=models.PROTECT, related_name="+")
     tools = ArrayField(models.CharField(max_length=60), default=list)
+    pages = ArrayField(models.CharField(max_length=500), default=list)
     last_run = models.ForeignKey("checks.Run", on_delete=models.PROTECT, related_name="+")
     last_seen_at = models.DateTimeField()
     resolved_run = models.ForeignKey("checks.Run", on_delete=models.PROTECT, null=True, related_name="+")

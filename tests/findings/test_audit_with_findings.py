@@ -35,7 +35,8 @@ def upload(application: Application, tree: dict[str, Any]) -> str:
 
 
 def test_an_uploaded_scan_is_judged_kept_and_lived_with(storage_folder: Any) -> None:
-    application = make_application(plan={"checks": {"audit": check("audit", params={"sarif": {"tools": ["Semgrep"]}})}})
+    section = {"tools": ["Semgrep"], "whole": True}
+    application = make_application(plan={"checks": {"audit": check("audit", params={"sarif": section})}})
     team = make_team(application)
     release = make_release(
         application=application, requester=team.engineer, build=b"django==5.0.2\n", build_name="lock.txt"
@@ -54,6 +55,10 @@ def test_an_uploaded_scan_is_judged_kept_and_lived_with(storage_folder: Any) -> 
     other = log(RESULT)
     other["runs"][0]["tool"]["driver"]["name"] = "lint"
     assert "no run of semgrep; it has lint" in audit(other).error
+    another_build = audit(log(RESULT, rules=[RULE], properties={"gonogo.build_digest": f"sha256:{'0' * 64}"}))
+    assert (another_build.state, "about the build 000000000000" in another_build.error) == ("errored", True)
+    named = audit(log(rules=[RULE], properties={"gonogo.build_digest": f"sha256:{release.build_digest}"}))
+    assert (named.state, named.result["names_build"]) == ("passed", True), log_text(named)
     bad = audit(log(RESULT, rules=[RULE]))
     assert bad.state == "failed", log_text(bad)
     finding = Finding.objects.get()
@@ -79,3 +84,6 @@ def test_an_uploaded_scan_is_judged_kept_and_lived_with(storage_folder: Any) -> 
     client.force_login(team.viewer, backend="django.contrib.auth.backends.ModelBackend")
     page = client.get(reverse("checks:run_detail", args=[bad.number])).content.decode()
     assert reverse("checks:run_findings", args=[bad.number]) in page
+    assert "The SARIF file does not name its build." in page
+    page = client.get(reverse("checks:run_detail", args=[named.number])).content.decode()
+    assert "does not name its build" not in page

@@ -65,6 +65,25 @@ def test_what_was_not_looked_at_stays_open(application: Application) -> None:
     assert len(done.resolved) == 1
 
 
+def test_a_page_that_is_not_asked_any_more_keeps_what_was_seen_there(application: Application) -> None:
+    policy = host("content-security-policy", "csp-not-implemented", family=Family.HEADERS)
+
+    def looked(*asked: str, found_at: tuple[str, ...] = ()) -> findings.Recorded:
+        covered = (Covered(Family.HEADERS, pages=frozenset(asked)),)
+        found = [replace(policy, pages=found_at)] if found_at else []
+        return scan(application, report("headers", *found, covered=covered))[0]
+
+    looked("/", "/login", found_at=("/", "/login"))
+    assert looked("/").resolved == ()
+    # Seen again at the one page, it still is at the other, which nobody asked.
+    assert len(looked("/", found_at=("/",)).still_there) == 1
+    assert (looked("/").resolved, looked("/").not_looked_at) == ((), 1)
+    assert len(looked("/", "/login", "/more").resolved) == 1
+    # It came back at one page only, so that page is enough.
+    assert len(looked("/", found_at=("/",)).reopened) == 1
+    assert len(looked("/").resolved) == 1
+
+
 def test_another_environment_resolves_nothing_here(application: Application) -> None:
     scan(application, report("wapiti", XSS), environment="production")
     recorded, _ = scan(application, report("wapiti", XSS))

@@ -64,6 +64,7 @@ class Site:
         self.broken_for_strangers = False
         #: Whether a name that nobody has is answered as if there had been too many tries.
         self.refuses_unknown = False
+        self.allowed = ALLOWED_TRIES
 
     @property
     def url(self) -> str:
@@ -187,7 +188,7 @@ class Answers(BaseHTTPRequestHandler):
             return
         tried = sum(site.wrong.values()) if site.variant == "limit-by-address" else site.wrong[user]
         unlimited = site.flaws & {"no-limit-of-wrong-passwords", "no-limit-behind-random-words"}
-        if not unlimited and tried >= ALLOWED_TRIES:
+        if not unlimited and tried >= site.allowed:
             self._too_often()
             return
         if site.accounts.get(user) == data.get("password"):

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from checks.findings.fingerprints import fingerprint
 from checks.tools.auditing.deploy_check import DeployCheckLook, DeployCheckSection
-from checks.tools.auditing.said import Severity, ToolReport, ToolStatus
+from checks.tools.auditing.said import Family, Severity, SystemPlace, ToolReport, ToolStatus
 from tests.kinds_audit.support import looked, rules
+from tests.kinds_audit.test_what_looks_cover import resolves
 
 SOUND = {
     "SECRET_KEY": repr("k3y-" + "7h8j9k0l" * 8), "DEBUG": "False", "ALLOWED_HOSTS": "['example.org']",
@@ -45,9 +47,24 @@ def test_errors_of_django_are_findings_although_the_exit_status_is_1(tmp_path: P
     assert {found.rule: found.severity for found in report.found} == {"security.E023": Severity.HIGH}
 
 
-def test_silenced_checks_are_told(tmp_path: Path) -> None:
-    report = look(tmp_path, DEBUG="True", SILENCED_SYSTEM_CHECKS="['security.W018']")
-    assert report.notes == ("The settings silence 1 checks.",)
+def test_silenced_checks_are_a_finding_and_resolve_nothing(tmp_path: Path) -> None:
+    silenced = {"DEBUG": "True", "SESSION_COOKIE_SECURE": "False", "SILENCED_SYSTEM_CHECKS": "['security.W018']"}
+    report = look(tmp_path, **silenced)
+    assert {found.rule: found.severity for found in report.found} == {
+        "security.W012": Severity.MEDIUM, "silenced-checks": Severity.UNKNOWN,
+    }  # fmt: skip
+    place = SystemPlace("security.W018")
+    assert not resolves(report, Family.CONFIGURATION, "security.W018", place)
+    assert not resolves(report, Family.CONFIGURATION, "security.W004", SystemPlace("security.W004"))
+    mended = look(tmp_path)
+    assert resolves(mended, Family.CONFIGURATION, "security.W018", place)
+    assert resolves(mended, Family.CONFIGURATION, "silenced-checks", SystemPlace("1 silenced"))
+    # Who accepted one has not accepted two.
+    silenced["SILENCED_SYSTEM_CHECKS"] = "['security.W018', 'security.W012']"
+    more = look(tmp_path, **silenced)
+    assert rules(more) == {"silenced-checks"}
+    assert {fingerprint(found) for found in more.found}.isdisjoint(map(fingerprint, report.found))
+    assert resolves(more, Family.CONFIGURATION, "silenced-checks", SystemPlace("1 silenced"))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +101,15 @@ CLEAN = "echo 'System check identified no issues (0 silenced).'"
         ('sh "${GONOGO_PLAN_DIR}/ops/half.sh"', False),
         ('sh "$GONOGO_PLAN_DIR/../outside.sh"', False),
         ('sh "$GONOGO_PLAN_DIR/ops/gone.sh"', False),
+        ("echo please run check --deploy later; manage.py check", False),
+        ("set -x; echo 'please run manage.py check --deploy later'; manage.py check", False),
+        ("echo manage.py check --deploy", False),
+        (": manage.py check --deploy", False),
+        ("manage.py check --deploy; manage.py check", False),
+        ("sh -c 'X=1 manage.py check --deploy 2>&1' # it isn't all", True),
+        ('out="$(manage.py check --deploy -v 2 > out.txt)"', True),
+        ("if ! env A=1 manage.py check --settings shop --deploy; then echo 'it did not'; fi", True),
+        ('shop() { manage.py "$@"; }\nX=1 shop check --deploy', True),
     ],
 )
 def test_a_check_of_which_nobody_knows_that_it_was_for_deployment_is_no_pass(
@@ -103,6 +129,13 @@ def test_a_check_of_which_nobody_knows_that_it_was_for_deployment_is_no_pass(
     assert (report.status, "--deploy" in report.why) == (
         (ToolStatus.OK, False) if told else (ToolStatus.INCOMPLETE, True)
     ), report.why
+
+
+@pytest.mark.parametrize("narrowed", ["--tag models", "-t models", "-tmodels", "--tag=models", "--ta models", "auth"])
+def test_a_check_of_a_part_is_no_pass(tmp_path: Path, narrowed: str) -> None:
+    command = [sys.executable, "-m", "django", "check", "--deploy", "--settings", "site_settings", *narrowed.split()]
+    report = look(tmp_path, command, DEBUG="True")
+    assert (report.status, "for a part only" in report.why) == (ToolStatus.INCOMPLETE, True), report.why
 
 
 def test_settings_that_cannot_be_read_are_no_pass(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Headers and cookies by MDN Observatory's rules: each planted flaw is found, and its safe twin is not."""
 
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -15,8 +16,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from checks.findings import fingerprints
+from checks.findings.coverage import looks
+from checks.tools.auditing import asking, headers
 from checks.tools.auditing.headers import HeadersLook, HeadersSection
-from checks.tools.auditing.said import Severity, ToolReport, ToolStatus
+from checks.tools.auditing.said import Family, Severity, SystemPlace, ToolReport, ToolStatus
 from tests.kinds_audit.support import looked, rules
 from tests.kinds_deploy.local_server import LocalServer, Reply, serving
 
@@ -141,7 +145,7 @@ def test_another_host_is_not_asked(site: LocalServer, tmp_path: Path) -> None:
 
 
 @contextmanager
-def serving_with_tls(folder: Path, headers: dict[str, str]) -> Iterator[tuple[str, str]]:
+def serving_with_tls(folder: Path, sent_headers: dict[str, str]) -> Iterator[tuple[str, str]]:
     """A real HTTPS server on loopback: its address, and the PEM file of its authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -164,7 +168,7 @@ def serving_with_tls(folder: Path, headers: dict[str, str]) -> Iterator[tuple[st
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
-            for header, value in {**headers, "Content-Length": "2"}.items():
+            for header, value in {**sent_headers, "Content-Length": "2"}.items():
                 self.send_header(header, value)
             self.end_headers()
             self.wfile.write(b"ok")
@@ -223,3 +227,69 @@ def test_a_certificate_that_nobody_knows_is_no_pass(tmp_path: Path) -> None:
         _, report = look(url, tmp_path)
     assert report.status is ToolStatus.INCOMPLETE
     assert "The certificate of localhost:" in report.why
+
+
+def by_plain_http(plain: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ToolReport:
+    """A look at a sound site with TLS, which answers plain HTTP at another port than 80: nobody may take that here."""
+    monkeypatch.setattr(headers, "plain_address", lambda base: plain)
+    with serving_with_tls(folder, SOUND) as (url, authority):
+        _, report = look(url, folder, authority=authority)
+    return report
+
+
+def resolves(report: ToolReport, family: Family, rule: str, place: SystemPlace) -> bool:
+    document = fingerprints.place_document(place)
+    return any(
+        one.went_to(family=family.value, names={rule}, place=document, tools=[report.tool]) for one in looks([report])
+    )
+
+
+REDIRECTION = ("redirection-missing", SystemPlace("redirection"))
+
+
+def test_plain_http_that_is_refused_needs_no_redirection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        # Bound, and nobody listens: a connection is refused.
+        report = by_plain_http(f"http://localhost:{taken.getsockname()[1]}", tmp_path, monkeypatch)
+    assert (report.status, rules(report)) == (ToolStatus.OK, set()), report.why
+    assert resolves(report, Family.HEADERS, *REDIRECTION)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("https://elsewhere.example/", "redirection-off-host-from-http"),
+        ("http://elsewhere.example/", "redirection-not-to-https"),
+    ],
+)
+def test_plain_http_that_leads_to_another_host_is_a_finding(
+    target: str, expected: str, site: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.replies["/"] = Reply(301, headers={"Location": target})
+    report = by_plain_http(site.url, tmp_path, monkeypatch)
+    assert (report.status, rules(report)) == (ToolStatus.FINDINGS, {expected}), report.why
+
+
+def test_plain_http_without_redirection_is_a_finding(
+    site: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = by_plain_http(sent(site, {}), tmp_path, monkeypatch)
+    assert rules(report) == {"redirection-missing"}
+
+
+@pytest.mark.parametrize(("answer", "why"), [(b"", "No answer from"), (None, "gave no answer within")])
+def test_plain_http_that_is_slow_or_breaks_is_no_pass(
+    answer: bytes | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        if answer is not None:
+
+            def break_off() -> None:
+                server.accept()[0].close()
+
+            threading.Thread(target=break_off, daemon=True).start()
+        report = by_plain_http(f"http://127.0.0.1:{server.getsockname()[1]}", tmp_path, monkeypatch)
+    assert (report.status, why in report.why) == (ToolStatus.INCOMPLETE, True), report.why
+    assert not resolves(report, Family.HEADERS, *REDIRECTION)

@@ -96,13 +96,11 @@ def test_what_cannot_be_read_or_is_marked_is_told(tmp_path: Path) -> None:
     report = look({"a.py": "x = 1\n", "b.py": "def broken(:\n"}, tmp_path / "broken")
     assert report.status is ToolStatus.INCOMPLETE
     assert "could not read 1 of 2 files: b.py: syntax error" in report.why
-    flaw = FLAWS["run.py"][1].replace("eval(x)", "eval(x)  # nosec")
     report = look(
-        {"a.py": flaw, "tests/b.py": FLAWS["run.py"][1]}, tmp_path / "marked", source={"exclude": ["tests/*"]}
+        {"a.py": "x = 1\n", "tests/b.py": FLAWS["run.py"][1]}, tmp_path / "left", source={"exclude": ["tests/*"]}
     )
     assert (report.status, report.looked_at) == (ToolStatus.OK, 1)
-    assert "1 findings are marked with nosec" in report.notes[0]
-    assert report.notes[1] == "Left out by the plan: tests/*."
+    assert report.notes == ("Left out by the plan: tests/*.",)
 
 
 @pytest.mark.campaign
@@ -118,12 +116,48 @@ def test_settings_of_bandit_in_the_source_switch_nothing_off(tmp_path: Path) -> 
 
 
 @pytest.mark.campaign
-def test_lines_marked_for_one_rule_are_counted_as_well(tmp_path: Path) -> None:
-    marked = {"a.py": FLAWS["run.py"][1].replace("eval(x)", "eval(x)  # nosec B307")}
-    marked["b.py"] = FLAWS["weak.py"][1].replace("hexdigest()", "hexdigest()  # nosec")
-    report = look(marked, tmp_path / "marked")
-    assert report.status is ToolStatus.OK
-    assert "2 findings are marked with nosec" in report.notes[0]
+@pytest.mark.parametrize("mark", ["# nosec", "# nosec B307", "#nosec: B307 - we know", "# noqa  # nosec"])
+def test_a_line_that_the_source_marks_as_no_flaw_is_the_same_finding_as_before(mark: str, tmp_path: Path) -> None:
+    flaw = FLAWS["run.py"][1]
+    first = look({"a.py": flaw.replace("eval(x)", "eval(x)  # noqa") if "noqa" in mark else flaw}, tmp_path / "one")
+    report = look({"a.py": flaw.replace("eval(x)", f"eval(x)  {mark}")}, tmp_path / "two")
+    assert report.status is ToolStatus.FINDINGS
+    assert set(map(fingerprint, report.found)) == set(map(fingerprint, first.found))
+    assert "The source marks it with nosec" in report.found[0].detail
+    assert "nosec" not in first.found[0].detail
+    assert report.notes == (
+        "1 findings are marked with nosec in the source; that is no acceptance, so they are told all the same.",
+    )
+
+
+@pytest.mark.campaign
+def test_a_password_in_a_marked_line_is_the_same_finding_as_before(tmp_path: Path) -> None:
+    line = 'PASSWORD = "hunter2-prod"'
+    first = look({"a.py": f"{line}\n"}, tmp_path / "one", confidence="low")
+    report = look({"a.py": f"{line}  # nosec\n"}, tmp_path / "two", confidence="low")
+    assert set(map(fingerprint, report.found)) == set(map(fingerprint, first.found))
+    assert "hunter" not in repr(report)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "{line}  # pragma: allowlist secret\n",
+        "# pragma: allowlist nextline secret\n{line}\n",
+        "{line}  # pragma: whitelist secret\n",
+    ],
+)
+def test_a_secret_that_the_source_marks_as_none_is_the_same_finding_as_before(marked: str, tmp_path: Path) -> None:
+    line = f"key = {'AKIA' + '2E0A8F3B244C9986'!r}"
+    first = look({"a.py": f"{line}\n"}, tmp_path / "one", "secrets")
+    report = look({"a.py": marked.format(line=line)}, tmp_path / "two", "secrets")
+    assert rules(first) == {"AWS Access Key"}
+    assert set(map(fingerprint, report.found)) == set(map(fingerprint, first.found))
+    assert "allowlist" in report.found[0].detail
+    assert report.notes == (
+        "1 findings are marked as no secrets in the source; that is no acceptance, so they are told all the same.",
+    )
 
 
 @pytest.mark.campaign

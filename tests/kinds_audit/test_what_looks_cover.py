@@ -33,7 +33,7 @@ from tests.kinds_audit.test_look_at_packages import KNOWN
 from tests.kinds_audit.test_look_at_packages import look as look_at_packages
 from tests.kinds_audit.test_look_at_source import TWINS
 from tests.kinds_audit.test_look_at_source import look as look_at_source
-from tests.kinds_deploy.local_server import LocalServer, serving
+from tests.kinds_deploy.local_server import LocalServer, Reply, serving
 
 
 def resolves(report: ToolReport, family: Family, rule: str, place: Place, tool: str = "") -> bool:
@@ -86,6 +86,22 @@ def test_a_cookie_that_was_mended_or_is_gone_is_resolved(tmp_path: Path) -> None
         assert resolves(report, Family.HEADERS, "csp-not-implemented", SystemPlace("content-security-policy"))
 
 
+def test_a_look_at_headers_says_at_which_pages_it_saw_something_and_which_it_asked(tmp_path: Path) -> None:
+    with serving({}) as site:
+        local: LocalServer = site
+        sent(local, {})
+        local.replies["/login/"] = Reply()
+        _, both = look_at_headers(local.url, tmp_path, pages=["/", "/login/"])
+        _, one = look_at_headers(local.url, tmp_path, pages=["/"])
+    policy = next(found for found in both.found if found.rule == "csp-not-implemented")
+    assert policy.pages == ("/login/",)
+    assert {covered.pages for covered in one.covered} == {frozenset({"/"})}
+    place = fingerprints.place_document(policy.place)
+    for pages, resolved in ((policy.pages, False), (("/",), True)):
+        asked = {"family": "headers", "names": {policy.rule}, "place": place, "tools": ["headers"], "pages": pages}
+        assert any(look.went_to(**asked) for look in looks([one])) is resolved
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize(("kind", "family"), [("code", Family.SOURCE), ("secrets", Family.SECRETS)])
 def test_a_file_that_is_gone_is_resolved_and_one_that_is_left_out_is_not(
@@ -126,22 +142,25 @@ def test_a_package_that_is_gone_is_resolved_where_every_list_was_read(tmp_path: 
     assert resolves(part, Family.DEPENDENCIES, "CVE-1", PackagePlace("PyPI", "six", "1.15"))
 
 
-def sarif_report(**run: Any) -> ToolReport:
-    return done("semgrep", sarif.read(json.dumps(log(**run)).encode()).seen)
+def sarif_report(*, whole: bool = False, **run: Any) -> ToolReport:
+    return done("semgrep", sarif.read(json.dumps(log(**run)).encode(), whole=whole).seen)
 
 
 def test_another_scanners_file_speaks_for_the_rules_and_files_that_it_names() -> None:
     place, other = FilePlace("lib/x.py", "exec(x)"), FilePlace("lib/y.py", "exec(x)")
     off = {"id": "py.off", "defaultConfiguration": {"enabled": False}}
-    report = sarif_report(rules=[RULE, off])
+    # It may be the file of one shard, so its silence about a file that it does not name says nothing.
+    assert not resolves(sarif_report(rules=[RULE]), Family.SOURCE, "py.exec", place)
+    report = sarif_report(whole=True, rules=[RULE, off])
     assert resolves(report, Family.SOURCE, "py.exec", place)
     assert not resolves(report, Family.SOURCE, "py.exec", place, tool="bandit")
     assert not resolves(report, Family.SOURCE, "py.other", place)
     assert not resolves(report, Family.SOURCE, "py.off", place)
     artifacts = [{"location": {"uri": "lib/x.py"}, "roles": ["analysisTarget"]}, {"location": {"uri": "lib/y.py"}}]
-    report = sarif_report(rules=[RULE], artifacts=artifacts)
-    assert resolves(report, Family.SOURCE, "py.exec", place)
-    assert not resolves(report, Family.SOURCE, "py.exec", other)
+    for whole in (False, True):
+        report = sarif_report(whole=whole, rules=[RULE], artifacts=artifacts)
+        assert resolves(report, Family.SOURCE, "py.exec", place)
+        assert not resolves(report, Family.SOURCE, "py.exec", other)
     result = {"ruleId": "py.exec", "message": {"text": "x"}}
     silent = done("semgrep", sarif.read(json.dumps(log(result)).encode()).seen)
     assert not resolves(silent, Family.SOURCE, "py.exec", other)
@@ -153,3 +172,30 @@ def test_a_place_that_is_left_out_is_not_covered() -> None:
     report = ToolReport("bandit", "1", ToolStatus.FINDINGS, 1.0, (found,), (covered,), 1, "files")
     assert resolves(report, Family.SOURCE, "B602", FilePlace("b.py", "x"))
     assert not resolves(report, Family.SOURCE, "B602", FilePlace("tests/b.py", "x"))
+
+
+@pytest.mark.campaign
+def test_what_is_still_there_and_less_sure_than_the_plan_asks_for_stays_open(tmp_path: Path) -> None:
+    doubtful = 'def f(n):\n    return "SELECT * FROM t WHERE a = %s" % n\n'
+    gone = 'def g(n):\n    return "SELECT * FROM t WHERE b = %s" % n\n'
+    first = look_at_source({"a.py": doubtful, "b.py": gone}, tmp_path / "one", confidence="low")
+    places = {found.place.path: found.place for found in first.found if isinstance(found.place, FilePlace)}
+    then = look_at_source({"a.py": doubtful, "b.py": "x = 1\n"}, tmp_path / "two", confidence="high")
+    assert ({found.rule for found in first.found}, then.status) == ({"B608"}, ToolStatus.OK)
+    assert not resolves(then, Family.SOURCE, "B608", places["a.py"])
+    assert resolves(then, Family.SOURCE, "B608", places["b.py"])
+    assert resolves(then, Family.SOURCE, "B602", FilePlace("a.py", "x", 3))
+    assert not resolves(then, Family.SOURCE, "B602", FilePlace("a.py", "x", 3), tool="another")
+    assert then.notes == ("1 findings are less sure than the plan asks for; they are not told, and not resolved.",)
+
+
+def test_a_question_of_time_that_a_limit_cut_short_was_not_asked(tmp_path: Path) -> None:
+    by_time = ("accounts-told-apart-by-time", RoutePlace("POST", "/login/"))
+    with serving_site() as site:
+        assert resolves(look_at_log_in(site.url, tmp_path), Family.AUTHENTICATION, *by_time)
+    with serving_site() as site:
+        site.allowed = 2
+        report = look_at_log_in(site.url, tmp_path)
+    assert report.status is not ToolStatus.INCOMPLETE, report.why
+    assert not resolves(report, Family.AUTHENTICATION, *by_time)
+    assert any("at which speed" in note for note in report.notes)

@@ -14,7 +14,7 @@ import ssl
 import time
 import urllib.request
 import urllib.response
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self, cast
 from urllib.parse import urljoin, urlsplit
@@ -33,6 +33,25 @@ AGENT: Final = "gonogo-audit"
 
 class CertificateNotValid(NotSeen):
     """The site's certificate is not valid, so nothing that it says was read."""
+
+
+class NobodyListens(NotSeen):
+    """The connection to ``address`` was refused: there is no such server."""
+
+    def __init__(self, address: str, said: str) -> None:
+        self.address = address
+        super().__init__(f"No answer from {urlsplit(address).netloc}: {said}.", remedy="See whether it runs.")
+
+
+class LeadsElsewhere(NotSeen):
+    """A redirect leads to another host, which was not asked. ``route``: the addresses up to that one."""
+
+    def __init__(self, base: str, route: Sequence[str]) -> None:
+        self.route = tuple(route)
+        super().__init__(
+            f"{base} leads to another host, {route[-1][:200]}, which was not asked.",
+            remedy="Name the host that answers as the environment's url in the plan.",
+        )
 
 
 @dataclass(frozen=True)
@@ -117,10 +136,7 @@ class Visitor:
         began = time.monotonic()
         for _ in range(MAX_REDIRECTS + 1):
             if not same_host(self.base, address):
-                raise NotSeen(
-                    f"{self.base} leads to another host, {address[:200]}, which was not asked.",
-                    remedy="Name the host that answers as the environment's url in the plan.",
-                )
+                raise LeadsElsewhere(self.base, [*(asked for asked, _ in route), address])
             response, text = self._send(method, address, data, headers)
             route.append((address, response.status_code))
             cookies += response.headers.get_list("set-cookie")
@@ -214,4 +230,13 @@ def _explained(address: str, error: httpx.HTTPError) -> NotSeen:
     if isinstance(error, httpx.TimeoutException):
         return NotSeen(f"{host} gave no answer within {PATIENCE_SECONDS:g} s.", remedy="See whether it runs.")
     said = str(error) or type(error).__name__
+    if isinstance(error, httpx.ConnectError) and _was_refused(error):
+        return NobodyListens(address, said)
     return NotSeen(f"No answer from {host}: {said}.", remedy="See whether it runs.")
+
+
+def _was_refused(error: BaseException | None) -> bool:
+    """The client wraps what the system says in errors of its own."""
+    while error is not None and not isinstance(error, ConnectionRefusedError):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -48,11 +48,12 @@ class Standing:
 
 
 def findings_of(reports: Sequence[ToolReport], standing_of: Callable[[Found], Standing]) -> list[dict[str, Any]]:
-    """Every finding as a row, the gravest first."""
+    """Every finding as a row, the gravest first; of equal ones those first that somebody rated."""
     rows = [(report.tool, found, standing_of(found)) for report in reports for found in report.found]
     rows.sort(
         key=lambda row: (
-            not row[2].blocks, -weight(row[1].severity), row[1].family, words_of(row[1].place), row[1].rule,
+            not row[2].blocks, -weight(row[1].severity), row[1].severity is Severity.UNKNOWN, row[1].family,
+            words_of(row[1].place), row[1].rule,
         )
     )  # fmt: skip
     return [_row(*row) for row in rows]

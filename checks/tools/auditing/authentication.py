@@ -64,6 +64,7 @@ class AuthenticationLook:
     before: str = ""
     looked: dict[str, set[str]] = field(default_factory=dict)
     found: list[Found] = field(default_factory=list)
+    cut_short: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         tried, reset = [], self.section.reset and self._is_asked("reset")
@@ -106,17 +107,19 @@ class AuthenticationLook:
         return not self.section.questions or question in self.section.questions
 
     def _notes(self) -> list[str]:
-        """What the plan does not name, and so was not tried."""
+        """What was not tried: the plan does not name it, or a limit was in the way."""
         if self.section.questions:
             left_out = [title for question, (title, _) in self._looks().items() if not self._is_asked(question)]
-            return [f"The plan leaves out: {', '.join(left_out)}."] if left_out else []
+            told = [f"The plan leaves out: {', '.join(left_out)}."] if left_out else []
+            return [*told, *self.cut_short]
         left = {
             "where one logs out (log_out)": self.section.login.log_out,
             "when an unused session must have ended (idle_limit)": self.section.idle_limit,
             "where accounts are made (sign_up)": self.section.sign_up,
             "where one asks for a new password (reset)": self.section.reset,
         }
-        return [f"The plan does not say {what}, so that was not tried." for what, named in left.items() if not named]
+        untried = [f"The plan does not say {what}, so that was not tried." for what, named in left.items() if not named]
+        return [*untried, *self.cut_short]
 
     def _visitor(self, base: str) -> Visitor:
         return Visitor(base, authority=self.authority)
@@ -191,8 +194,7 @@ class AuthenticationLook:
     def _enumeration(self, context: RunContext, login: Login, base: str) -> None:
         told = guessing.tells_accounts(context, login, lambda: self._visitor(base))
         self._asked("accounts-told-apart", bool(told.by_answer), detail=told.by_answer)
-        if not told.by_answer:
-            self._asked("accounts-told-apart-by-time", bool(told.by_time), detail=told.by_time)
+        self._timed("accounts-told-apart-by-time", told, "")
 
     def _reset(self, context: RunContext, login: Login, base: str) -> None:
         if self.section.reset is None:
@@ -200,8 +202,18 @@ class AuthenticationLook:
         page = self.section.reset.page
         told = guessing.reset_tells_accounts(context, login, self.section.reset, lambda: self._visitor(base))
         self._asked("accounts-told-apart-by-reset", bool(told.by_answer), detail=told.by_answer, path=page)
-        if not told.by_answer:
-            self._asked("accounts-told-apart-by-time-of-reset", bool(told.by_time), detail=told.by_time, path=page)
+        self._timed("accounts-told-apart-by-time-of-reset", told, page)
+
+    def _timed(self, name: str, told: guessing.Told, path: str) -> None:
+        if told.by_answer:
+            return
+        if told.by_time is None:
+            where = path or self.section.login.page
+            self.cut_short.append(
+                f"A limit was met at {where} before it was known at which speed names are answered ({name})."
+            )
+        else:
+            self._asked(name, bool(told.by_time), detail=told.by_time, path=path)
 
     def _limit(self, context: RunContext, login: Login, base: str) -> None:
         detail = limits.without_limit(context, login, lambda: self._visitor(base), self.section.attempts)

@@ -1,6 +1,12 @@
-"""Python source by bandit. Passwords that it finds are told by rule and place and never shown."""
+"""Python source by bandit. Passwords that it finds are told by rule and place and never shown.
 
+Lines that the source marks as no flaw (nosec) are told like any other: only people accept a finding.
+"""
+
+import glob
 import linecache
+import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,6 +27,9 @@ _CONFIDENCE: Final = {"LOW": 1, "MEDIUM": 2, "HIGH": 3}
 #: Rules of bandit that name the password which they found: in a line, in a call, as a default of a function.
 _DEFAULT: Final = "B107"
 _PASSWORDS: Final = frozenset({"B105", "B106", _DEFAULT})
+#: As bandit reads it. It is no part of what the line does, so with and without it the finding is the same.
+_MARK: Final = re.compile(r"#\s*nosec[^#]*")
+_MARKED: Final = " The source marks it with nosec."
 
 
 class CodeSection(Section):
@@ -50,7 +59,7 @@ class CodeLook:
         options.write_text("[bandit]\n", encoding="ascii")
         done = context.command(
             [*argv, "-r", ".", "-f", "json", "-o", str(report), "-c", str(settings), "--ini", str(options),
-             "--exit-zero", "-q"],
+             "--ignore-nosec", "--exit-zero", "-q"],
             timeout=self.section.timeout.total_seconds(),
             cwd=folder,
             check=False,
@@ -65,16 +74,11 @@ class CodeLook:
         try:
             looked = {name.removeprefix("./") for name in tree["metrics"]} - {"_totals"}
             broken = [f"{each['filename'].removeprefix('./')}: {each['reason']}" for each in tree["errors"]]
-            totals = tree["metrics"]["_totals"]
-            # "# nosec" by itself, and "# nosec B602" for named rules.
-            marked = int(totals["nosec"]) + int(totals.get("skipped_tests", 0))
             wanted = _CONFIDENCE[self.section.confidence.upper()]
             kept = _lines_with_passwords(tree["results"])
-            found = [
-                _finding(each, folder, kept)
-                for each in tree["results"]
-                if _CONFIDENCE.get(each["issue_confidence"], 3) >= wanted
-            ]
+            unsure = [each for each in tree["results"] if _CONFIDENCE.get(each["issue_confidence"], 3) < wanted]
+            found = [_finding(each, folder, kept) for each in tree["results"] if each not in unsure]
+            unsure_in = _files_by_rule(unsure)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise NotSeen(f"bandit's report cannot be read: {type(error).__name__} {error}.") from error
         if broken:
@@ -83,12 +87,40 @@ class CodeLook:
             raise NotSeen(
                 f"bandit did not look at {len(missed)} of {len(files)} files, such as {missed[0]}.", found=found
             )
-        notes = [f"{marked} findings are marked with nosec in the source, and are not told."] if marked else []
+        marked, notes = sum(_MARKED in each.detail for each in found), []
+        if marked:
+            notes.append(
+                f"{marked} findings are marked with nosec in the source; that is no acceptance, so they are told all"
+                " the same."
+            )
         if self.source.exclude:
             notes.append(f"Left out by the plan: {', '.join(self.source.exclude)}.")
-        # The whole tree was looked at, so a file that is gone is as good as mended.
-        covered = [Covered(Family.SOURCE, left_out=tuple(self.source.exclude))]
-        return Seen(found, covered, len(looked), "files of Python", notes=notes)
+        if unsure:
+            notes.append(
+                f"{len(unsure)} findings are less sure than the plan asks for; they are not told, and not resolved."
+            )
+        return Seen(found, self._covered(unsure_in), len(looked), "files of Python", notes=notes)
+
+    def _covered(self, unsure_in: Mapping[str, set[str]]) -> list[Covered]:
+        """The whole tree was looked at, so a file that is gone is as good as mended.
+
+        What is still there, but less sure than the plan asks for, is not mended: its rule was not asked in its file.
+        """
+        left_out = tuple(self.source.exclude)
+        rest = Covered(Family.SOURCE, left_out=left_out, turned_off=frozenset(unsure_in))
+        return [rest] + [
+            Covered(
+                Family.SOURCE, rules=frozenset({rule}), own=True, left_out=(*left_out, *map(glob.escape, sorted(files)))
+            )
+            for rule, files in unsure_in.items()
+        ]
+
+
+def _files_by_rule(rows: list[dict[str, Any]]) -> dict[str, set[str]]:
+    files: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        files[row["test_id"]].add(row["filename"].removeprefix("./"))
+    return files
 
 
 def _lines_with_passwords(rows: list[dict[str, Any]]) -> dict[tuple[str, int], bool]:
@@ -113,7 +145,9 @@ def _finding(row: dict[str, Any], folder: Path, passwords: Mapping[tuple[str, in
     cwe = (int(row["issue_cwe"]["id"]),) if row.get("issue_cwe") else ()
     words = {"HIGH": Severity.HIGH, "MEDIUM": Severity.MEDIUM, "LOW": Severity.LOW}
     owasp, asvs = mapping.of_cwe(cwe)
-    code, text = linecache.getline(str(folder / name), line).strip(), str(row["issue_text"])
+    lines = [linecache.getline(str(folder / name), each) for each in (line, *(row.get("line_range") or []))]
+    code, text = _MARK.sub(" ", lines[0]).strip(), str(row["issue_text"])
+    marked = _MARKED if any(map(_MARK.search, lines)) else ""
     is_first = passwords.get((row["filename"], line))
     if is_first is not None:
         code = hiding.without_texts(code) if is_first else hiding.hidden(code)
@@ -125,7 +159,7 @@ def _finding(row: dict[str, Any], folder: Path, passwords: Mapping[tuple[str, in
         title=text.split(". ")[0].rstrip(".")[:200],
         severity=words.get(row["issue_severity"], Severity.UNKNOWN),
         place=FilePlace(name, code, line),
-        detail=f"{text} ({row['test_name']}, confidence {row['issue_confidence'].lower()})",
+        detail=f"{text} ({row['test_name']}, confidence {row['issue_confidence'].lower()}){marked}",
         remedy="See the rule's page.",
         cwe=cwe,
         owasp=owasp,

@@ -1,15 +1,13 @@
 """Django's own look at its settings, ``check --deploy``, run by the plan's command and read from what it prints."""
 
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Command, Section
-from checks.tools.auditing import mapping
-from checks.tools.auditing.looking import NotSeen, Seen
+from checks.tools.auditing import django_checks, mapping
+from checks.tools.auditing.looking import NotSeen, Rule, Seen
 from checks.tools.auditing.running import printed_by
 from checks.tools.auditing.said import Covered, Family, Found, Severity, SystemPlace
 
@@ -19,12 +17,13 @@ _LEVELS: Final = {
 }  # fmt: skip
 _ISSUE: Final = re.compile(r"^(?P<what>\S.*?): \((?P<id>[a-z_][\w.]*\.[A-Z]\d+)\) (?P<text>.*)$")
 _END: Final = re.compile(r"^System check identified (?P<count>no|\d+) issues? \((?P<silenced>\d+) silenced\)\.$", re.M)
-#: In one command, the word by itself.
-_FOR_DEPLOYMENT: Final = re.compile(r"\bcheck\b[^\n;|&]*\s--deploy(?![\w-])")
-_COMMENT: Final = re.compile(r"(?:^|(?<=\s))#.*$", re.M)
-#: What may be the name of a file. Commands run in the plan's folder, and know it by a name as well.
-_NAMES: Final = re.compile(r"(?:\$\{?GONOGO_PLAN_DIR\}?/)?([\w./-]+)")
-_MAX_SCRIPT_BYTES: Final = 1_000_000
+SILENCED: Final = "silenced-checks"
+#: Whatever was held back may be grave.
+_SILENCED: Final = Rule(
+    Family.CONFIGURATION, "The settings silence what Django's check would say", Severity.UNKNOWN,
+    "Take the ids out of SILENCED_SYSTEM_CHECKS; what Django then says can be accepted one by one.",
+    (16,), ("13.4.2",), "https://docs.djangoproject.com/en/5.2/ref/settings/#silenced-system-checks",
+)  # fmt: skip
 #: What a setting of Django means: (severity, CWE, ASVS 5.0). Others: configuration, by their level.
 _KNOWN: Final[dict[str, tuple[Severity, int, str]]] = {
     "security.W004": (Severity.MEDIUM, 319, "3.4.1"),
@@ -56,53 +55,35 @@ class DeployCheckLook:
         printed = printed_by(
             context, command.arguments, timeout=command.timeout.total_seconds(), variables=command.variables
         )
-        end = _END.search(printed.text)
-        if end is None:
+        ends = list(_END.finditer(printed.text))
+        if not ends:
             raise NotSeen(
                 f"The command ended with {printed.returncode} and did not print what Django's check ends with.",
                 remedy="The log shows what it printed. It should run `manage.py check --deploy`.",
             )
         found = _issues(printed.text)
-        expected = 0 if end["count"] == "no" else int(end["count"])
+        expected = sum(int(end["count"]) for end in ends if end["count"] != "no")
         if len(found) != expected:
             raise NotSeen(f"Django names {expected} issues, and {len(found)} of them could be read.", found=found)
         if printed.returncode not in (0, 1):
             raise NotSeen(f"The command ended with {printed.returncode}.", found=found)
-        if not _is_for_deployment(context, command.arguments, printed.text):
-            raise NotSeen(
-                "Nothing shows that Django's check ran with --deploy, and without it the settings are not looked at.",
-                remedy="Write `check --deploy` in the plan's command or in a file of the plan's folder that it runs"
-                " ($GONOGO_PLAN_DIR/…), or let the command print what it runs (set -x).",
-                found=found,
-            )
-        notes = [f"The settings silence {end['silenced']} checks."] if end["silenced"] != "0" else []
-        covered = [Covered(Family.CONFIGURATION)]
-        return Seen(found, covered, 1, "set of settings", notes=notes)
+        doubt = django_checks.doubt(django_checks.seen(context, command.arguments, printed.text))
+        if doubt:
+            raise NotSeen(doubt.why, remedy=doubt.remedy, found=found)
+        return _seen(found, silenced=sum(int(end["silenced"]) for end in ends))
 
 
-def _is_for_deployment(context: RunContext, arguments: Sequence[str], printed: str) -> bool:
-    """Whether the command, a file of the plan that it runs, or what it printed names ``check --deploy``.
-
-    Django prints the same end without it, so the end alone proves nothing.
-    """
-    written = _commands(" ".join(arguments))
-    texts = [written, printed, *map(_commands, _files_of_the_plan(context, written))]
-    return any(_FOR_DEPLOYMENT.search(text) for text in texts)
-
-
-def _commands(script: str) -> str:
-    """A script without comments, each command in one line."""
-    return _COMMENT.sub("", re.sub(r"\\\r?\n", " ", script))
-
-
-def _files_of_the_plan(context: RunContext, written: str) -> Iterator[str]:
-    if not context.run.application.plan_folder:
-        return
-    folder = Path(context.run.application.plan_folder).resolve()
-    for name in dict.fromkeys(_NAMES.findall(written)):
-        path = (folder / name).resolve()
-        if path.is_relative_to(folder) and path.is_file() and path.stat().st_size <= _MAX_SCRIPT_BYTES:
-            yield path.read_text("utf-8", "replace")
+def _seen(found: list[Found], *, silenced: int) -> Seen:
+    """While anything is silenced, nobody knows what Django did not say, so no earlier finding is resolved."""
+    own = Covered(Family.CONFIGURATION, rules=frozenset({SILENCED}), own=True)
+    if not silenced:
+        return Seen(found, [own, Covered(Family.CONFIGURATION)], 1, "set of settings")
+    # How many is part of the place: whoever accepted one has not accepted two.
+    hidden = _SILENCED.found(
+        SILENCED, SystemPlace(f"{silenced} silenced"), detail=f"Django held {silenced} of its messages back."
+    )
+    notes = [f"The settings silence {silenced} messages of Django's check, so no earlier finding of it is resolved."]
+    return Seen([*found, hidden], [own], 1, "set of settings", notes=notes)
 
 
 def _issues(text: str) -> list[Found]:

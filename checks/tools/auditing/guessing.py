@@ -38,8 +38,10 @@ class ResetSection(Section):
 
 @dataclass(frozen=True)
 class Told:
+    """What tells accounts apart. ``by_time``: None where a limit left too few answers to compare their speed."""
+
     by_answer: str
-    by_time: str
+    by_time: str | None
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,9 @@ def _difference(pairs: Sequence[tuple[Answer, Answer]]) -> str:
     return "the pages have other words" if told_apart else ""
 
 
-def _by_time(known: list[float], unknown: list[float]) -> str:
+def _by_time(known: list[float], unknown: list[float]) -> str | None:
     if len(known) < ROUNDS:
-        return ""
+        return None
     slow, fast = statistics.median(known), statistics.median(unknown)
     apart = min(known) > max(unknown) and slow - fast > LEAST_SECONDS and slow > LEAST_FACTOR * fast
     return f"A known name takes {slow * 1000:.0f} ms, an unknown one {fast * 1000:.0f} ms." if apart else ""

@@ -1,7 +1,8 @@
 """Headers and cookies of the declared pages, scored by MDN Observatory's rules."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -104,7 +105,11 @@ class HeadersLook:
             )
         # Every cookie that the pages set was seen: one that is sound by now, or no longer set, is told no more.
         cookies = frozenset(result for result in observatory.MODIFIERS if result.startswith("cookies-"))
-        covered = [Covered(Family.HEADERS, places=frozenset(RULES)), Covered(Family.HEADERS, rules=cookies, own=True)]
+        asked = frozenset(self.scores)
+        covered = [
+            Covered(Family.HEADERS, places=frozenset(RULES), pages=asked),
+            Covered(Family.HEADERS, rules=cookies, own=True, pages=asked),
+        ]
         return Seen(self._found(), covered, len(self.scores), "pages", version="MDN 2026-11", notes=notes)
 
     def _judge(self, base: str, path: str, local: bool) -> list[Judged]:
@@ -120,19 +125,27 @@ class HeadersLook:
             shared = other.get(path)
         return observatory.judge(page, shared, self._without_tls(base, path, page), local=local)
 
-    def _without_tls(self, base: str, path: str, page: asking.Page) -> asking.Page | None:
-        """How the site answers by plain HTTP; None where it does not."""
-        parts = urlsplit(base)
-        if parts.scheme == "http":
-            return page
-        if parts.port not in (None, 443):
+    def _without_tls(self, base: str, path: str, page: asking.Page) -> Sequence[str] | None:
+        """The addresses to which plain HTTP leads; None only where nobody listens there, so there is no HTTP."""
+        if urlsplit(base).scheme == "http":
+            return [address for address, _ in page.route]
+        plain = plain_address(base)
+        if not plain:
             return None
-        plain = parts._replace(scheme="http", netloc=parts.hostname or "").geturl()
         try:
             with asking.Visitor(plain, authority=self.authority) as visitor:
-                return visitor.get(path)
-        except NotSeen:
-            return None
+                return [address for address, _ in visitor.get(path).route]
+        except asking.LeadsElsewhere as elsewhere:
+            return elsewhere.route
+        except NotSeen as error:
+            # A refusal behind a redirect says nothing of plain HTTP itself.
+            if isinstance(error, asking.NobodyListens) and urlsplit(error.address).scheme == "http":
+                return None
+            raise NotSeen(
+                f"By plain HTTP: {error.why}",
+                remedy="Let it redirect to HTTPS, or refuse the connection where there is no plain HTTP.",
+                found=self._found(),
+            ) from error
 
     @property
     def worst(self) -> int | None:
@@ -163,6 +176,15 @@ class HeadersLook:
         return [_finding(result, place, pages) for (result, place), pages in where.items()]
 
 
+def plain_address(base: str) -> str:
+    """Where the site would be without TLS; empty where it has a port of its own, which only one protocol can have."""
+    parts = urlsplit(base)
+    if parts.port not in (None, 443):
+        return ""
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    return parts._replace(scheme="http", netloc=host).geturl()
+
+
 def _place(judged: Judged) -> str:
     """What a header finding is about: the header, or one cookie."""
     return judged.why.removeprefix("The ").removesuffix(".") if judged.test == "cookies" else judged.test
@@ -179,7 +201,8 @@ def _finding(result: str, place: str, pages: dict[str, Judged]) -> Found:
     local = " Reached without TLS on this machine; look whether production sets it." if judged.unseen else ""
     severity = Severity.LOW if judged.unseen else severity_of(judged.modifier)
     detail = f"{seen}{result} ({judged.modifier} points) on {listed}.{local}"
-    return rule.found(result, SystemPlace(place), detail=detail, severity=severity)
+    found = rule.found(result, SystemPlace(place), detail=detail, severity=severity)
+    return replace(found, pages=tuple(pages))
 
 
 def _words(result: str) -> str:

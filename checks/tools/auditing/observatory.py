@@ -139,8 +139,9 @@ def score(judged: Iterable[Judged]) -> tuple[int, str]:
     return points, next(grade for least, grade in GRADES if points >= least)
 
 
-def judge(page: Page, shared: Page, http: Page | None, *, local: bool) -> list[Judged]:
-    """Every test of one page. ``shared``: the same page asked from another origin; ``http``: asked without TLS.
+def judge(page: Page, shared: Page, http: Sequence[str] | None, *, local: bool) -> list[Judged]:
+    """Every test of one page. ``shared``: the same page asked from another origin; ``http``: the addresses to which it
+    leads without TLS, None where nobody listens there.
 
     ``local``: without TLS on this very machine, so that nothing about transport can be told.
     """
@@ -150,7 +151,7 @@ def judge(page: Page, shared: Page, http: Page | None, *, local: bool) -> list[J
         _csp(page, csp),
         *_cookies(page, protected=hsts.modifier == 0, local=local),
         _sharing(page, shared),
-        _unseen(_redirection(page, http), local),
+        _unseen(_redirection(http), local),
         _referrer(page),
         _unseen(hsts, local),
         _scripts(page),
@@ -309,11 +310,11 @@ def _sharing(page: Page, shared: Page) -> Judged:
 FOREIGN_ORIGIN: Final = "https://gonogo-audit.invalid"
 
 
-def _redirection(page: Page, http: Page | None) -> Judged:
+def _redirection(http: Sequence[str] | None) -> Judged:
     test = "redirection"
     if http is None:
         return Judged(test, "redirection-not-needed-no-http")
-    places = [urlsplit(url) for url, _ in http.route]
+    places = [urlsplit(url) for url in http]
     if len(places) == 1:
         return Judged(test, "redirection-missing", "The site answers without TLS.")
     if places[-1].scheme != "https":

@@ -78,7 +78,8 @@ class Found:
     """One thing that a tool found. ``rule``: the tool's own name of it; ``cwe``: numbers; ``cvss``: 0 to 10.
 
     ``aliases``: every id of a vulnerability (CVE, GHSA, PYSEC); ``fixed_in``: versions that no longer have it.
-    ``owasp``: category of the Top 10:2025 such as A05; ``asvs``: requirements of ASVS 5.0 such as 3.4.1.
+    ``owasp``: category of the Top 10:2025 such as A05; ``asvs``: requirements of ASVS 5.0 such as 3.4.1. ``pages``:
+    where something of a whole site, such as a header, was seen; no part of what it is.
     """
 
     family: Family
@@ -95,6 +96,7 @@ class Found:
     asvs: tuple[str, ...] = ()
     fixed_in: tuple[str, ...] = ()
     link: str = ""
+    pages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,9 @@ class Covered:
     route may stand after a method (``POST /search``), and then only what is wrong by that method was looked for.
     ``rules``: the rules it looked for; None: every rule of the family that its tool has. ``own``: they are rules of its
     tool alone, as they always are where none is named. ``left_out``: patterns of paths that were not looked at.
-    ``turned_off``: rules that it did not look for. ``ecosystems``: those whose packages it
-    looked up, in small letters; None: all.
+    ``turned_off``: rules that it did not look for. ``ecosystems``: those whose packages it looked up, in small letters;
+    None: all. ``pages``: which were asked; what was seen at others as well is not covered. None: it does not ask pages,
+    or asked all of them.
     """
 
     family: Family
@@ -116,6 +119,7 @@ class Covered:
     left_out: tuple[str, ...] = ()
     turned_off: frozenset[str] = frozenset()
     ecosystems: frozenset[str] | None = None
+    pages: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,14 +32,22 @@ class NotSarif(NotSeen):
 
 @dataclass(frozen=True)
 class Log:
-    """``tools``: names and versions of the tools whose runs the log holds."""
+    """``tools``: names and versions of the tools whose runs the log holds.
+
+    ``builds``: for each run the digest of the build that it says it is about (its property ``gonogo.build_digest``), or
+    ''.
+    """
 
     tools: tuple[tuple[str, str], ...]
+    builds: tuple[str, ...]
     seen: Seen
 
 
-def read(data: bytes, *, family: Family = Family.SOURCE) -> Log:
-    """Everything that the runs of a log found. NotSarif, with the place in it, where it cannot be believed."""
+def read(data: bytes, *, family: Family = Family.SOURCE, whole: bool = False) -> Log:
+    """Everything that the runs of a log found. NotSarif, with the place in it, where it cannot be believed.
+
+    ``whole``: somebody vouches that the log tells of everything there is, and not of one part.
+    """
     if len(data) > MAX_BYTES:
         raise NotSarif(f"The SARIF file is larger than {MAX_BYTES // 1024**2} MB.", remedy="Split it by tool.")
     try:
@@ -47,12 +55,12 @@ def read(data: bytes, *, family: Family = Family.SOURCE) -> Log:
     except (ValueError, RecursionError) as error:
         raise NotSarif(f"The SARIF file is not valid JSON: {error}.", remedy="Was it cut off? Send it again.") from None
     try:
-        return _read(_object(tree, ""), family)
+        return _read(_object(tree, ""), family, whole)
     except (AttributeError, TypeError, KeyError, ValueError) as error:
         raise NotSarif(f"The SARIF file does not keep to the schema: {error}.") from error
 
 
-def _read(log: Mapping[str, Any], family: Family) -> Log:
+def _read(log: Mapping[str, Any], family: Family, whole: bool) -> Log:
     if log.get("version") != VERSION:
         raise NotSarif(f"The file says version {log.get('version')!r}; SARIF {VERSION} is read.")
     runs = _list(log.get("runs"), "/runs")
@@ -63,9 +71,9 @@ def _read(log: Mapping[str, Any], family: Family) -> Log:
     looked_at = sum(run.looked_at() for run in read_runs)
     notes = [note for run in read_runs for note in run.notes()]
     tools = tuple(run.tool for run in read_runs)
-    covered = [one for run in read_runs for one in run.covered()]
+    covered = [one for run in read_runs for one in run.covered(whole)]
     seen = Seen(found, covered, looked_at, "files and rules", version=tools[0][1], notes=notes)
-    return Log(tools, seen)
+    return Log(tools, tuple(run.build for run in read_runs), seen)
 
 
 def _object(value: Any, where: str) -> Mapping[str, Any]:
@@ -96,6 +104,8 @@ class _Run:
             raise NotSarif(f"The SARIF file names no tool at {where}/tool/driver/name.")
         version = self._driver.get("semanticVersion") or self._driver.get("version")
         self.tool = (name[:60], _text(version)[:60])
+        properties = _object(run.get("properties") or {}, f"{where}/properties")
+        self.build = _text(properties.get("gonogo.build_digest")).strip().lower().removeprefix("sha256:")[:64]
         components = [self._driver, *_list(tool.get("extensions", []), f"{where}/tool/extensions")]
         self._rules = [
             _object(rule, f"{where}/tool") for part in components for rule in _object(part, where).get("rules") or []
@@ -129,10 +139,11 @@ class _Run:
         """Files that it names, else rules, else results: something must show that it looked."""
         return len(self._run.get("artifacts") or []) or len(self._rules) or len(self._results)
 
-    def covered(self) -> Iterator[Covered]:
-        """The rules that it names and has not turned off; in the files that it names as those it was to scan, if any.
+    def covered(self, whole: bool) -> Iterator[Covered]:
+        """The rules that it names and has not turned off, in the files that it names as those it was to scan.
 
-        A log that names no rules does not say what it looked for, so nothing is mended by its silence.
+        Where it names none it may be about one part, so nothing is mended by its silence unless it is ``whole``. A log
+        that names no rules does not say what it looked for, and mends nothing either.
         """
         rules = {
             _text(rule.get("id"))
@@ -144,7 +155,7 @@ class _Run:
             for artifact in self._run.get("artifacts") or []
             if "analysisTarget" in (artifact.get("roles") or [])
         ]
-        places = frozenset(path for path in scanned if path) if scanned else None
+        places = frozenset(path for path in scanned if path) if scanned or not whole else None
         yield Covered(self._family, places=places, rules=frozenset(rules - {""}), own=True)
 
     def notes(self) -> Iterator[str]:

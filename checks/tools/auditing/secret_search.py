@@ -1,6 +1,12 @@
-"""Secrets that stand in the source, by detect-secrets. No secret is shown or kept, only where it stands."""
+"""Secrets that stand in the source, by detect-secrets. No secret is shown or kept, only where it stands.
 
+Lines that the source marks as no secrets are told like any other: only people accept a finding.
+"""
+
+import linecache
+import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +34,11 @@ _NOISY: Final = {
     "HexHighEntropyString": "Hex High Entropy String",
     "IPPublicDetector": "Public IP (ipv4)",
 }
+#: What would let a mark in the source hide a secret.
+_BELIEVES_MARKS: Final = "detect_secrets.filters.allowlist.is_line_allowlisted"
+#: In the line itself, or in the one before.
+_MARK: Final = re.compile(r"pragma: ?(?:allow|white)list")
+_MARKED: Final = "The source marks it as no secret (pragma: allowlist)."
 
 
 class SecretsSection(Section):
@@ -55,7 +66,7 @@ class SecretsLook:
         canary.write_text(f"key = AKIA{''.join(secrets.choice(letters) for _ in range(16))}\n", encoding="ascii")
         try:
             done = context.capture(
-                [*argv, "scan", "--all-files", "--no-verify", *quiet, "."],
+                [*argv, "scan", "--all-files", "--no-verify", "--disable-filter", _BELIEVES_MARKS, *quiet, "."],
                 timeout=self.section.timeout.total_seconds(),
                 cwd=folder,
             )
@@ -67,7 +78,7 @@ class SecretsLook:
         try:
             tree = parsed(output, self.tool)
             rows = {name.removeprefix("./"): list(found) for name, found in tree["results"].items()}
-            found = [_finding(name, row) for name, each in rows.items() if name != CANARY for row in each]
+            found = [_finding(folder, name, row) for name, each in rows.items() if name != CANARY for row in each]
             version = str(tree["version"])
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise NotSeen(f"detect-secrets' report cannot be read: {type(error).__name__} {error}.") from error
@@ -76,25 +87,28 @@ class SecretsLook:
         # The whole tree was looked at, so a file that is gone is as good as mended.
         turned_off = frozenset[str]() if self.section.entropy else frozenset(_NOISY.values())
         covered = [Covered(Family.SECRETS, left_out=tuple(self.source.exclude), turned_off=turned_off)]
-        return Seen(found, covered, len(files), "files", version=version, notes=_notes(folder, self.source.exclude))
+        return Seen(found, covered, len(files), "files", version=version, notes=_notes(found, self.source.exclude))
 
 
-def _notes(folder: Path, excluded: list[str]) -> list[str]:
-    marked = sum("pragma: allowlist" in path.read_text("utf-8", "replace") for path in source.files_in(folder))
-    notes = [f"{marked} files have lines that are marked as no secrets; those were believed."] if marked else []
+def _notes(found: Sequence[Found], excluded: list[str]) -> list[str]:
+    marked = sum(each.detail == _MARKED for each in found)
+    told = f"{marked} findings are marked as no secrets in the source; that is no acceptance, so they are told all the"
+    notes = [f"{told} same."] if marked else []
     return notes + ([f"Left out by the plan: {', '.join(excluded)}."] if excluded else [])
 
 
-def _finding(name: str, row: dict[str, Any]) -> Found:
-    kind = str(row["type"])
+def _finding(folder: Path, name: str, row: dict[str, Any]) -> Found:
+    kind, line = str(row["type"]), int(row["line_number"])
+    near = [linecache.getline(str(folder / name), each) for each in (line - 1, line)]
     return Found(
         family=Family.SECRETS,
         rule=kind,
         title=f"Looks like a secret in the source: {kind}",
         severity=Severity.MEDIUM if kind in _VAGUE else Severity.HIGH,
-        place=FilePlace(name, keyed(str(row["hashed_secret"])), int(row["line_number"])),
-        remedy="Take it out of the source and its history, and make a new one. If it is none, mark the line with"
-        " “pragma: allowlist secret”.",
+        place=FilePlace(name, keyed(str(row["hashed_secret"])), line),
+        detail=_MARKED if any(map(_MARK.search, near)) else "",
+        remedy="Take it out of the source and its history, and make a new one. If it is none, ask to accept the finding"
+        " and say why.",
         cwe=(798,),
         owasp="A07",
         asvs=("13.3.1",),
