@@ -80,25 +80,8 @@ def take(
     left_out = folders.LeftOut()
     files = configuration.declared_files(context, environment, left_out)
     media = configuration.declared_media(context, environment, left_out)
-    application = context.run.application.slug
     began = time.monotonic()
-    if aside:
-        stem = manifest.stem_aside(application, environment, context.run.id.hex)
-    else:
-        _clear_abandoned(context, application, environment)
-        run, attempt = context.run.id.hex, context.run.attempt
-        stem = manifest.stem(application, environment, moment=datetime.now(UTC), run=run, attempt=attempt)
-    document: dict[str, Any] = {
-        "format": manifest.FORMAT,
-        "id": uuid.uuid4().hex,
-        "stem": stem,
-        "application": application,
-        "environment": environment,
-        "run": str(context.run.id),
-        "seed": secrets.randbits(31),
-        "may_be_empty": options.may_be_empty,
-        "left_out": {"count": left_out.count, "sentences": left_out.sentences},
-    }
+    document = _begun(context, environment, options, left_out, aside=aside)
     _tell(context, left_out)
     written: list[str] = []
     try:
@@ -128,6 +111,30 @@ def take(
     if not aside:
         _list(context, environment, taken)
     return taken
+
+
+def _begun(
+    context: RunContext, environment: str, options: BackupOptions, left_out: folders.LeftOut, *, aside: bool
+) -> dict[str, Any]:
+    """What is known of a backup before anything is dumped; what an earlier one left half done is cleared away."""
+    application = context.run.application.slug
+    if aside:
+        stem = manifest.stem_aside(application, environment, context.run.id.hex)
+    else:
+        _clear_abandoned(context, application, environment)
+        run, attempt = context.run.id.hex, context.run.attempt
+        stem = manifest.stem(application, environment, moment=datetime.now(UTC), run=run, attempt=attempt)
+    return {
+        "format": manifest.FORMAT,
+        "id": uuid.uuid4().hex,
+        "stem": stem,
+        "application": application,
+        "environment": environment,
+        "run": str(context.run.id),
+        "seed": secrets.randbits(31),
+        "may_be_empty": options.may_be_empty,
+        "left_out": {"count": left_out.count, "sentences": left_out.sentences},
+    }
 
 
 def _refuse_nothing(document: Mapping[str, Any], address: Address, *, allowed: bool) -> None:
