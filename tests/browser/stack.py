@@ -51,6 +51,8 @@ class Stack:
             known.new_version,
             known.page,
             known.tables,
+            known.walks,
+            known.domain,
             known.changes,
             staging=free_port(),
             production=free_port(),
