@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,12 +23,16 @@ SOUND = {
 }  # fmt: skip
 
 
-def look(folder: Path, command: list[str] | None = None, timeout: str = "30s", **settings: str) -> ToolReport:
+def look(
+    folder: Path, command: list[str] | None = None, timeout: str = "30s", declared: int = 0, **settings: str
+) -> ToolReport:
     lines = [f"{name} = {value}" for name, value in {**SOUND, **settings}.items()]
     (folder / "site_settings.py").write_text("\n".join(lines))
     argv = command or [sys.executable, "-m", "django", "check", "--deploy", "--settings", "site_settings"]
     variables = {"PYTHONPATH": str(folder)}
-    section = {"command": {"argv": argv, "timeout": timeout, "variables": variables}}
+    section: dict[str, Any] = {"command": {"argv": argv, "timeout": timeout, "variables": variables}}
+    if declared:
+        section["silenced"] = {"messages": declared, "reason": "The proxy does it."}
     return looked(DeployCheckLook(DeployCheckSection.model_validate(section)), "http://127.0.0.1:1", folder)
 
 
@@ -59,10 +64,15 @@ def test_silenced_checks_are_a_finding_and_resolve_nothing(tmp_path: Path) -> No
     mended = look(tmp_path)
     assert resolves(mended, Family.CONFIGURATION, "security.W018", place)
     assert resolves(mended, Family.CONFIGURATION, "silenced-checks", SystemPlace("1 silenced"))
+    # A plan may say how many, and why; they stay a finding, and what was held back is resolved by nothing.
+    (said,) = [found for found in look(tmp_path, declared=1, **silenced).found if found.rule == "silenced-checks"]
+    assert (said.severity, "The proxy does it." in said.detail) == (Severity.LOW, True)
+    assert not resolves(look(tmp_path, declared=1, **silenced), Family.CONFIGURATION, "security.W018", place)
     # Who accepted one has not accepted two.
     silenced["SILENCED_SYSTEM_CHECKS"] = "['security.W018', 'security.W012']"
     more = look(tmp_path, **silenced)
     assert rules(more) == {"silenced-checks"}
+    assert [found.severity for found in look(tmp_path, declared=1, **silenced).found] == [Severity.UNKNOWN]
     assert {fingerprint(found) for found in more.found}.isdisjoint(map(fingerprint, report.found))
     assert resolves(more, Family.CONFIGURATION, "silenced-checks", SystemPlace("1 silenced"))
 

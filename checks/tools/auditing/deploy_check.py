@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import Field
+
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Command, Section
 from checks.tools.auditing import django_checks, mapping
@@ -38,10 +40,18 @@ _KNOWN: Final[dict[str, tuple[Severity, int, str]]] = {
 }
 
 
+class SilencedSection(Section):
+    """So many messages of Django's check may be held back, and why: as many as it says, no more."""
+
+    messages: int = Field(ge=1, le=1000)
+    reason: str = Field(min_length=3, max_length=300)
+
+
 class DeployCheckSection(Section):
     """``command`` prints what ``manage.py check --deploy`` says, with the settings that production has."""
 
     command: Command
+    silenced: SilencedSection | None = None
 
 
 @dataclass
@@ -70,18 +80,21 @@ class DeployCheckLook:
         doubt = django_checks.doubt(django_checks.seen(context, command.arguments, printed.text))
         if doubt:
             raise NotSeen(doubt.why, remedy=doubt.remedy, found=found)
-        return _seen(found, silenced=sum(int(end["silenced"]) for end in ends))
+        return _seen(found, sum(int(end["silenced"]) for end in ends), self.section.silenced)
 
 
-def _seen(found: list[Found], *, silenced: int) -> Seen:
+def _seen(found: list[Found], silenced: int, declared: SilencedSection | None) -> Seen:
     """While anything is silenced, nobody knows what Django did not say, so no earlier finding is resolved."""
     own = Covered(Family.CONFIGURATION, rules=frozenset({SILENCED}), own=True)
     if not silenced:
         return Seen(found, [own, Covered(Family.CONFIGURATION)], 1, "set of settings")
     # How many is part of the place: whoever accepted one has not accepted two.
+    known = declared is not None and silenced <= declared.messages
+    why = f" The plan says why: {declared.reason}" if declared is not None and known else ""
     hidden = _SILENCED.found(
-        SILENCED, SystemPlace(f"{silenced} silenced"), detail=f"Django held {silenced} of its messages back."
-    )
+        SILENCED, SystemPlace(f"{silenced} silenced"), detail=f"Django held {silenced} of its messages back.{why}",
+        severity=Severity.LOW if known else None,
+    )  # fmt: skip
     notes = [f"The settings silence {silenced} messages of Django's check, so no earlier finding of it is resolved."]
     return Seen([*found, hidden], [own], 1, "set of settings", notes=notes)
 
