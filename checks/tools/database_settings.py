@@ -70,22 +70,26 @@ _LABELS: Final[LiteralString] = (
 )
 
 
-def statements(database: str, wanted: Facts, found: Facts) -> list[sql.Composed]:
-    """What gives ``database``, which has ``found``, all that is in ``wanted``. The owner first: the rest is the owner's
-    to give, who may at any time.
+def statements(database: str, wanted: Facts, found: Facts) -> list[tuple[str, sql.Composed]]:
+    """What gives ``database``, which has ``found``, all that is in ``wanted``, each with what it gives, in words that
+    tell no value. The owner first: the rest is the owner's to give, who may at any time.
     """
     name = sql.Identifier(database)
-    given: list[sql.Composed] = []
+    given: list[tuple[str, sql.Composed]] = []
     if wanted["owner"] != found["owner"]:
-        given.append(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(wanted["owner"])))
-    given += _rights(name, wanted)
-    given += [_setting(name, role, key, value) for (role, key), value in wanted["settings"].items()]
+        owner = sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(wanted["owner"]))
+        given.append(("its owner", owner))
+    given += [("its rights", right) for right in _rights(name, wanted)]
+    for (role, key), value in wanted["settings"].items():
+        told = f"its setting {key} for the role {role}" if role else f"its setting {key}"
+        given.append((told, _setting(name, role, key, value)))
     for area, words in _OPTIONS.items():
         if wanted[area] != found[area]:
-            given.append(sql.SQL(words).format(name, sql.Literal(wanted[area])))
+            given.append((f"its {area}", sql.SQL(words).format(name, sql.Literal(wanted[area]))))
     for (provider, _), label in wanted["security labels"].items():
         words = "SECURITY LABEL FOR {} ON DATABASE {} IS {}"
-        given.append(sql.SQL(words).format(sql.Identifier(provider), name, sql.Literal(label)))
+        statement = sql.SQL(words).format(sql.Identifier(provider), name, sql.Literal(label))
+        given.append((f"its security label of {provider}", statement))
     return given
 
 

@@ -40,23 +40,31 @@ _SEQUENCES: LiteralString = """
     ORDER BY 1, 2
 """
 
-# The columns of whole numbers that a sequence feeds: it belongs to them, or their default takes numbers from it.
-_FED: LiteralString = """
+#: What a column may take numbers from: (sequence, table that is fed, place of the column). It belongs to the column, or
+#: the column's default takes numbers from it. Other relations than sequences are among them.
+FEEDING: LiteralString = """
+    (SELECT objid AS sequence, refobjid AS fed, refobjsubid::int AS place FROM pg_catalog.pg_depend
+     WHERE classid = 'pg_catalog.pg_class'::regclass AND refclassid = 'pg_catalog.pg_class'::regclass
+       AND deptype IN ('a', 'i')
+     UNION ALL SELECT d.refobjid, f.adrelid, f.adnum::int
+     FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d ON d.objid = f.oid
+     WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass)
+"""
+#: Whether the type ``t`` is one of whole numbers, or a domain over one.
+WHOLE_NUMBERS: LiteralString = """
+    COALESCE(NULLIF(t.typbasetype, 0), t.oid) IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+"""
+_FED: LiteralString = f"""
     SELECT DISTINCT sn.nspname || '.' || s.relname, n.nspname, c.relname, a.attname
-    FROM (SELECT objid AS sequence, refobjid AS fed, refobjsubid::int AS place FROM pg_catalog.pg_depend
-          WHERE classid = 'pg_catalog.pg_class'::regclass AND refclassid = 'pg_catalog.pg_class'::regclass
-            AND deptype IN ('a', 'i')
-          UNION ALL SELECT d.refobjid, f.adrelid, f.adnum::int
-          FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d ON d.objid = f.oid
-          WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass) d
+    FROM {FEEDING} d
     JOIN pg_catalog.pg_class s ON s.oid = d.sequence AND s.relkind = 'S'
     JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
     JOIN pg_catalog.pg_class c ON c.oid = d.fed AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.place
-         AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND {WHOLE_NUMBERS}
     ORDER BY 1, 2, 3, 4
-"""
+"""  # noqa: S608 - of constants
 
 
 @dataclass(frozen=True)

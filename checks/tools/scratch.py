@@ -191,14 +191,13 @@ def _rename(connection: Connection, *, fresh: str, target: str, aside: str) -> N
     wanted, found = database_settings.read(connection, target), database_settings.read(connection, fresh)
     connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(old, sql.Identifier(aside)))
     connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(new, old))
-    for statement in database_settings.statements(target, wanted, found):
+    for what, statement in database_settings.statements(target, wanted, found):
         try:
             connection.execute(statement)
         except psycopg.Error as error:
-            words = statement.as_string(connection)
             raise CheckError(
-                f"What takes the place of {target} cannot be given what {target} has: {server_words.of(error)}"
-                f" ({words}). The database {target} is untouched.",
+                f"What takes the place of {target} cannot be given {what}: {server_words.of(error)}."
+                f" The database {target} is untouched.",
                 remedy="Give the plan's role the right to do that, or take the setting away, then try again.",
             ) from error
     differing = database_settings.differences(wanted, database_settings.read(connection, target))

@@ -260,6 +260,8 @@ def test_a_setting_that_the_role_may_not_give_stops_the_swap_and_is_named(backed
     run = restore(backed_up, clean=True)
     assert run.state == RunState.ERRORED
     assert "gonogo.tenant" in run.error
+    # A setting may be a key that the application reads.
+    assert "a, b" not in run.error + log_of(run)
     assert "take the setting away" in run.remedy
     assert f"The database {backed_up.address.database} is untouched." in run.error
     assert backed_up.sql("SELECT count(*) FROM added_since") == [(0,)]

@@ -5,6 +5,7 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
+from checks.tools.digest import FEEDING, WHOLE_NUMBERS
 from checks.tools.named import InSchema
 from checks.tools.postgres import Connection
 
@@ -98,22 +99,15 @@ _TRIGGERS: LiteralString = """
     JOIN pg_catalog.pg_trigger g ON g.tgrelid = c.oid AND NOT g.tgisinternal ORDER BY m.level, 1, 2, 3
 """
 # Sequences that belong to a column of whole numbers, or that its default takes numbers from.
-_SEQUENCES: LiteralString = """
+_SEQUENCES: LiteralString = f"""
     SELECT DISTINCT a.attname, n.nspname, s.relname, q.seqincrement, s.oid::bigint
     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-    JOIN (SELECT refobjid, refobjsubid::int, objid FROM pg_catalog.pg_depend
-          WHERE classid = 'pg_catalog.pg_class'::regclass AND refclassid = 'pg_catalog.pg_class'::regclass
-            AND deptype IN ('a', 'i')
-          UNION ALL SELECT f.adrelid, f.adnum::int, d.refobjid
-          FROM pg_catalog.pg_attrdef f JOIN pg_catalog.pg_depend d ON d.objid = f.oid
-          WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
-         ) d ON d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
-    JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+    JOIN {FEEDING} d ON d.fed = a.attrelid AND d.place = a.attnum
+    JOIN pg_catalog.pg_class s ON s.oid = d.sequence AND s.relkind = 'S'
     JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
     JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid
-    WHERE a.attrelid = %s AND COALESCE(NULLIF(t.typbasetype, 0), t.oid)
-          IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) ORDER BY 1, 2, 3
-"""
+    WHERE a.attrelid = %s AND {WHOLE_NUMBERS} ORDER BY 1, 2, 3
+"""  # noqa: S608 - of constants
 
 
 @dataclass(frozen=True)

@@ -337,9 +337,9 @@ class Mover:
         for place, work in enumerate(works):
             step.doing(f"Comparing {work.label} with the source")
             step.progress(place / total)
-            found = self.sides.ask(target, partial(self._proof_of, target, work))
-            moved.proof.differences += found.differences
-            moved.proof.tables |= found.tables
+            told, figures = self.sides.ask(target, partial(self._proof_of, target, work))
+            moved.proof.differences += told
+            moved.proof.tables[work.label] = figures
         if rules.everything:
             step.doing("Comparing every other table with what it was")
             step.progress(len(works) / total)
@@ -348,10 +348,10 @@ class Mover:
         for sentence in [*moved.proof.differences, *moved.refusals][:1]:
             step.fail(sentence)
 
-    def _proof_of(self, target: Connection, work: TableWork) -> Proof:
+    def _proof_of(self, target: Connection, work: TableWork) -> tuple[list[str], dict[str, Any]]:
         return proof.prove(
-            target, [work], run=int(self.facts["run"]), seed=SEED, before=self.before, tallies=self.moved.tallies,
-            may_change=self.rules.may_change,
+            target, work, run=int(self.facts["run"]), seed=SEED, before=self.before[work.number],
+            tally=self.moved.tallies[work.label], may_change=self.rules.may_change,
         )  # fmt: skip
 
     def _elsewhere(self, target: Connection) -> list[str]:

@@ -77,33 +77,35 @@ def others(connection: Connection, works: list[TableWork], seed: int) -> dict[st
 
 def prove(
     target: Connection,
-    works: list[TableWork],
+    work: TableWork,
     *,
     run: int,
     seed: int,
-    before: Mapping[int, Sums],
-    tallies: Mapping[str, accounting.Tally],
+    before: Sums,
+    tally: accounting.Tally,
     may_change: Mapping[str, str],
-) -> Proof:
-    """Every table of the mapping. ``before``: all of its rows as they were. ``may_change``: 'table.column' -> why."""
-    proof = Proof()
-    for work in works:
-        free = [name for name in work.target.columns if f"{work.label.removeprefix('public.')}.{name}" in may_change]
-        figures: dict[str, Any] = {}
-        proof.tables[work.label] = figures
+) -> tuple[list[str], dict[str, Any]]:
+    """One table of the mapping: sentences about differences, none of which means proven, and its figures.
+
+    ``before``: all of its rows as they were. ``may_change``: 'table.column' -> why.
+    """
+    free = [name for name in work.target.columns if f"{work.label.removeprefix('public.')}.{name}" in may_change]
+    figures: dict[str, Any] = {}
+    told = [
+        f"{work.label}: {sentence}"
         for sentence in (
             *_everything_came(target, work, seed, figures),
             *_inserted(target, work, seed, figures, free),
             *accounting.merged(target, work, run, seed, figures, free),
-            *accounting.skipped(target, work, tallies[work.label]),
+            *accounting.skipped(target, work, tally),
             *accounting.placed(target, work),
-            *accounting.balance(work, tallies[work.label], figures),
-            *_rest(target, work, run, seed, before[work.number], figures, free),
+            *accounting.balance(work, tally, figures),
+            *_rest(target, work, run, seed, before, figures, free),
             *accounting.kept(target, work, run),
-        ):
-            proof.differences.append(f"{work.label}: {sentence}")
-        figures["columns"] = measuring.columns(target, work, free, proof.differences)
-    return proof
+        )
+    ]
+    figures["columns"] = measuring.columns(target, work, free, told)
+    return told, figures
 
 
 def _everything_came(target: Connection, work: TableWork, seed: int, figures: dict[str, Any]) -> Iterable[str]:
