@@ -9,6 +9,7 @@ from checks.enums import RunState
 from checks.tools.transition import moving
 from tests.kinds_data.people import people
 from tests.kinds_data.support import log_of
+from tests.kinds_data.test_download_results import page
 
 pytestmark = pytest.mark.usefixtures("transactional_db", "storage_folder")
 
@@ -37,6 +38,8 @@ def test_what_the_clock_decides_is_no_change_of_the_source_and_what_it_is_comput
         run = made.rehearse([THING, BARE])
         assert run.state == RunState.PASSED, (run.error, run.summary, run.result.get("differences"), log_of(run))
         assert "public.bare has no row in the source, so nothing of it was moved or proven." in run.result["notes"]
+        text = page(run)
+        assert (text.count("Proven"), text.count("no rows")) == (1, 1)
         assert (
             "public.thing.a becomes jsonb: of several equal keys in one object the last one stays, and neither order"
             " nor spaces do." in run.result["notes"]
