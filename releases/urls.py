@@ -1,6 +1,7 @@
 """Addresses of the domain's pages."""
 
 from django.urls import path
+from django.views.generic import RedirectView
 
 from releases.views import (
     application,
@@ -28,6 +29,8 @@ app_name = "releases"
 urlpatterns = [
     path("", release.release_list, name="list"),
     path("waiting", release.waiting, name="waiting"),
+    # Whoever shortens the address of a release means the list.
+    path("releases/", RedirectView.as_view(pattern_name="releases:list", query_string=True)),
     path("releases/new/", release.new, name="new"),
     path("releases/<uuid:release_id>/", release.board, name="release"),
     path("releases/<uuid:release_id>/events", release.events, name="events"),

@@ -24,7 +24,7 @@ def test_a_stranger_sees_nothing(journey: Journey) -> None:
     journey.add_stranger()
     page = journey.page("stranger")
     page.goto(journey.stack.address)
-    expect(page.locator("#main")).to_contain_text("No releases here")
+    expect(page.locator("#main")).to_contain_text("No releases yet")
     expect(page.locator("body")).not_to_contain_text("ThinkInCoin")
     release = journey.release.removeprefix(journey.stack.address)
     for path in (release, f"{release}vote/", "/applications/thinkincoin/", "/runs/plans/thinkincoin/new"):

@@ -71,6 +71,24 @@ def test_a_stranger_sees_nothing(release: Release) -> None:
     assert str(release.pk) not in client.get(reverse("releases:list")).content.decode()
 
 
+def test_a_list_says_why_it_is_empty(release: Release) -> None:
+    stranger = User.objects.create_user("stranger@gonogo.example", "a password of some length", name="Stranger")
+    manager = member(release.application, Role.RELEASE_MANAGER)
+    filtered = reverse("releases:list") + "?q=nothing-is-called-so"
+    for person, address, words in (
+        (stranger, reverse("releases:list"), "An administrator gives roles."),
+        (stranger, filtered, "Show all releases"),
+        (manager, filtered, "Show all releases"),
+    ):
+        assert words in browser(person).get(address).content.decode(), (person, address)
+    assert "Show all releases" not in browser(manager).get(reverse("releases:list")).content.decode()
+
+
+def test_a_shortened_address_of_a_release_leads_to_the_list(release: Release) -> None:
+    client = browser(member(release.application, Role.VIEWER))
+    assert client.get("/releases/?q=a").headers["Location"] == reverse("releases:list") + "?q=a"
+
+
 def test_nobody_sees_anything_without_a_log_in(release: Release) -> None:
     for address in [reverse(name) for name in EVERYWHERE] + [make(release) for make in OF_A_RELEASE]:
         assert Client().get(address).status_code in (302, 401), address
