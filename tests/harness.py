@@ -33,11 +33,12 @@ class Harness:
         self.folder.chmod(0o711)
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def start_postgres(self) -> str:
-        """Start PostgreSQL and return the address of its superuser."""
+    def start_postgres(self, **settings: str) -> str:
+        """Start PostgreSQL, with these settings, and return the address of its superuser."""
 
         def make(attempt: int) -> Server:
             server = throwaway(self.folder / f"postgres-{attempt}", free_port())
+            server.extra |= settings
             server.initialise()
             return server
 

@@ -287,7 +287,7 @@ class _Test:
         try:
             pieces = dumping.dump(context, source, lock_timeout=timedelta(seconds=30))
             try:
-                dumping.load(context, source.named(name), pieces, arguments=["--single-transaction"])
+                dumping.load(context, source.named(name), pieces)
             finally:
                 pieces.close()
             yield source.named(name)

@@ -73,6 +73,8 @@ class _Refresh:
                 f"{self.place} and {self.section.source} have one and the same database. Nothing was touched.",
                 remedy=f"Give {self.place} a database of its own in the plan.",
             )
+        with connected(maintenance(self.target), what=f"the server of {self.place}") as connection:
+            scratch.refuse_bound(connection, self.target.database)
         self.copy.look()
         self.copy.refuse_foreign(self.place)
         if self.copy.told:

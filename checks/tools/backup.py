@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from django.db import DatabaseError
@@ -44,6 +44,8 @@ class BackupOptions(KindParams):
     may_be_empty: bool = Field(default=False, description="A database without any table is backed up too.")
 
 
+#: Seconds from which on a difference of two clocks is worth a word.
+_CLOCKS_DIFFER = 5
 #: What is being done when all objects are written, and none is published.
 READING_BACK = "Reading back what was stored"
 
@@ -212,7 +214,7 @@ def _database_part(
     with _snapshot(address, options) as (connection, name):
         expected = facts.expected_dump_size(connection)
         before = digest.sequences(connection)
-        document["snapshot_at"] = _snapshot_moment(connection)
+        document["snapshot_at"] = _snapshot_moment(context, connection)
 
         def seen(done: int) -> None:
             if progress is not None:
@@ -231,8 +233,22 @@ def _database_part(
     return part
 
 
-def _snapshot_moment(connection: Connection) -> str:
-    return str(one(connection, "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')"))
+_MOMENT: LiteralString = "SELECT now()"
+
+
+def _snapshot_moment(context: RunContext, connection: Connection) -> str:
+    """When the snapshot was taken, by the server's clock; by this worker's where the server's is ahead of it.
+
+    A backup of tomorrow would be the newest one for as long, and nobody would be told that no other came.
+    """
+    there: datetime = one(connection, _MOMENT)
+    here = datetime.now(UTC)
+    ahead = (there - here).total_seconds()
+    if ahead > _CLOCKS_DIFFER:
+        context.warn(
+            f"The server's clock is {ahead:,.0f} s ahead of this worker's, which is taken for the backup's time."
+        )
+    return min(there, here).astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _configuration_part(

@@ -164,8 +164,10 @@ def _create(attempt: _Attempt, connection: Connection, method: str, wait: timede
         return "new sessions of the original had waited as long as the plan allows"
     milliseconds = max(1, int(wait.total_seconds() * 1000)) if wait else 0  # 0 would be: for as long as it takes
     connection.execute("SELECT set_config('statement_timeout', %s, false)", [f"{milliseconds}ms"])
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
-        sql.Identifier(attempt.name), sql.Identifier(attempt.source.database)
+    # Before PostgreSQL 15 files are copied always, and there is no word for it.
+    strategy = sql.SQL("STRATEGY FILE_COPY" if connection.info.server_version >= 150000 else "")
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} {}").format(
+        sql.Identifier(attempt.name), sql.Identifier(attempt.source.database), strategy
     )
     began = time.monotonic()
     try:
@@ -210,7 +212,7 @@ def _copy_by_dump(attempt: _Attempt, lock_timeout: timedelta) -> None:
     strange = ["--no-owner", "--no-acl"] if source.role != server.role or source.server != server.server else []
     pieces = dumping.dump(context, source, lock_timeout=lock_timeout)
     try:
-        dumping.load(context, server.named(attempt.name), pieces, arguments=["--single-transaction", *strange])
+        dumping.load(context, server.named(attempt.name), pieces, arguments=strange)
     finally:
         pieces.close()
     with connected(server.named(attempt.name), what="the clone") as connection:

@@ -11,7 +11,7 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
-from checks.tools import digest
+from checks.tools import bytes_hash, digest
 from checks.tools.postgres import Connection
 
 #: A query may return so many columns; wider tables are asked in parts.
@@ -83,14 +83,15 @@ def _sums(
     connection: Connection, table: digest.Table, seed: int, key: Sequence[str], columns: Sequence[tuple[Any, ...]]
 ) -> list[Any]:
     keys = [sql.SQL("{}::text").format(sql.Identifier("t", name)) for name in key]
-    one_sum = sql.SQL("COALESCE(sum(hashbyteaextended(record_send(ROW({})), {})), 0)::text")
-    sums = [
-        one_sum.format(
-            sql.SQL(", ").join([*keys, sql.SQL("{}" if raw else "{}::text").format(sql.Identifier("t", name))]),
-            sql.Literal(seed),
-        )
+    cells = [
+        sql.SQL(", ").join([*keys, sql.SQL("{}" if raw else "{}::text").format(sql.Identifier("t", name))])
         for name, _, raw in columns
     ]
+    hashes = [
+        bytes_hash.of(sql.SQL("record_send(ROW({}))").format(each), seed, connection.info.server_version)
+        for each in cells
+    ]
+    sums = [sql.SQL("COALESCE(sum({}), 0)::text").format(each) for each in hashes]
     query = sql.SQL("SELECT count(*), {} FROM ONLY {} AS t").format(
         sql.SQL(", ").join(sums), sql.Identifier(table.schema, table.name)
     )

@@ -45,7 +45,7 @@ class Pace:
 def compare(connection: Connection, document: Mapping[str, Any], pace: Pace | None = None) -> Comparison:
     """Rows, checksums, large objects, sequences and schema. Takes its numbers from the connected database."""
     found = facts.content(
-        connection, document["seed"], chained=manifest.chained(document), exact=manifest.exact(document),
+        connection, document["seed"], chained=manifest.chained(document), depth=manifest.schema_depth(document),
         note=pace.note if pace else None,
     )  # fmt: skip
     rows, told = _tables(document["tables"], found["tables"])

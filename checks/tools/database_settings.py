@@ -1,4 +1,4 @@
-"""What belongs to a database and is in no dump of it: owner, rights, settings, limits, comment, labels.
+"""What belongs to a database and is in no dump of it: owner, rights, settings, limits, comment, labels, tablespace.
 
 A database that takes another one's place has to have them all. They are read, given, and read again to compare.
 """
@@ -10,7 +10,7 @@ from typing import Any, Final, LiteralString
 from psycopg import sql
 
 from checks.errors import CheckError
-from checks.tools.postgres import Connection, one
+from checks.tools.postgres import Connection
 
 #: PostgreSQL keeps the values of these as a list of quoted names; see GUC_LIST_QUOTE in its sources. No others may be
 #: such lists, not even of an extension.
@@ -32,13 +32,14 @@ Facts = Mapping[str, Any]
 def read(connection: Connection, database: str) -> Facts:
     """Area, as people call it -> what a database has there. CheckError when there is no such database."""
     row = connection.execute(
-        "SELECT pg_get_userbyid(datdba), datconnlimit, datallowconn, datistemplate,"
-        " shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname = %s",
+        "SELECT pg_get_userbyid(d.datdba), d.datconnlimit, d.datallowconn, d.datistemplate,"
+        " shobj_description(d.oid, 'pg_database'), t.spcname FROM pg_catalog.pg_database d"
+        " JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace WHERE d.datname = %s",
         [database],
     ).fetchone()
     if row is None:
         raise CheckError(f"There is no database {database} on that server.", remedy="Correct the address in the plan.")
-    names = ("owner", "connection limit", "connections allowed", "template", "comment")
+    names = ("owner", "connection limit", "connections allowed", "template", "comment", "tablespace")
     return {
         **dict(zip(names, row, strict=True)),
         "rights": _mapped(connection, _RIGHTS, database),
@@ -146,20 +147,29 @@ def differences(wanted: Facts, found: Facts) -> list[str]:
     return told
 
 
-def not_carried(connection: Connection, wanted: str, found: str) -> list[str]:
-    """A sentence for each thing that no statement can give to a database that takes another one's place."""
-    told = []
-    query: LiteralString = (
-        "SELECT t.spcname FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace"
-        " WHERE d.datname = %s"
-    )
-    space, other = one(connection, query, [wanted]), one(connection, query, [found])
-    if space != other:
-        told.append(f"{wanted} stood in the tablespace {space}; what takes its place stands in {other}.")
-    slots = connection.execute(
-        "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE database = %s ORDER BY 1", [wanted]
+def bound(connection: Connection, database: str) -> list[str]:
+    """What belongs to a database and cannot be given to the one that takes its place, in words.
+
+    A slot or a subscription stays with the database that is set aside: what reads from it would see nothing more and
+    keep the server's WAL for ever, and what it receives would go on flowing into the old rows.
+    """
+    rows = connection.execute(_BOUND, [database, database]).fetchall()
+    return [f"the {sort} {name}" for sort, name in rows]
+
+
+_BOUND: Final[LiteralString] = (
+    "SELECT 'logical replication slot', slot_name::text FROM pg_catalog.pg_replication_slots"
+    " WHERE database = %s AND NOT temporary"
+    " UNION ALL SELECT 'subscription', s.subname FROM pg_catalog.pg_subscription s"
+    " JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = %s ORDER BY 1, 2"
+)
+
+
+def placed_elsewhere(connection: Connection) -> list[tuple[str, str]]:
+    """(tablespace, table or index) of what stands in another tablespace than its database; the dump does not say so."""
+    return connection.execute(
+        "SELECT t.spcname, format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " JOIN pg_catalog.pg_tablespace t ON t.oid = c.reltablespace"
+        " WHERE n.nspname !~ '^pg_' AND c.relpersistence <> 't' AND t.spcname <> 'pg_global' ORDER BY 1, 2"
     ).fetchall()
-    if slots:
-        names = ", ".join(name for (name,) in slots)
-        told.append(f"Logical replication slots of {wanted} stay with the database that is set aside: {names}.")
-    return told

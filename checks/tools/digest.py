@@ -10,7 +10,7 @@ from typing import LiteralString, cast
 
 from psycopg import sql
 
-from checks.tools import row_hash
+from checks.tools import bytes_hash, row_hash
 from checks.tools.postgres import Connection
 
 _TABLES: LiteralString = """
@@ -96,9 +96,9 @@ def digest_table(connection: Connection, table: Table, seed: int, *, chained: bo
     columns = row_hash.columns(connection, table.oid)
     if chained:
         encoding = connection.info.parameter_status("server_encoding") or ""
-        value = row_hash.chained(columns, seed, encoding=encoding)
+        value = row_hash.chained(columns, seed, encoding=encoding, server=connection.info.server_version)
     else:
-        value = row_hash.recorded(columns, seed)
+        value = row_hash.recorded(columns, seed, server=connection.info.server_version)
     query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0)::text FROM ONLY {} AS t").format(
         value, sql.Identifier(table.schema, table.name)
     )
@@ -125,10 +125,10 @@ def digest_tables(
 
 def digest_large_objects(connection: Connection, seed: int) -> TableDigest:
     """Count and checksum of the large objects, each hashed with its number."""
+    server = connection.info.server_version
     query = sql.SQL(
-        "SELECT count(*), COALESCE(sum(hashbyteaextended(lo_get(oid), {0} # oid::bigint)), 0)::text"
-        " FROM pg_catalog.pg_largeobject_metadata"
-    ).format(sql.Literal(seed))
+        "SELECT count(*), COALESCE(sum({}{} # oid::bigint{}), 0)::text FROM pg_catalog.pg_largeobject_metadata"
+    ).format(bytes_hash.opening(sql.SQL("lo_get(oid)"), server), sql.Literal(seed), bytes_hash.closing(server))
     rows, checksum = cast("tuple[int, str]", connection.execute(query).fetchone())
     return TableDigest(rows, checksum)
 

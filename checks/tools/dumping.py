@@ -18,7 +18,7 @@ import zstandard
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
 from checks.tools import server_words
-from checks.tools.postgres import Address, binary
+from checks.tools.postgres import Address, binary, connected
 from checks.tools.storage import READ
 
 _TAIL = 20_000
@@ -29,6 +29,19 @@ COMPRESSING = 2
 AHEAD = 4
 _FILL_SECONDS = 0.002
 Piece = bytes | memoryview
+
+
+#: pg_restore of PostgreSQL 17 sets transaction_timeout, which older servers refuse to know. So they are given what it
+#: would do as a script, without that line, which stands among the first ones. A script that breaks off has no COMMIT.
+_KNOWS_EVERY_SETTING = 170000
+_BY_SCRIPT = """
+restore=$1 psql=$2 database=$3; shift 3
+{ "$restore" "$@" --file=- || : >"$0"; } | sed '1,99{/^SET transaction_timeout = 0;$/d;}' |
+    "$psql" --no-psqlrc --quiet --no-password --set=ON_ERROR_STOP=1 --dbname="$database" >/dev/null
+code=$?
+if [ -e "$0" ]; then rm "$0"; exit 1; fi
+exit $code
+"""
 
 
 class RefusedError(CheckError):
@@ -47,7 +60,11 @@ _COMPLAINTS = (
     (r'permission denied to create extension', "Role {role} may not create an extension that the backup needs",
      "Let an administrator create it in template1 there, or use a role that may."),
     (r'role "[^"]*" does not exist', "A role that the backup needs does not exist at {server}", "Create it there."),
-    (r"permission denied|must be owner|must be able to SET ROLE", "Role {role} lacks a right at {server}",
+    (r"unsupported version \([0-9.]+\) in file header",
+     "The backup was written by a later pg_dump than the {program} of this worker can read",
+     "Set POSTGRES_BIN to the client programs of that version or a later one."),
+    (r"permission denied|must be owner|must be able to SET ROLE|must be superuser|only superusers? ",
+     "Role {role} lacks a right at {server}",
      "Grant it, or use another role in the plan."),
     (r"password authentication failed|no password supplied", "The password of role {role} is wrong at {server}",
      "Set the right password in the secret that the plan names."),
@@ -121,7 +138,7 @@ def dump(
     dbname, variables = address.for_command()
     told = _Told(context, "pg_dump")
     command = [
-        binary("pg_dump"), "--format=custom", "--compress=none", "--no-password", "--no-tablespaces",
+        binary("pg_dump"), "--format=custom", "--compress=0", "--no-password", "--no-tablespaces",
         f"--lock-wait-timeout={int(lock_timeout.total_seconds() * 1000)}", f"--dbname={dbname}", *arguments,
     ]  # fmt: skip
     if snapshot:
@@ -147,12 +164,20 @@ def dump(
 
 
 def load(context: RunContext, address: Address, pieces: Iterable[Piece], *, arguments: Sequence[str] = ()) -> None:
-    """Restore a custom-format dump from a stream. Returns only when pg_restore's exit status was 0."""
+    """Restore a custom-format dump from a stream, whole or not at all. Returns only when the exit status was 0.
+
+    Subscriptions are left out: a second one would draw from the slot of the first, and nobody could drop its database.
+    """
     dbname, variables = address.for_command()
     told = _Told(context, "pg_restore")
-    command = [
-        binary("pg_restore"), "--exit-on-error", "--no-password", "--no-tablespaces", f"--dbname={dbname}", *arguments,
-    ]  # fmt: skip
+    options = ["--exit-on-error", "--single-transaction", "--no-tablespaces", "--no-subscriptions", *arguments]
+    with connected(address) as connection:
+        is_older = connection.info.server_version < _KNOWS_EVERY_SETTING
+    if is_older:
+        failed = Path(context.scratch) / "pg_restore.failed"
+        command = ["/bin/sh", "-c", _BY_SCRIPT, str(failed), binary("pg_restore"), binary("psql"), dbname, *options]
+    else:
+        command = [binary("pg_restore"), "--no-password", f"--dbname={dbname}", *options]
     context.note(f"pg_restore into {address.database} at {address.server}")
     with context.pipe(told.argv(command), stdin=True, variables={**variables, "LC_ALL": "C"}, shown=command) as pipe:
         assert pipe.stdin is not None

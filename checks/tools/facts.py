@@ -83,19 +83,19 @@ def content(
     seed: int,
     *,
     chained: bool,
-    exact: bool = True,
+    depth: schema.Depth = schema.Depth.WHOLE,
     note: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Rows and checksums of all tables and large objects, and the schema, in the connection's snapshot.
 
-    ``chained``: how rows are hashed, see ``row_hash``; ``exact``: how definitions are, see ``schema``; ``note``: what
+    ``chained``: how rows are hashed, see ``row_hash``; ``depth``: how the schema is looked at; ``note``: what
     is looked at next, how many tables are done, and how many there are.
     """
     digests = digest.digest_tables(connection, seed, note, chained=chained)
     if note is not None:
         note("large objects, sequences and schema", len(digests), len(digests))
     large = digest.digest_large_objects(connection, seed)
-    objects = schema.schema_objects(connection, exact=exact)
+    objects = schema.schema_objects(connection, depth=depth)
     return {
         "tables": {name: {"rows": found.rows, "checksum": found.checksum} for name, found in digests.items()},
         "large_objects": {"rows": large.rows, "checksum": large.checksum},

@@ -10,13 +10,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, LiteralString
 
 from psycopg import sql
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
-from checks.tools import byte_texts, column_texts, sampling
+from checks.tools import byte_texts, column_texts, sampling, small_numbers
 from checks.tools import column_facts as catalog
 from checks.tools.background import patiently
 from checks.tools.column_facts import Column
@@ -174,9 +175,6 @@ def _sources(found: list[Column], section: PrivacySection, proof: Proof) -> list
             reason = f"words of a {column.type} are no whole values"
             proof.not_provable.append({"column": column.label, "values": None, "reason": reason})
             continue
-        if column.shape == "json":
-            reason = f"numbers below {column_texts.LEAST_NUMBER:,} in documents are not looked for"
-            proof.not_provable.append({"column": column.label, "values": None, "reason": reason})
         sources.append(_Source(len(sources), column, entry))
     return sources
 
@@ -198,6 +196,9 @@ def _bring(
                 target.write(block)
 
     patiently(context, original, carry)
+    if source.column.shape == "json":
+        small = partial(small_numbers.not_looked_for, original, source.column, source.entry)
+        proof.not_provable += patiently(context, original, small)
     told = copy.execute(
         "SELECT count(h1), count(*) FILTER (WHERE own), sum(short) FROM pg_temp.gonogo_source WHERE number = %s",
         [source.number],

@@ -12,6 +12,7 @@ from typing import IO, Any
 from checks.errors import CheckError
 from checks.tools import storage
 from checks.tools.crypto import Fault, KeyRing, SealError, read_header, unseal
+from checks.tools.schema import Depth
 
 
 class UnusableBackupError(CheckError):
@@ -19,8 +20,9 @@ class UnusableBackupError(CheckError):
 
 
 #: 2: rows are hashed column after column (``row_hash.chained``), and the compressed stream is one of many frames.
-FORMAT = 3
-_READ_FORMATS = (1, 2, FORMAT)
+#: 3 and 4: the schema is looked at more closely; see ``schema.Depth``.
+FORMAT = 4
+_READ_FORMATS = (1, 2, 3, FORMAT)
 MAX_BYTES = 64 * 1024 * 1024
 SUFFIX = ".manifest.json"
 #: Folder below an environment's backups for what a test of the gate puts there; it is never listed as a backup.
@@ -125,9 +127,9 @@ def chained(document: Mapping[str, Any]) -> bool:
     return int(document["format"]) > 1
 
 
-def exact(document: Mapping[str, Any]) -> bool:
-    """Whether the definitions in a manifest were hashed with each bracket and cast; see ``schema``."""
-    return int(document["format"]) > 2
+def schema_depth(document: Mapping[str, Any]) -> Depth:
+    """How closely the schema in a manifest was looked at."""
+    return {1: Depth.LOOSE, 2: Depth.LOOSE, 3: Depth.EXACT}.get(int(document["format"]), Depth.WHOLE)
 
 
 def parts(document: Mapping[str, Any]) -> dict[str, Part]:

@@ -142,7 +142,7 @@ class MaskedCopy:
             with context.step(CARRY.key) as step:
                 with connected(self.source, what="the original") as connection:
                     shape = facts.database_facts(connection)["database"]
-                fresh = stack.enter_context(scratch.scratch_database(context, server, "restore", like=shape))
+                fresh = stack.enter_context(scratch.scratch_database(context, server, scratch.RESTORE, like=shape))
 
                 def progress(done: int) -> None:
                     self.figures["carried_bytes"] = done
@@ -152,7 +152,7 @@ class MaskedCopy:
                     context, clone, lock_timeout=self.limits.lock, arguments=_LEFT_OUT, progress=progress
                 )
                 try:
-                    dumping.load(context, fresh, pieces, arguments=["--single-transaction", "--no-owner", "--no-acl"])
+                    dumping.load(context, fresh, pieces, arguments=["--no-owner", "--no-acl"])
                 finally:
                     pieces.close()
                 with connected(fresh, what="the fresh database") as connection:

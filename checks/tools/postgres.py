@@ -18,6 +18,8 @@ from checks.tools import server_words
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 CONNECT_SECONDS = 10
+#: Older servers lack what questions here ask for, and nobody mends them any more.
+OLDEST = 130000
 #: Sessions say everything in one way, so that two servers print equal values equally.
 SESSION = {
     "client_encoding": "UTF8",
@@ -146,12 +148,26 @@ def connect(
     except psycopg.Error as error:
         raise explain(error, address, what=what) from None
     try:
+        _refuse_older(connection, address)
         settle(connection, session)
         connection.autocommit = autocommit
+    except CheckError:
+        connection.close()
+        raise
     except psycopg.Error as error:
         connection.close()
         raise explain(error, address, what=what) from error
     return connection
+
+
+def _refuse_older(connection: Connection, address: Address) -> None:
+    version = connection.info.server_version
+    if version < OLDEST:
+        raise CheckError(
+            f"The server {address.server} is PostgreSQL {version_name(version)}; {OLDEST // 10000} is the oldest that"
+            " this program works with.",
+            remedy="Upgrade it, or let a copy on a newer server stand for it. Nothing was touched.",
+        )
 
 
 def settle(connection: Connection, session: Mapping[str, str]) -> None:

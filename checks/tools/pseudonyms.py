@@ -11,7 +11,7 @@ from typing import Final, LiteralString, get_args
 from psycopg import sql
 
 from checks.errors import CheckError
-from checks.tools import column_texts
+from checks.tools import column_texts, small_numbers
 from checks.tools.column_facts import Column, Shape
 from checks.tools.inventory import InventoryEntry, Mask
 from checks.tools.personal_names import NUMBER_NAME
@@ -167,10 +167,7 @@ BEGIN
         RETURN CASE WHEN rule = 'keep' THEN v END;
     END IF;
     IF rule = 'text' AND NOT personal THEN
-        key := lower(regexp_replace(key, '([a-z0-9])([A-Z])', '\1_\2', 'g'));
-        key := btrim(regexp_replace(key, '[^a-z0-9]+', '_', 'g'), '_');
-        personal := key ~ current_setting('gonogo.number_name')
-            AND key !~ '^(is|has|can|allow|allows|show|hide|require|requires|enable|use|num|max|min|number_of)_';
+        personal := «named»;
     END IF;
     IF rule = 'text' AND NOT personal THEN
         RETURN v;
@@ -232,7 +229,8 @@ def install(connection: Connection, key: bytes, date_window: int) -> None:
     }
     for name, value in settings.items():
         connection.execute("SELECT set_config(%s, %s, false)", [name, value])
-    connection.execute(_FUNCTIONS)
+    named = small_numbers.NAMED.replace("«key»", "key").replace("«names»", "current_setting('gonogo.number_name')")
+    connection.execute(_FUNCTIONS.replace("«named»", named))
 
 
 def fill_phones(connection: Connection, columns: list[Column]) -> None:

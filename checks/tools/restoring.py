@@ -57,7 +57,7 @@ def load_database(
                     progress(done, expected, "bytes")
                 yield piece
 
-        dumping.load(context, address, counted(), arguments=["--single-transaction"])
+        dumping.load(context, address, counted())
     if done != expected:
         raise CheckError(f"The backup gave {done:,} bytes of dump, and {expected:,} were taken.")
 
@@ -143,14 +143,18 @@ def restore(
 def _restore_beside(
     context: RunContext, manifest_key: str, target: Address, phases: Phases, progress: Progress | None
 ) -> RestoreReport:
+    orders = maintenance(target)
+    with connected(orders, what="the server") as connection:
+        scratch.refuse_bound(connection, target.database)
     with phases.phase("authenticate"):
         document = authenticate(manifest_key, _looking(context, progress))
-    orders = maintenance(target)
     with connected(orders, what="the server") as connection:
         facts.require(connection, document)
     with phases.phase("create"):
         stack = ExitStack()
-        fresh = stack.enter_context(scratch.scratch_database(context, target, "restore", like=document["database"]))
+        fresh = stack.enter_context(
+            scratch.scratch_database(context, target, scratch.RESTORE, like=document["database"])
+        )
     with stack:
         _fill(context, document, fresh, phases, progress)
         aside = scratch.set_aside_name(target.database, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}")

@@ -15,6 +15,7 @@ from typing import LiteralString
 from psycopg import sql
 from psycopg.sql import SQL, Composable
 
+from checks.tools import bytes_hash
 from checks.tools.postgres import Connection
 
 # record_send would write the number of a type that is not built in; reg* types are numbers of other objects; a few
@@ -77,35 +78,38 @@ def columns(connection: Connection, oid: int) -> list[Column]:
     return [Column(*row) for row in connection.execute(_COLUMNS, [oid]).fetchall()]
 
 
-def recorded(found: Sequence[Column], seed: int) -> Composable:
+def recorded(found: Sequence[Column], seed: int, *, server: int) -> Composable:
+    """``server``: the version of the one that hashes; the hash is the same on every one."""
     # The outer ROW of one column keeps "no column" and "one null column" apart.
-    return _record([column.stored for column in found], seed)
+    return _record([column.stored for column in found], seed, server)
 
 
-def _record(values: Sequence[Composable], seed: int) -> Composable:
+def _record(values: Sequence[Composable], seed: int, server: int) -> Composable:
     cells = SQL(", ").join(values)
-    return SQL("hashbyteaextended(record_send(ROW({})), {})").format(cells, sql.Literal(seed))
+    return bytes_hash.of(SQL("record_send(ROW({}))").format(cells), seed, server)
 
 
-def chained(found: Sequence[Column], seed: int, *, encoding: str) -> Composable:
-    """``encoding``: that of the database; the hash is the same in every one."""
+def chained(found: Sequence[Column], seed: int, *, encoding: str, server: int) -> Composable:
+    """``encoding``: that of the database, ``server``: the version of its server; the hash is the same in every one."""
     nullable = [column.value for column in found if not column.not_null]
     links = [column for column in found if column.not_null]
     if not links:
-        return _record(nullable, seed)
+        return _record(nullable, seed, server)
     # The last column's hash stands outside, around that of all the others: each opens a bracket that ends at the end.
-    opened = [_opened(column, as_stored=encoding in _AS_STORED) for column in reversed(links)]
-    first = _record(nullable, seed) if nullable else sql.Literal(seed)
-    chain = SQL("").join([*opened, first, SQL(")") * len(links)])
+    brackets = [_brackets(column, server, as_stored=encoding in _AS_STORED) for column in links]
+    first = _record(nullable, seed, server) if nullable else sql.Literal(seed)
+    opened = [opening for opening, _ in reversed(brackets)]
+    chain = SQL("").join([*opened, first, *(closing for _, closing in brackets)])
     # NOT NULL may be declared and not validated: such a row has its hash all the same.
-    return SQL("COALESCE({}, {})").format(chain, _record([column.value for column in found], seed))
+    return SQL("COALESCE({}, {})").format(chain, _record([column.value for column in found], seed, server))
 
 
-def _opened(column: Column, *, as_stored: bool) -> Composable:
-    """The beginning of a column's hash, up to its seed."""
+def _brackets(column: Column, server: int, *, as_stored: bool) -> tuple[Composable, Composable]:
+    """A column's hash up to its seed, and what closes it."""
     if column.is_text and as_stored:
-        return SQL('hashtextextended({} COLLATE "C", ').format(column.value)
+        return SQL('hashtextextended({} COLLATE "C", ').format(column.value), SQL(")")
     if column.type == "bytea" and not column.as_text:
-        return SQL("hashbyteaextended({}, ").format(column.value)
+        return bytes_hash.opening(column.value, server), bytes_hash.closing(server)
     send = "textsend" if column.is_text else column.send
-    return SQL("hashbyteaextended({}({}), ").format(sql.Identifier(send), column.value)
+    sent = SQL("{}({})").format(sql.Identifier(send), column.value)
+    return bytes_hash.opening(sent, server), bytes_hash.closing(server)

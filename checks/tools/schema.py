@@ -2,6 +2,7 @@
 """The schema of a database, object by object, so that what differs can be named."""
 
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
 from hashlib import sha256
 from typing import Any, LiteralString
 
@@ -9,23 +10,32 @@ from checks.tools import printed_sql
 from checks.tools.postgres import Connection
 
 
-def schema_objects(connection: Connection, *, exact: bool = True) -> dict[str, str]:
-    """Every object of the schema -> a hash of its definition, for naming what differs.
+class Depth(IntEnum):
+    """How closely a schema is looked at; manifests of before are compared as it was done then.
 
-    ``exact``: False as it was before, for manifests of that time: casts, brackets and the number of spaces were left
-    out also where they mean something, and nothing was said of what a domain demands.
+    LOOSE: casts, brackets and the number of spaces were left out also where they mean something, and nothing was said
+    of what a domain demands. EXACT: nothing was said of what ``_BESIDES`` lists. WHOLE: all of it.
     """
-    found = schema_definitions(connection) if exact else _definitions_before(connection)
+
+    LOOSE = 1
+    EXACT = 2
+    WHOLE = 3
+
+
+def schema_objects(connection: Connection, *, depth: Depth = Depth.WHOLE) -> dict[str, str]:
+    """Every object of the schema -> a hash of its definition, for naming what differs."""
+    loose = depth is Depth.LOOSE
+    found = _definitions_before(connection) if loose else schema_definitions(connection, depth=depth)
     return {name: sha256(definition.encode()).hexdigest()[:16] for name, definition in found.items()}
 
 
-def schema_definitions(connection: Connection) -> dict[str, str]:
+def schema_definitions(connection: Connection, *, depth: Depth = Depth.WHOLE) -> dict[str, str]:
     """Every object of the schema -> its definition; on one line, except for functions, which are as they are written.
 
     Only what PostgreSQL itself prints otherwise after a restore is brought into one form; see ``printed_sql``.
     """
     found: dict[str, str] = {}
-    for query in (*_SCHEMA, *_DOMAINS):
+    for query in (*_SCHEMA, *_DOMAINS, *(_BESIDES if depth is Depth.WHOLE else ())):
         for name, definition in connection.execute(query.replace("«", "").replace("»", "")).fetchall():
             found[name] = definition if name.startswith("function ") else printed_sql.settled(definition)
     return found
@@ -131,4 +141,55 @@ _DOMAINS: Sequence[LiteralString] = (
     " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"
     " WHERE t.typtype = 'd' AND t.typcollation <> 0 AND " + _OURS
     + " AND " + _not_of_extension("pg_catalog.pg_type", "t.oid"),
+)  # fmt: skip
+#: What changes how a table, a view or a type works, and stands in no definition above.
+_BESIDES: Sequence[LiteralString] = (
+    # security_invoker and security_barrier decide who sees what through a view, check_option what may be written
+    "SELECT format('options of view %I.%I', n.nspname, c.relname), COALESCE((SELECT string_agg(o, ' ' ORDER BY o)"
+    " FROM unnest(c.reloptions) AS o), '')"
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.relkind = 'v' AND " + _RELATION,
+    "SELECT format('rule %s on %I.%I', quote_ident(r.rulename), n.nspname, c.relname),"
+    " concat_ws(' ', r.ev_enabled, pg_get_ruledef(r.oid))"
+    " FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE r.rulename <> '_RETURN' AND " + _RELATION,
+    "SELECT format('roles of policy %s on %I.%I', quote_ident(p.polname), n.nspname, c.relname),"
+    " (SELECT string_agg(CASE WHEN r = 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(r)) END, ' ' ORDER BY"
+    " CASE WHEN r = 0 THEN '' ELSE pg_get_userbyid(r) END) FROM unnest(p.polroles) AS r)"
+    " FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE " + _RELATION,
+    # what reads a parent reads its children too; partitions have their bound above
+    "SELECT format('parents of table %I.%I', n.nspname, c.relname),"
+    " string_agg(i.inhparent::regclass::text, ' ' ORDER BY i.inhseqno)"
+    " FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND NOT c.relispartition"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.relkind IN ('r', 'f') AND " + _RELATION + " GROUP BY 1",
+    # a NOT NULL that was never validated (PostgreSQL 18): the column above only says NOT NULL
+    "SELECT format('unproven constraint %s on %I.%I', quote_ident(o.conname), n.nspname, c.relname),"
+    " pg_get_constraintdef(o.oid)"
+    " FROM pg_catalog.pg_constraint o JOIN pg_catalog.pg_class c ON c.oid = o.conrelid"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE o.contype = 'n' AND NOT o.convalidated AND " + _RELATION,
+    "SELECT format('aggregate %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),"
+    " concat_ws(' ', a.aggkind, a.aggtransfn, a.aggtranstype::regtype, a.aggfinalfn, a.aggfinalextra, a.aggcombinefn,"
+    " a.aggmtransfn, a.aggmfinalfn, NULLIF(a.aggsortop, 0)::regoperator, quote_nullable(a.agginitval))"
+    " FROM pg_catalog.pg_aggregate a JOIN pg_catalog.pg_proc p ON p.oid = a.aggfnoid"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE "
+    + _OURS + " AND " + _not_of_extension("pg_catalog.pg_proc", "p.oid"),
+    "SELECT format('range of type %I.%I', n.nspname, t.typname), concat_ws(' ', r.rngsubtype::regtype,"
+    " NULLIF(r.rngcollation, 0)::regcollation,"
+    " (SELECT c.opcname FROM pg_catalog.pg_opclass c WHERE c.oid = r.rngsubopc),"
+    " r.rngcanonical, r.rngsubdiff)"
+    " FROM pg_catalog.pg_range r JOIN pg_catalog.pg_type t ON t.oid = r.rngtypid"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE "
+    + _OURS + " AND " + _not_of_extension("pg_catalog.pg_type", "t.oid"),
+    # the version of the library that sorts is the server's, and the names of its locale differ between versions
+    "SELECT format('collation %I.%I', n.nspname, l.collname), concat_ws(' ', l.collprovider, l.collisdeterministic,"
+    " l.collcollate, l.collctype, COALESCE(to_jsonb(l)->>'colllocale', to_jsonb(l)->>'colliculocale'),"
+    " to_jsonb(l)->>'collicurules')"
+    " FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace WHERE "
+    + _OURS + " AND " + _not_of_extension("pg_catalog.pg_collation", "l.oid"),
+    "SELECT format('event trigger %I', e.evtname), concat_ws(' ', e.evtevent, e.evtenabled, e.evtfoid::regprocedure,"
+    " array_to_string(e.evttags, ','))"
+    " FROM pg_catalog.pg_event_trigger e WHERE " + _not_of_extension("pg_catalog.pg_event_trigger", "e.oid"),
 )  # fmt: skip

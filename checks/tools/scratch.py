@@ -29,6 +29,10 @@ from checks.tools.postgres import (
 )
 
 _LOOK_SECONDS = 0.05
+#: So many tables and indexes are named one by one.
+_NAMED = 20
+#: The purpose of one that is to take another database's place.
+RESTORE = "restore"
 _NAME = re.compile(r"gonogo_(drill|clone|restore)_(?P<run>[0-9a-f]{32})_(?P<attempt>\d+)")
 
 
@@ -81,13 +85,16 @@ def scratch_database(
 ) -> Iterator[Address]:
     """An empty database on the server of ``server``, dropped at the end, however the end comes; nobody else's.
 
-    ``like``: the ``database`` part of a manifest, for encoding and locale; else those of ``server``'s own database.
+    ``like``: the ``database`` part of a manifest, for encoding and locale; else those of ``server``'s own database. One
+    for a restore stands in the tablespace of the database whose place it is to take.
     """
     name = name_of(context, purpose)
     orders = maintenance(server)
     with connected(orders, what="the server") as connection:
         sweep(context, connection)
-        shape = like or shape_of(connection, server.database)
+        shape = {**(like or shape_of(connection, server.database))}
+        if purpose == RESTORE:
+            shape["tablespace"] = _space_of(connection, server)
         drop_database(connection, name)
         try:
             patiently(context, connection, lambda: create_empty(connection, name, shape))
@@ -95,6 +102,25 @@ def scratch_database(
             yield server.named(name)
         finally:
             drop_at_the_end(context, orders, name)
+
+
+def _space_of(connection: Connection, server: Address) -> str:
+    """The tablespace of a database, "" for the usual one. CheckError where the role may put nothing there."""
+    row = connection.execute(
+        "SELECT t.spcname, has_tablespace_privilege(t.oid, 'CREATE') FROM pg_catalog.pg_database d"
+        " JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace WHERE d.datname = %s",
+        [server.database],
+    ).fetchone()
+    if row is None or row[0] == "pg_default":
+        return ""
+    space, may = row
+    if not may:
+        raise CheckError(
+            f"{server.database} stands in the tablespace {space}, and role {connection.info.user} may make no database"
+            " there to take its place.",
+            remedy=f"GRANT CREATE ON TABLESPACE {space} TO {connection.info.user};",
+        )
+    return str(space)
 
 
 def close_to_others(connection: Connection, name: str) -> None:
@@ -137,7 +163,7 @@ _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin", "d": "libc"}
 
 
 def create_empty(connection: Connection, name: str, shape: Mapping[str, Any]) -> None:
-    """CREATE DATABASE from template0 with the encoding and locale of ``shape``."""
+    """CREATE DATABASE from template0 with the encoding and locale of ``shape``, and in its tablespace."""
     provider = _PROVIDERS[shape["locale_provider"]]
     options: list[sql.Composable] = [
         sql.SQL("TEMPLATE template0"),
@@ -150,6 +176,8 @@ def create_empty(connection: Connection, name: str, shape: Mapping[str, Any]) ->
     if shape["locale"] and provider in ("icu", "builtin"):
         word: LiteralString = "ICU_LOCALE {}" if provider == "icu" else "BUILTIN_LOCALE {}"
         options.append(sql.SQL(word).format(sql.Literal(shape["locale"])))
+    if shape.get("tablespace"):
+        options.append(sql.SQL("TABLESPACE {}").format(sql.Identifier(shape["tablespace"])))
     statement = sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(" ").join(options))
     try:
         connection.execute(statement)
@@ -172,8 +200,8 @@ def swap(context: RunContext, orders: Address, *, fresh: str, target: str, aside
     was: it is never closed, but nobody can enter one while it is given another name.
     """
     with connected(orders, what="the server") as connection:
-        for sentence in database_settings.not_carried(connection, target, fresh):
-            context.warn(sentence)
+        refuse_bound(connection, target)
+        _tell_placed(context, orders.named(target))
         try:
             _end_sessions(connection, fresh)
             _terminate(connection, target)  # once here, so that a right that is missing is told
@@ -183,6 +211,31 @@ def swap(context: RunContext, orders: Address, *, fresh: str, target: str, aside
             told = explain(error, orders, what="the swap of the databases")
             remedy = told.remedy or "Stop what is connected to the database, then try again."
             raise CheckError(f"{told.message} The database {target} is untouched.", remedy=remedy) from error
+
+
+def refuse_bound(connection: Connection, target: str) -> None:
+    """CheckError where something belongs to a database that would not come along when another one takes its place."""
+    if bound := database_settings.bound(connection, target):
+        raise CheckError(
+            f"Another database cannot take the place of {target} while it has {', '.join(bound)}: that would stay with"
+            f" the one that is set aside. The database {target} is untouched.",
+            remedy="Drop it (pg_drop_replication_slot, DROP SUBSCRIPTION), then try again. Afterwards make it anew, and"
+            " let what reads from it begin with a new copy of the rows.",
+        )
+
+
+def _tell_placed(context: RunContext, target: Address) -> None:
+    """Name what stood in tablespaces of its own: what takes its place holds it in the database's."""
+    try:
+        with connected(target) as connection:
+            placed = database_settings.placed_elsewhere(connection)
+    except CheckError as error:
+        context.warn(f"Whether tables of {target.database} stand in tablespaces of their own was not seen: {error}")
+        return
+    for space, name in placed[:_NAMED]:
+        context.warn(f"{name} stood in the tablespace {space}; now it stands in that of the database.")
+    if len(placed) > _NAMED:
+        context.warn(f"So did {len(placed) - _NAMED:,} more tables and indexes.")
 
 
 def _rename(connection: Connection, *, fresh: str, target: str, aside: str) -> None:

@@ -19,7 +19,7 @@ from checks.engine import execute
 from checks.enums import RunState
 from checks.kinds import drill
 from checks.models import Run
-from checks.tools import backup, dumping, facts, manifest
+from checks.tools import backup, dumping, facts, manifest, schema
 from checks.tools.crypto import KeyRing
 from tests.engine.workers import execute_elsewhere, kill_tree, until
 from tests.kinds_data.support import Shop, administration, databases, in_a_thread, log_of, shop
@@ -66,7 +66,7 @@ def test_a_backup_of_the_format_before_still_comes_back_equal(
     content = facts.content
 
     def recorded(*arguments: Any, chained: bool) -> dict[str, Any]:
-        return content(*arguments, chained=False, exact=False)
+        return content(*arguments, chained=False, depth=schema.Depth.LOOSE)
 
     def one_frame(pieces: Iterable[Any], *, level: int) -> Iterator[bytes]:
         compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
@@ -83,7 +83,26 @@ def test_a_backup_of_the_format_before_still_comes_back_equal(
     plain_shop.sql("CREATE TABLE tried (a text DEFAULT '(none)', b bool, CHECK (a <> 'x' AND (b OR a = '(')))")
     assert plain_shop.run("backup").state == RunState.PASSED
     assert plain_shop.run("drill").state == RunState.PASSED
-    assert backup.newest(plain_shop.application.slug, "production").manifest["format"] == 3
+    assert backup.newest(plain_shop.application.slug, "production").manifest["format"] == 4
+
+
+@pytest.mark.campaign
+def test_a_backup_that_said_nothing_of_rules_and_policies_is_compared_without_them(
+    plain_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What format 3 held."""
+    plain_shop.sql("CREATE RULE quiet AS ON UPDATE TO nothing DO INSTEAD NOTHING")
+    content = facts.content
+
+    def without(*arguments: Any, chained: bool) -> dict[str, Any]:
+        return content(*arguments, chained=chained, depth=schema.Depth.EXACT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(manifest, "FORMAT", 3)
+        patched.setattr(facts, "content", without)
+        assert plain_shop.run("backup").state == RunState.PASSED
+    run = plain_shop.run("drill")
+    assert run.state == RunState.PASSED, (run.error, run.summary, run.result["differences"])
 
 
 @pytest.mark.campaign

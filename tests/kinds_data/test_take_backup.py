@@ -18,7 +18,7 @@ from checks import reaper
 from checks.engine import execute
 from checks.enums import RunState
 from checks.errors import CheckError
-from checks.models import Run
+from checks.models import Run, StoredBackup
 from checks.tools import backup, configuration, dumping, manifest, restoring
 from checks.tools.postgres import Address
 from releases.models import PlanVersion
@@ -60,6 +60,18 @@ def test_a_backup_is_published_with_counts_of_everything(plain_shop: Shop, stora
     names = [path.name.split(".", 1)[1] for path in objects(storage_folder)]
     assert names == ["database", "manifest.json"]
     assert backup.authenticate(taken.manifest_key) == taken.manifest
+
+
+def test_a_server_whose_clock_is_ahead_makes_no_backup_of_tomorrow(
+    plain_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be the newest one until then, and a late one would not be told."""
+    monkeypatch.setattr(backup, "_MOMENT", "SELECT now() + interval '2 days'")
+    run = plain_shop.run("backup")
+    assert run.state == RunState.PASSED, (run.error, log_of(run))
+    stored = StoredBackup.objects.get(environment=plain_shop.environment())
+    assert stored.snapshot_at <= stored.finished_at <= timezone.now()
+    assert "The server's clock is 172,800 s ahead of this worker's" in log_of(run)
 
 
 def test_nothing_readable_of_the_data_or_the_password_is_in_storage_or_log(

@@ -82,6 +82,31 @@ def test_a_number_of_a_document_that_stands_in_a_column_is_found(storage_folder:
     assert run.result["problems"] == ["50 value(s) of person.data stand in clear in tel.telephone of the masked clone."]
 
 
+def test_small_numbers_are_told_by_count_as_masked_or_as_left_in_clear_since_nobody_looks_for_them(
+    storage_folder: Path, tmp_path: Path
+) -> None:
+    """30 years of birth under a key that says so, and 52 others under keys that say nothing."""
+    rules = {"pin": "null", "kept": "keep", "code": "shape"}
+    documents = entry(["person.data"], "contact", "json", json_keys=rules)
+    schema = (
+        SCHEMA
+        + """
+        UPDATE person SET data = data || jsonb_build_object('extra', id, 'kept', 80000 + id, 'code', 90000 + id,
+            'pin', jsonb_build_array(jsonb_build_object('a', 70000 + id)),
+            'o''brien@example.org', jsonb_build_object('x', 0.5));
+    """
+    )
+    with shop(tmp_path, schema=schema, plan={"privacy": {"inventory": [documents, NUMBERS]}}) as made:
+        run = made.run("privacy")
+    assert run.state == "passed", (run.error, run.summary, log_of(run))
+    told = [row for row in run.result["not_provable"] if "below 100,000" in row["reason"]]
+    assert [(row["column"], row["values"]) for row in told] == [("person.data", 52), ("person.data", 130)]
+    in_clear, masked = (row["reason"] for row in told)
+    assert "no key of theirs names a person's number: extra, a·aaaaa@aaaaaaa.org.x, share, version; give" in in_clear
+    assert "masked by their keys, but not looked for" in masked
+    assert "brien" not in str(run.result)
+
+
 @pytest.mark.parametrize(
     ("document", "rules", "stays"),
     [

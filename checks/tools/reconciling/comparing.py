@@ -16,7 +16,7 @@ from checks.tools.reconciling.pace import Pace
 from checks.tools.reconciling.results import Comparison, Progress, TableResult
 from checks.tools.reconciling.resuming import Keeper
 from checks.tools.reconciling.second_pass import large_objects, search
-from checks.tools.reconciling.sides import Side, both, opened
+from checks.tools.reconciling.sides import Side, both, older, opened
 
 #: What a comparison does, one after the other: name -> title.
 PHASES = {
@@ -107,7 +107,7 @@ class _Comparing:
     def _read(self, catalogs: Sequence[Catalog], chosen: Sequence[str]) -> FirstPass:
         source, target = (side.relations for side in catalogs)
         pairs = [
-            pair(source[label], target[label], self.options, self.seed)
+            pair(source[label], target[label], self.options, self.seed, older(self.sides))
             for label in chosen if label in source and label in target
         ]  # fmt: skip
         lonely = [

@@ -8,7 +8,7 @@ from psycopg.sql import SQL, Composable, Composed
 
 from checks.tools.postgres import Connection
 from checks.tools.reconciling.drilldown import Found
-from checks.tools.reconciling.matching import Compared, Pair
+from checks.tools.reconciling.matching import Pair
 from checks.tools.reconciling.results import Cell, Difference
 from checks.tools.reconciling.sides import Job, Side, drive
 
@@ -78,13 +78,9 @@ def _query(pair: Pair, table: Composable, ctids: Sequence[str]) -> Composed:
         hidden = column.name in pair.hidden
         text = SQL("NULL::text") if hidden else SQL("left({}::text, {})").format(column.stored, sql.Literal(LONGEST))
         length = SQL("0") if hidden else SQL("length({}::text)").format(column.stored)
-        cells += [text, length, _value_hash(column, pair.seed)]
+        cells += [text, length, pair.hash_of([column])]
     array = sql.Literal("{" + ",".join(f'"{ctid}"' for ctid in ctids) + "}")
     return SQL("SELECT {} FROM ONLY {} AS t WHERE t.ctid = ANY ({}::tid[])").format(SQL(", ").join(cells), table, array)
-
-
-def _value_hash(column: Compared, seed: int) -> Composable:
-    return SQL("hashbyteaextended(record_send(ROW({})), {})").format(column.expression, sql.Literal(seed))
 
 
 def _difference(pair: Pair, item: Found, rows: tuple[_Rows, _Rows]) -> Difference:

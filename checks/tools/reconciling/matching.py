@@ -8,6 +8,7 @@ from psycopg import sql
 from psycopg.sql import SQL, Composable
 
 from checks.errors import CheckError
+from checks.tools import bytes_hash
 from checks.tools.reconciling.catalog import Column, Relation
 from checks.tools.reconciling.normalising import normalised
 from checks.tools.reconciling.options import Options, matches
@@ -54,7 +55,10 @@ class Compared:
 
 @dataclass(frozen=True)
 class Pair:
-    """A table that both sides have. ``notes``: how the columns differ, in sentences."""
+    """A table that both sides have. ``notes``: how the columns differ, in sentences.
+
+    ``server``: the version of the older server, whose words both understand.
+    """
 
     label: str
     source: Relation
@@ -62,6 +66,7 @@ class Pair:
     columns: Sequence[Compared]
     key: Sequence[Compared]
     seed: int
+    server: int
     notes: Sequence[str] = ()
     hidden: frozenset[str] = field(default_factory=frozenset)
 
@@ -76,7 +81,7 @@ class Pair:
     @property
     def row_hash(self) -> Composable:
         """SQL of 64 bits over the whole row."""
-        return _hash(self.columns, self.seed)
+        return self.hash_of(self.columns)
 
     @property
     def key_hash(self) -> Composable:
@@ -94,7 +99,7 @@ class Pair:
                 return SQL("uuid_hash_extended({}, {})").format(only.stored, sql.Literal(self.seed))
             if only.oid in _TEXTS:
                 return SQL('hashtextextended({} COLLATE "C", {})').format(only.stored, sql.Literal(self.seed))
-        return _hash(self.key, self.seed)
+        return self.hash_of(self.key)
 
     @property
     def by_integer(self) -> bool:
@@ -105,14 +110,13 @@ class Pair:
             and only.source.not_null and only.target.not_null
         )  # fmt: skip
 
+    def hash_of(self, columns: Sequence[Compared]) -> Composable:
+        cells = SQL(", ").join(column.expression for column in columns)
+        # The outer ROW of one column keeps "no column" and "one null column" apart.
+        return bytes_hash.of(SQL("record_send(ROW({}))").format(cells), self.seed, self.server)
 
-def _hash(columns: Sequence[Compared], seed: int) -> Composable:
-    cells = SQL(", ").join(column.expression for column in columns)
-    # The outer ROW of one column keeps "no column" and "one null column" apart.
-    return SQL("hashbyteaextended(record_send(ROW({})), {})").format(cells, sql.Literal(seed))
 
-
-def pair(source: Relation, target: Relation, options: Options, seed: int) -> Pair:
+def pair(source: Relation, target: Relation, options: Options, seed: int, server: int) -> Pair:
     """Columns by name, the best key that both sides have. CheckError where the options name what is not there."""
     label = source.label
     wanted = _chosen_columns(source, target, options)
@@ -130,7 +134,7 @@ def pair(source: Relation, target: Relation, options: Options, seed: int) -> Pai
         columns.setdefault(name, _compared(source.columns[name], target.columns[name], normalisers.get(name, ())))
     return Pair(
         label, source, target, [columns[name] for name in sorted(columns)], [columns[name] for name in key_names], seed,
-        _notes(source, target, wanted), frozenset(name for name in columns if options.hides(name)),
+        server, _notes(source, target, wanted), frozenset(name for name in columns if options.hides(name)),
     )  # fmt: skip
 
 

@@ -8,37 +8,30 @@ from psycopg import errors
 from psycopg.sql import SQL
 
 from checks.errors import CheckError
-from checks.tools.postgres import Connection, explain, one, version_name
+from checks.tools import bytes_hash
+from checks.tools.postgres import Connection, explain, one
 from checks.tools.reconciling.catalog import Relation
 from checks.tools.reconciling.sides import Job, Side, both, drive
 
-OLDEST = 130000
 #: From here on a range of pages can be scanned by itself.
 SCANS_PAGES = 140000
 # One value of each sort of type; what another major version sends or hashes otherwise shows here.
 _SAMPLE: LiteralString = """
-    SELECT hashbyteaextended(record_send(ROW(
+    SELECT {}, hashint8extended(4294967296, 42), hashtextextended('é' COLLATE "C", 42),
+        uuid_hash_extended('00000000-0000-0000-0000-00000000002a', 42)
+"""
+_VALUES: LiteralString = """record_send(ROW(
         true, 7::int2, 7::int4, 7::int8, 1.5::float4, '-0'::float8, 1.50::numeric, 'NaN'::numeric, 'é'::text,
         'x'::varchar, 'y'::char(3), 'z'::name, '\\x00ff'::bytea, '2026-01-02'::date, '03:04:05.678901'::time,
         '03:04:05+02'::timetz, '2026-01-02 03:04:05.678901'::timestamp, '2026-01-02 03:04:05.678901+00'::timestamptz,
         '1 mon 2 days 3 sec'::interval, '00000000-0000-0000-0000-00000000002a'::uuid, '{"a": [1, 2.50]}'::json,
         '{"a": [1, 2.50]}'::jsonb, '10.0.0.1/8'::inet, '10.0.0.0/8'::cidr, '08:00:2b:01:02:03'::macaddr,
         '101'::bit(3), '1011'::varbit, '[1,5)'::int4range, '(1,2)'::point, 'a fat cat'::tsvector, 'fat & cat'::tsquery,
-        '0/16B3748'::pg_lsn, '12.34'::money, '{1,NULL}'::int4[]::text, NULL::text)), 42),
-        hashint8extended(4294967296, 42), hashtextextended('é' COLLATE "C", 42),
-        uuid_hash_extended('00000000-0000-0000-0000-00000000002a', 42)
-"""
+        '0/16B3748'::pg_lsn, '12.34'::money, '{1,NULL}'::int4[]::text, NULL::text))"""
 
 
 def refuse_unfit(sides: Sequence[Side], check: Callable[[], None]) -> None:
-    """CheckError for one database given twice, a server that is too old, and two whose hashes would not be alike."""
-    for side in sides:
-        if side.version < OLDEST:
-            raise CheckError(
-                f"The server of {side.what} is PostgreSQL {version_name(side.version)}; 13 is the oldest that can be"
-                " compared.",
-                remedy="Upgrade it, or compare a copy on a newer server.",
-            )
+    """CheckError for one database given twice, and for two whose hashes would not be alike."""
     _refuse_same(sides, check)
     majors = [side.version // 10000 for side in sides]
     if majors[0] != majors[1]:
@@ -47,7 +40,8 @@ def refuse_unfit(sides: Sequence[Side], check: Callable[[], None]) -> None:
 
 def sample(connection: Connection) -> tuple[int, ...]:
     """The hashes of fixed values of many types."""
-    row = connection.execute(_SAMPLE).fetchone()
+    values = bytes_hash.of(SQL(_VALUES), 42, connection.info.server_version)
+    row = connection.execute(SQL(_SAMPLE).format(values)).fetchone()
     assert row is not None
     return row
 

@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from psycopg import sql
-from psycopg.sql import SQL, Composed
+from psycopg.sql import SQL, Composable, Composed
 
+from checks.tools import bytes_hash
 from checks.tools.postgres import Connection
 from checks.tools.reconciling.drilldown import RECORD, Search, Spill, Tallied, compare_share, shares_for
 from checks.tools.reconciling.options import Options
 from checks.tools.reconciling.preparing import SCANS_PAGES
 from checks.tools.reconciling.results import Difference, TableResult
-from checks.tools.reconciling.sides import Job, Side, both, drive, rows
+from checks.tools.reconciling.sides import Job, Side, both, drive, older, rows
 
 LARGE_OBJECTS = "Large objects"
 OBJECTS_IN_A_UNIT = 500
@@ -66,11 +67,12 @@ def large_objects(sides: Sequence[Side], seed: int, options: Options, check: Cal
     if not any(counts):
         return None
     shares = shares_for(max(counts))
+    content = bytes_hash.of(SQL("lo_get(m.oid)"), seed, older(sides))
 
     def jobs(index: int, spill: Spill) -> Iterator[Job]:
         edges = starts[index][1]
         for begin, end in zip(edges, [*edges[1:], None], strict=True):
-            yield Job(rows(_objects(seed, shares, begin, end), binary=True), _into(spill))
+            yield Job(rows(_objects(content, shares, begin, end), binary=True), _into(spill))
 
     tallied = _search(sides, jobs, shares, options, check)
     result = TableResult(
@@ -94,12 +96,12 @@ def _starts(connection: Connection) -> tuple[int, list[int]]:
     return (row[0] if row else 0), edges
 
 
-def _objects(seed: int, shares: int, begin: int, end: int | None) -> Composed:
+def _objects(content: Composable, shares: int, begin: int, end: int | None) -> Composed:
     where = SQL("m.oid >= {}").format(sql.Literal(begin))
     if end is not None:
         where = SQL("{} AND m.oid < {}").format(where, sql.Literal(end))
     return SQL(
         "SELECT m.oid::bigint % {}, string_agg(int8send(m.oid::bigint)"
-        " || int8send(hashbyteaextended(lo_get(m.oid), {})) || int8send(m.oid::bigint), ''::bytea)"
+        " || int8send({}) || int8send(m.oid::bigint), ''::bytea)"
         " FROM pg_catalog.pg_largeobject_metadata AS m WHERE {} GROUP BY 1"
-    ).format(sql.Literal(shares), sql.Literal(seed), where)
+    ).format(sql.Literal(shares), content, where)

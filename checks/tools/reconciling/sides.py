@@ -170,6 +170,11 @@ def _next(side: Side, index: int, rest: Iterator[Job], under_way: "dict[Future[A
         under_way[side.submit(job.work)] = (index, job)
 
 
+def older(sides: Sequence[Side]) -> int:
+    """The version of the older server, whose words both understand."""
+    return min(side.version for side in sides)
+
+
 def both(sides: Sequence[Side], work: Callable[[Side, Connection], T], check: Callable[[], None]) -> list[T]:
     """The same work on each side, at once; its values in the order of the sides."""
     values: dict[str, T] = {}

@@ -36,7 +36,8 @@ def schema_differences(
 
 
 _NAMED = re.compile(
-    r'^(?:table|column|constraint .* on|trigger .* on|policy .* on) ("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^".]+)'
+    r"^(?:table|column|parents of table|(?:(?:unproven )?constraint|trigger|(?:roles of )?policy|rule) .* on)"
+    r' ("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^".]+)'
 )
 
 
