@@ -87,6 +87,11 @@ class PackagesLook:
         notes = [*asked.notes]
         if contents.left_out:
             notes.append(f"Left out by the plan: {', '.join(contents.left_out)}.")
+        if contents.without_hashes and self.section.installed is None:
+            notes.append(
+                f"{', '.join(contents.without_hashes)}: without hashes, so pip also installs what these packages bring"
+                " along; that was looked up only where it stands there too."
+            )
         return Seen(found, covered, len(components), "packages", version=self.version, notes=notes)
 
     def _contents(self, context: RunContext) -> Contents:
