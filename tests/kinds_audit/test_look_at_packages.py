@@ -72,6 +72,17 @@ def test_bad_pins_are_found_and_good_ones_are_not(tmp_path: Path) -> None:
     assert (report.status, rules(report), report.looked_at) == (ToolStatus.OK, set(), 2)
 
 
+def test_a_package_of_which_a_lock_names_several_versions_is_looked_up_in_each(tmp_path: Path) -> None:
+    imported(*KNOWN)
+    platforms = "pyyaml==5.4 ; python_version < '3.12'\npyyaml==5.3 ; python_version >= '3.12'\nsix==1.16.0\n"
+    report = look({"requirements.txt": platforms}, tmp_path / "app")
+    assert (report.status, report.looked_at, report.why) == (ToolStatus.FINDINGS, 3, "")
+    assert [found.place for found in report.found] == [PackagePlace("PyPI", "pyyaml", "5.3")]
+    assert "requirements.txt: without hashes" in report.notes[-1]
+    hashed = f"six==1.16.0 --hash=sha256:{'a' * 64}\n"
+    assert "hashes" not in " ".join(look({"requirements.txt": hashed}, tmp_path / "hashed").notes)
+
+
 def test_a_package_without_an_exact_version_is_no_pass(tmp_path: Path) -> None:
     imported(*KNOWN)
     loose = {"requirements.txt": "pyyaml==5.3\nrequests>=2\npillow\n-r base.txt\n"}

@@ -4,6 +4,7 @@ What may be asked is tried first: a source that knows nothing wrong even of a re
 nothing. pip-audit says "No known vulnerabilities found" and ends with 0 also when its source answers 404.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -85,13 +86,13 @@ class PackagesLook:
         ecosystems = frozenset(each.ecosystem.lower() for each in components)
         covered = [Covered(Family.DEPENDENCIES, places=places, ecosystems=ecosystems)]
         notes = [*asked.notes]
-        if contents.left_out:
-            notes.append(f"Left out by the plan: {', '.join(contents.left_out)}.")
         if contents.without_hashes and self.section.installed is None:
             notes.append(
                 f"{', '.join(contents.without_hashes)}: without hashes, so pip also installs what these packages bring"
                 " along; that was looked up only where it stands there too."
             )
+        if contents.left_out:
+            notes.append(f"Left out by the plan: {', '.join(contents.left_out)}.")
         return Seen(found, covered, len(components), "packages", version=self.version, notes=notes)
 
     def _contents(self, context: RunContext) -> Contents:
@@ -128,7 +129,19 @@ class PackagesLook:
     def _python(self, context: RunContext, components: Sequence[Component], url: str) -> list[Found]:
         argv = toolbox.program(context, "pip-audit")
         self.version = toolbox.version_of(context, argv)
+        found: list[Found] = []
+        for pins in _once_each(components):
+            try:
+                found += self._asked(context, argv, pins, url)
+            except NotSeen as error:
+                raise NotSeen(error.why, remedy=error.remedy, found=[*found, *error.found]) from error
+        return found
+
+    def _asked(
+        self, context: RunContext, argv: Sequence[str], components: Sequence[Component], url: str
+    ) -> list[Found]:
         pins, report = context.scratch / "pins.txt", context.scratch / "pip-audit.json"
+        report.unlink(missing_ok=True)
         pins.write_text("".join(f"{each.name}=={each.version}\n" for each in components), encoding="utf-8")
         printed = printed_by(
             context,
@@ -143,6 +156,16 @@ class PackagesLook:
             if sign in printed.text:
                 raise NotSeen("The source has advisories that pip-audit passes over because it cannot read them.")
         return _read(parsed(report.read_bytes(), self.tool), components, url)
+
+
+def _once_each(components: Sequence[Component]) -> list[list[Component]]:
+    """In lists of which none names a package twice: locks for several platforms do, and pip-audit refuses them."""
+    many: Counter[str] = Counter()
+    lists: defaultdict[int, list[Component]] = defaultdict(list)
+    for each in components:
+        lists[many[each.name]].append(each)
+        many[each.name] += 1
+    return list(lists.values())
 
 
 def _refuse_unknown(unknown: Sequence[str], found: Sequence[Found]) -> None:
