@@ -75,6 +75,14 @@ def form_field(name: str, field: FieldInfo, initial: Any) -> forms.Field | None:
     return forms.CharField(max_length=1000, **words)
 
 
+def _defaults(kind: Kind, planned: dict[str, Any]) -> BaseModel | None:
+    """As the plan sets them. None for a plan of before that is no longer accepted: the form says so when it is sent."""
+    try:
+        return kind.Params.model_validate(planned) if kind.is_check else kind.Params()
+    except ValidationError:
+        return None
+
+
 class LaunchForm(forms.Form):
     """Parameters of one run. What is left as the plan says is not sent, so that the plan stays the source."""
 
@@ -82,8 +90,8 @@ class LaunchForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.kind = kind
         self.planned = planned
-        defaults = kind.Params.model_validate(planned) if kind.is_check else kind.Params()
-        for name, field in kind.Params.model_fields.items():
+        defaults = _defaults(kind, planned)
+        for name, field in kind.Params.model_fields.items() if defaults else ():
             made = form_field(name, field, getattr(defaults, name))
             if made is not None:
                 self.fields[name] = made

@@ -56,6 +56,7 @@ def _run(
         "invocations": [invocation],
         "automationDetails": {"id": f"{run.application.slug}/{run.section}/{run.number}", "guid": str(run.pk)},
         "columnKind": "unicodeCodePoints",
+        "properties": {"gonogo.build_digest": run.build_digest},
         "results": [_result(row, finding, index, accepted.get(finding.pk)) for row, finding in pairs],
     }
 

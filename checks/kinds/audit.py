@@ -18,7 +18,7 @@ from checks.tools.auditing import audit_report
 from checks.tools.auditing.authentication import AuthenticationLook, AuthenticationSection
 from checks.tools.auditing.code import CodeLook, CodeSection
 from checks.tools.auditing.deploy_check import DeployCheckLook, DeployCheckSection
-from checks.tools.auditing.headers import HeadersLook, HeadersSection
+from checks.tools.auditing.headers import HeadersLook, HeadersSection, has_port_80_beside
 from checks.tools.auditing.looking import Look, at_least, carry_out
 from checks.tools.auditing.packages import PackagesLook, PackagesSection, advisories_to_ask
 from checks.tools.auditing.said import Family, Found, PackagePlace, Severity, ToolReport, ToolStatus
@@ -107,6 +107,10 @@ class Audit(Kind):
         return [Step(key, LOOKS[key]) for key in params.named]
 
     def problems(self, plan: Plan, params: Any, environment: str) -> list[tuple[tuple[str | int, ...], str]]:
+        place = plan.environments.get(environment)
+        if place and params.headers and params.headers.port_80_closed and not has_port_80_beside(place.url):
+            why = "port 80 is looked at only beside an https url at port 443, and this environment has another"
+            return [(("headers", "port_80_closed"), why)]
         reaches = _production_at(plan, environment)
         if not reaches:
             return []

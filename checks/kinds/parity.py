@@ -14,7 +14,7 @@ from checks.plan import Command, Duration, Key, Path, Plan, VariableName
 from checks.tools import cloning
 from checks.tools.background import patiently
 from checks.tools.origins import same_address
-from checks.tools.parity import comparing, of_database, of_system, of_web, report
+from checks.tools.parity import comparing, of_database, of_schema, of_system, of_web, report
 from checks.tools.parity.comparing import Policy, Volume
 from checks.tools.parity.facts import DATABASE_AREAS, REPORTED_AREAS, Area, Side, names_an_area
 from checks.tools.parity.states import Row, State
@@ -217,7 +217,7 @@ class _Comparison:
 
             def ask() -> None:
                 of_database.gather(connection, side, self.params.settings)
-                side.fill(Area.SCHEMA, of_database.schema_facts(connection))
+                side.fill(Area.SCHEMA, of_schema.facts(connection))
 
             patiently(self.context, connection, ask)
 
@@ -248,9 +248,9 @@ class _Comparison:
                 variables={**variables, **command.variables, "GONOGO_ENVIRONMENT": self.there.environment},
             )
             with connected(clone.address, what="the clone") as connection:
-                migrated = patiently(self.context, connection, lambda: of_database.schema_facts(connection))
+                migrated = patiently(self.context, connection, lambda: of_schema.facts(connection))
         with connected(source, what=f"the database of {self.there.environment}") as connection:
-            now = patiently(self.context, connection, lambda: of_database.schema_facts(connection))
+            now = patiently(self.context, connection, lambda: of_schema.facts(connection))
         if now != {name: fact.value for name, fact in before.items()}:
             raise CheckError(f"The schema of {self.there.environment} itself changed while its clone was migrated.")
         self.there.facts[Area.SCHEMA] = {}

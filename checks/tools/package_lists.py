@@ -35,6 +35,11 @@ LISTS: Final = (
     "uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.lock", "requirements.txt",
     "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb", "deno.lock",
 )  # fmt: skip
+_PINS: Final = "requirements.txt"
+#: Requirements by another name: requirements-prod.txt, prod-requirements.txt, and any text in a folder requirements.
+_OTHER_PINS: Final = re.compile(r"(?:.*[-_.])?requirements(?:[-_.].*)?\.txt", re.IGNORECASE)
+#: They name versions of what is installed, and install nothing.
+_CONSTRAINTS: Final = re.compile(r"(?:.*[-_.])?constraints?(?:[-_.].*)?\.txt", re.IGNORECASE)
 NODE_LOCKS: Final = LISTS[LISTS.index("package-lock.json") :]
 #: Told as what they are: a build that has one of these installs what nobody looked up.
 UNREAD: Final = ("bun.lock", "bun.lockb", "deno.lock")
@@ -58,13 +63,15 @@ class Contents:
     """What the lists of a build name.
 
     ``unknown``: lines without one exact version and includes that are not there, each after the name of its list.
-    ``left_out``: lists that were not read since the plan leaves them out.
+    ``left_out``: lists that were not read since the plan leaves them out. ``without_hashes``: requirements in which a
+    version stands without a checksum; pip installs whatever else these packages bring along.
     """
 
     lists: tuple[str, ...]
     components: tuple[Component, ...]
     unknown: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    without_hashes: tuple[str, ...] = ()
 
     @property
     def listing(self) -> str:
@@ -115,6 +122,7 @@ def together(contents: Sequence[Contents]) -> Contents:
         tuple({(one.ecosystem, one.name, one.version): one for one in components}.values()),
         tuple(dict.fromkeys(one for each in contents for one in each.unknown)),
         tuple(one for each in contents for one in each.left_out),
+        tuple(one for each in contents for one in each.without_hashes),
     )
 
 
@@ -130,10 +138,21 @@ def _of_build(build: Path, name: str, exclude: Sequence[str], kinds: Collection[
 
 
 def _contents(files: _Files, lists: Sequence[str]) -> Contents:
-    told = [each for listing in lists for each in _read(files, listing)]
+    known: set[str] = set()
+    told: list[Component | str] = []
+    read: list[str] = []
+    without_hashes: list[str] = []
+    for listing in lists:
+        if listing not in known:
+            read.append(listing)
+            here = list(_read(files, listing, known))
+            told += here
+            if listing in known and any(isinstance(each, Component) and not each.hashes for each in here):
+                without_hashes.append(listing)
     found = {(one.ecosystem, one.name, one.version): one for one in told if isinstance(one, Component)}
     unknown = dict.fromkeys(one for one in told if isinstance(one, str))
-    return Contents(tuple(lists), tuple(found[key] for key in sorted(found)), tuple(unknown))
+    return Contents(tuple(read), tuple(found[key] for key in sorted(found)), tuple(unknown),
+                    without_hashes=tuple(without_hashes))  # fmt: skip
 
 
 def _none(name: str, left_out: Sequence[str] = ()) -> CheckError:
@@ -179,9 +198,21 @@ def _named(build: str, members: Iterable[tuple[str, Callable[[], IO[bytes] | Non
 
 def _lists(files: _Files, kinds: Collection[str]) -> list[str]:
     """The best list first, then the one nearest to the root. What npm has installed has locks of its own."""
-    paths = [PurePosixPath(name) for name in files]
-    listed = [path for path in paths if path.name in kinds and path.name in LISTS and "node_modules" not in path.parts]
-    return [str(path) for path in sorted(listed, key=lambda path: (LISTS.index(path.name), len(path.parts), str(path)))]
+    found = ((path, _kind(path)) for path in map(PurePosixPath, files) if "node_modules" not in path.parts)
+    listed = [(path, kind) for path, kind in found if kind in kinds and kind in LISTS]
+    return [str(path) for path, kind in sorted(listed, key=lambda each: (LISTS.index(each[1]), _nearness(each[0])))]
+
+
+def _kind(path: PurePosixPath) -> str:
+    """The name by which such a list is known."""
+    if path.name in LISTS or _CONSTRAINTS.fullmatch(path.name):
+        return path.name
+    in_folder = path.suffix.lower() == ".txt" and "requirements" in path.parts[:-1]
+    return _PINS if in_folder or _OTHER_PINS.fullmatch(path.name) else path.name
+
+
+def _nearness(path: PurePosixPath) -> tuple[bool, int, str]:
+    return path.name != _PINS, len(path.parts), str(path)
 
 
 def _text(files: _Files, name: str) -> str:
@@ -198,8 +229,11 @@ def _text(files: _Files, name: str) -> str:
     return data.decode("utf-8-sig")
 
 
-def _read(files: _Files, name: str) -> Iterator[Component | str]:
-    """Each component of a list, and as a text whatever it names that has no exact version."""
+def _read(files: _Files, name: str, known: set[str]) -> Iterator[Component | str]:
+    """Each component of a list, and as a text whatever it names that has no exact version.
+
+    ``known``: requirements that were read already, alone or by another one; they are not read again.
+    """
     try:
         reader = _reader(PurePosixPath(name).name)
         if PurePosixPath(name).name in UNREAD:
@@ -208,9 +242,12 @@ def _read(files: _Files, name: str) -> Iterator[Component | str]:
             told = reader(_text(files, name), name)
             yield from (_shown(each) if isinstance(each, str) else each for each in told)
         else:
-            yield from _requirements(files, name)
+            yield from _requirements(files, name, known)
     except (ValueError, RecursionError, AttributeError, TypeError) as error:
-        raise CheckError(f"{name} of the build cannot be read: {error}.", remedy="Is it whole?") from error
+        raise CheckError(
+            f"{name} of the build cannot be read: {error}.",
+            remedy="Is it whole? Where it is no list of packages, leave it out in the plan (source.exclude).",
+        ) from error
 
 
 def _reader(file: str) -> Callable[[str, str], Iterator[Component | str]] | None:
@@ -219,22 +256,49 @@ def _reader(file: str) -> Callable[[str, str], Iterator[Component | str]] | None
     return package_locks.READERS.get(file) or endings.get(PurePosixPath(file).suffix)
 
 
-def _requirements(files: _Files, name: str) -> Iterator[Component | str]:
-    waiting, known = [name], {name}
+def _requirements(files: _Files, name: str, known: set[str]) -> Iterator[Component | str]:
+    waiting, most = [name], len(known) + MAX_INCLUDES
+    known.add(name)
+    loose: list[tuple[str, str]] = []
+    constraints: dict[str, None] = {}
     while waiting:
         here = waiting.pop()
         for line in _lines(_text(files, here)):
-            for written in _included(line):
+            for written in _named_by(line, "requirement", "r"):
                 target = _beside(here, written)
                 if target not in files:
                     yield f"{here}: {_shown(line)} (not in the build)"
                 elif target not in known:
                     known.add(target)
                     waiting.append(target)
-            if len(known) > MAX_INCLUDES:
+            constraints |= dict.fromkeys(_beside(here, written) for written in _named_by(line, "constraint", "c"))
+            if len(known) > most:
                 raise ValueError(f"it includes more than {MAX_INCLUDES} lists")
             if not line.startswith("-") or _editable(line):
-                yield _component(line) or f"{here}: {_shown(line)}"
+                component = _component(line)
+                if component:
+                    yield component
+                else:
+                    loose.append((here, line))
+    pins = _constrained(files, constraints) if loose else {}
+    for here, line in loose:
+        yield pins.get(_name_of(line)) or f"{here}: {_shown(line)}"
+
+
+def _constrained(files: _Files, constraints: Iterable[str]) -> dict[str, Component]:
+    """What lists of constraints say of packages that are named without a version, by name; only what holds anywhere."""
+    lines = [line for name in constraints if name in files for line in _lines(_text(files, name))]
+    pinned = [one for line in lines if ";" not in line and not line.startswith("-") and (one := _component(line))]
+    return {one.name: one for one in pinned}
+
+
+def _name_of(line: str) -> str:
+    """The package of a line that names one by its name and, perhaps, a range; '' for any other line."""
+    try:
+        wanted = Requirement(line.split(" --", 1)[0].strip())
+    except InvalidRequirement:
+        return ""
+    return "" if wanted.url else canonicalize_name(wanted.name)
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -243,17 +307,17 @@ def _lines(text: str) -> Iterator[str]:
             yield whole
 
 
-def _included(line: str) -> Iterator[str]:
-    """The lists that a line of options includes, as pip reads it: -r a, -ra, --requirement a, --requirement=a."""
+def _named_by(line: str, long: str, short: str) -> Iterator[str]:
+    """The lists that an option of a line names, as pip reads it: -r a, -ra, --requirement a, --requirement=a."""
     if not line.startswith("-"):
         return
     words = shlex.split(line)
     for number, word in enumerate(words):
         option, equals, value = word.partition("=")
         # Long options may be cut as long as they mean one thing; --require-hashes is another.
-        if "--requirement".startswith(option) and len(option) > len("--require"):
+        if f"--{long}".startswith(option) and len(option) > len("--require"):
             yield value if equals else next(iter(words[number + 1 :]), "")
-        elif word.startswith("-r"):
+        elif word.startswith(f"-{short}"):
             yield word[2:] or next(iter(words[number + 1 :]), "")
 
 

@@ -86,6 +86,45 @@ def test_every_list_of_an_archive_is_read(tmp_path: Path) -> None:
     assert (told.lists, told.left_out) == (("sub/uv.lock", "requirements.txt"), ("web/package-lock.json",))
 
 
+def test_requirements_by_any_of_their_names_are_read_once_each(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "-r requirements/base.txt\na==1\n", "requirements-prod.txt": "b==2\n",
+        "dev-requirements.txt": "c==3\n", "app/requirements_ci.txt": "d==4\n", "requirements/base.txt": "e==5\n",
+        "requirements/tools/web.txt": "f==6\ng>1\n", "requirements/constraints.txt": "h==8\n",
+        "requirements-constraints.txt": "i==9\n", "notes/requirement.txt": "Not a list.", "requirements/base.in": "j",
+        "node_modules/x/requirements-dev.txt": "k==1\n",
+    }  # fmt: skip
+    told = contents(tar_of(tmp_path / "build.tar.gz", files))
+    assert [one.purl.removeprefix("pkg:pypi/") for one in told.components] == ["a@1", "b@2", "c@3", "d@4", "e@5", "f@6"]
+    assert told.lists == (
+        "requirements.txt", "dev-requirements.txt", "requirements-prod.txt", "app/requirements_ci.txt",
+        "requirements/tools/web.txt",
+    )  # fmt: skip
+    assert told.unknown == ("requirements/tools/web.txt: g>1",)
+    told = contents(tar_of(tmp_path / "build.tar.gz", files), exclude=["requirements/tools/*"])
+    assert (told.unknown, told.left_out) == ((), ("requirements/tools/web.txt",))
+
+
+def test_a_text_that_is_no_list_is_named_with_what_to_do(tmp_path: Path) -> None:
+    files = {"requirements.txt": "a==1\n", "docs/requirements/goals.txt": "The shop sells.\n"}
+    with pytest.raises(CheckError, match=r"docs/requirements/goals\.txt of the build cannot be read") as told:
+        contents(tar_of(tmp_path / "build.tar.gz", files))
+    assert "source.exclude" in told.value.remedy
+
+
+def test_constraints_give_versions_to_what_is_named_without_one_and_install_nothing(tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "-c pins/all.txt\n--constraint=../gone.txt\nDjango>=5\nsix\nold\nrange\nshop @ file:///s\n",
+        "pins/all.txt": "django==5.0.2\nsix==1.16.0  # here\nold==1 ; python_version < '3'\nrange<4\nnobody==7\n"
+        "shop==1\n",
+    }
+    told = contents(tar_of(tmp_path / "build.tar.gz", files))
+    assert [one.purl for one in told.components] == ["pkg:pypi/django@5.0.2", "pkg:pypi/six@1.16.0"]
+    assert told.unknown == (
+        "requirements.txt: old", "requirements.txt: range", "requirements.txt: shop @ file:///s",
+    )  # fmt: skip
+
+
 def test_a_line_without_one_exact_version_is_named(tmp_path: Path) -> None:
     lines = ["requests>=2", "pillow", "a==1.*", "b @ https://me:pw@host.example/b.whl", "-e .", "--editable=git+ssh://x/y",
              "git+https://token@host.example/c.git#egg=c", "./wheels/d-1.0.whl"]  # fmt: skip

@@ -97,6 +97,9 @@ def test_levels_kinds_places_and_messages_of_the_standard() -> None:
             "a.py cannot be parsed",
         ),
         (log({"message": {}}), "neither a rule nor a message"),
+        (log(externalPropertyFileReferences={"results": [{"location": {"uri": "more.sarif"}}]}), "external properties"),
+        (log() | {"inlineExternalProperties": [{"results": [RESULT]}]}, "external properties"),
+        (log(RESULT, invocations=[{"ruleConfigurationOverrides": [{}]}]), "schema"),
         (log("x"), "no object at /runs/0/results/0"),
         (log({"ruleId": "a", "message": {"text": "x"}}, rules=[{"id": "a", "shortDescription": "text"}]), "schema"),
         (log(*([{"ruleId": "a"}] * 50_001)), "at most 50,000"),
@@ -105,6 +108,25 @@ def test_levels_kinds_places_and_messages_of_the_standard() -> None:
 def test_what_does_not_say_that_it_looked_is_not_believed(tree: Any, why: str) -> None:
     with pytest.raises(sarif.NotSarif, match=why):
         read(tree)
+
+
+def test_a_kind_that_nobody_knows_is_told() -> None:
+    results = [
+        {"ruleId": kind, "message": {"text": "x"}, "kind": kind} for kind in ("FAIL", "pass", "notApplicable", "")
+    ]
+    assert [found.rule for found in read(log(*results)).seen.found] == ["FAIL", "x"]
+
+
+def test_a_rule_that_the_run_was_told_to_leave_out_mends_nothing_and_its_level_counts() -> None:
+    def told(**descriptor: Any) -> sarif.Log:
+        changed = {"descriptor": descriptor, "configuration": {"level": "error"}}
+        off = {"descriptor": {"id": "b"}, "configuration": {"enabled": False}}
+        ran = {"executionSuccessful": True, "ruleConfigurationOverrides": [changed, off]}
+        return read(log({"ruleId": "a", "message": {"text": "x"}}, rules=[{"id": "a"}, {"id": "b"}], invocations=[ran]))
+
+    for log_read in (told(id="a"), told(index=0)):
+        assert [found.severity for found in log_read.seen.found] == [Severity.HIGH]
+        assert [one.rules for one in log_read.seen.covered] == [frozenset({"a"})]
 
 
 def test_a_file_cut_off_is_not_believed() -> None:
@@ -148,5 +170,8 @@ def test_what_a_run_found_is_written_and_read_back() -> None:
     assert [one.rule for one in back.seen.found] == ["B602", "CVE-1"]
     assert back.seen.found[0].place == FilePlace("app/a b.py", f"gonogo/v1={finding.fingerprint}", 3)
     assert back.seen.found[0].family is Family.SOURCE
+    run.build_digest = "b" * 64
+    tree = json.loads(written(run, Scan.objects.get(run=run)))
+    assert {one["properties"]["gonogo.build_digest"] for one in tree["runs"]} == {"b" * 64}
     client.force_login(make_team(make_application()).viewer, backend="django.contrib.auth.backends.ModelBackend")
     assert client.get(reverse("checks:run_sarif", args=[run.number])).status_code == 404

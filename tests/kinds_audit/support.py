@@ -40,6 +40,10 @@ class Desk:
     def secret(self, name: str) -> str:
         return self.secrets[name]
 
+    def variables(self) -> dict[str, str]:
+        """The environment has none."""
+        return {}
+
     def _run(
         self, argv: Sequence[str], timeout: float, variables: Mapping[str, str] | None, cwd: Path | None
     ) -> subprocess.CompletedProcess[str]:

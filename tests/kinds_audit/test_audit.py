@@ -123,7 +123,7 @@ def at_one_address(params: dict[str, Any]) -> str:
 
 
 def test_a_passive_look_may_be_made_at_productions_address() -> None:
-    assert parse(at_one_address({"headers": {}}))
+    assert parse(at_one_address({"headers": {"port_80_closed": "The firewall drops it."}}))
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,7 @@ def test_a_passive_look_may_be_made_at_productions_address() -> None:
         (plan_with({"web": {"modules": ["permanentxss", "sql"]}}), "permanentxss needs xss beside it"),
         (plan_with({"web": {"modules": ["ssrf"]}}), "Input should be 'backup'"),
         (plan_with({"authentication": {"login": {**LOGIN, "marker_text": ""}}}), "at least 2 characters"),
+        (plan_with({"headers": {"port_80_closed": "Dropped."}}), "only beside an https url at port 443"),
     ],
 )
 def test_a_plan_that_cannot_be_audited_is_refused(text: str, problem: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from checks.findings.fingerprints import fingerprint
 from checks.tools.auditing.deploy_check import DeployCheckLook, DeployCheckSection
@@ -24,15 +25,18 @@ SOUND = {
 
 
 def look(
-    folder: Path, command: list[str] | None = None, timeout: str = "30s", declared: int = 0, **settings: str
+    folder: Path,
+    command: list[str] | None = None,
+    timeout: str = "30s",
+    named: dict[str, str] | None = None,
+    **settings: str,
 ) -> ToolReport:
     lines = [f"{name} = {value}" for name, value in {**SOUND, **settings}.items()]
     (folder / "site_settings.py").write_text("\n".join(lines))
     argv = command or [sys.executable, "-m", "django", "check", "--deploy", "--settings", "site_settings"]
     variables = {"PYTHONPATH": str(folder)}
     section: dict[str, Any] = {"command": {"argv": argv, "timeout": timeout, "variables": variables}}
-    if declared:
-        section["silenced"] = {"messages": declared, "reason": "The proxy does it."}
+    section["silenced"] = named or {}
     return looked(DeployCheckLook(DeployCheckSection.model_validate(section)), "http://127.0.0.1:1", folder)
 
 
@@ -52,29 +56,75 @@ def test_errors_of_django_are_findings_although_the_exit_status_is_1(tmp_path: P
     assert {found.rule: found.severity for found in report.found} == {"security.E023": Severity.HIGH}
 
 
-def test_silenced_checks_are_a_finding_and_resolve_nothing(tmp_path: Path) -> None:
-    silenced = {"DEBUG": "True", "SESSION_COOKIE_SECURE": "False", "SILENCED_SYSTEM_CHECKS": "['security.W018']"}
-    report = look(tmp_path, **silenced)
-    assert {found.rule: found.severity for found in report.found} == {
-        "security.W012": Severity.MEDIUM, "silenced-checks": Severity.UNKNOWN,
+HSTS, DEBUG = "security.W004", "security.W018"
+SILENCING = {"DEBUG": "True", "SECURE_HSTS_SECONDS": "0", "SESSION_COOKIE_SECURE": "False"}
+
+
+def severities(report: ToolReport) -> dict[str, Severity]:
+    return {found.rule: found.severity for found in report.found}
+
+
+def test_what_the_settings_silence_is_told_as_if_they_did_not(tmp_path: Path) -> None:
+    report = look(tmp_path, **SILENCING, SILENCED_SYSTEM_CHECKS=f"['{DEBUG}', '{HSTS}', 'security.W006']")
+    assert severities(report) == {
+        "security.W012": Severity.MEDIUM, DEBUG: Severity.HIGH, HSTS: Severity.MEDIUM,
     }  # fmt: skip
-    place = SystemPlace("security.W018")
-    assert not resolves(report, Family.CONFIGURATION, "security.W018", place)
-    assert not resolves(report, Family.CONFIGURATION, "security.W004", SystemPlace("security.W004"))
-    mended = look(tmp_path)
-    assert resolves(mended, Family.CONFIGURATION, "security.W018", place)
+    assert {found.rule for found in report.found if "The settings silence this." in found.detail} == {DEBUG, HSTS}
+    # Silenced or not, it is the same finding.
+    plain = look(tmp_path, **SILENCING)
+    assert set(map(fingerprint, plain.found)) == set(map(fingerprint, report.found))
+    mended = look(tmp_path, SILENCED_SYSTEM_CHECKS=f"['{DEBUG}', '{HSTS}']")
+    assert (mended.status, mended.notes) == (ToolStatus.OK, ())
+    assert resolves(mended, Family.CONFIGURATION, DEBUG, SystemPlace(DEBUG))
     assert resolves(mended, Family.CONFIGURATION, "silenced-checks", SystemPlace("1 silenced"))
-    # A plan may say how many, and why; they stay a finding, and what was held back is resolved by nothing.
-    (said,) = [found for found in look(tmp_path, declared=1, **silenced).found if found.rule == "silenced-checks"]
-    assert (said.severity, "The proxy does it." in said.detail) == (Severity.LOW, True)
-    assert not resolves(look(tmp_path, declared=1, **silenced), Family.CONFIGURATION, "security.W018", place)
+
+
+def test_a_plan_excuses_only_the_checks_that_it_names(tmp_path: Path) -> None:
+    named = {HSTS: "The proxy sends it."}
+    report = look(tmp_path, named=named, SECURE_HSTS_SECONDS="0", SILENCED_SYSTEM_CHECKS=f"['{HSTS}']")
+    assert severities(report) == {HSTS: Severity.LOW}
+    assert "The settings silence this; the plan says why: The proxy sends it." in report.found[0].detail
+    # As many are silenced as before, but another one: it is told as what it is.
+    swapped = look(tmp_path, named=named, DEBUG="True", SILENCED_SYSTEM_CHECKS=f"['{DEBUG}']")
+    assert severities(swapped) == {DEBUG: Severity.HIGH}
+    assert swapped.notes == (f"The plan says why {HSTS} may be silenced, and nothing of it was.",)
+    # What the plan names excuses nothing that is not silenced.
+    assert severities(look(tmp_path, named=named, SECURE_HSTS_SECONDS="0")) == {HSTS: Severity.MEDIUM}
+
+
+def test_a_plan_that_only_counts_what_is_silenced_is_refused_with_the_way_to_write_it() -> None:
+    counted = {"command": {"argv": ["true"]}, "silenced": {"messages": 3, "reason": "The settings say why."}}
+    with pytest.raises(ValidationError, match="name each silenced check by its id with its reason"):
+        DeployCheckSection.model_validate(counted)
+
+
+#: Loads nothing of ours, as in a container: it clears PYTHONPATH.
+DJANGO = f"env -u PYTHONPATH {sys.executable} -m django"
+UNSEEN = f"{DJANGO} check --deploy --settings site_settings"
+PRINTED = f"{UNSEEN}; {DJANGO} diffsettings --settings site_settings | grep ^SILENCED_SYSTEM_CHECKS"
+
+
+def test_where_nobody_sees_what_is_silenced_it_counts_as_high_and_resolves_nothing(tmp_path: Path) -> None:
+    one = ["sh", "-c", UNSEEN]
+    silenced = SILENCING | {"SILENCED_SYSTEM_CHECKS": f"['{DEBUG}']"}
+    report = look(tmp_path, one, named={DEBUG: "Left on for the demonstration."}, **silenced)
+    assert severities(report)["silenced-checks"] is Severity.UNKNOWN
+    assert not resolves(report, Family.CONFIGURATION, DEBUG, SystemPlace(DEBUG))
     # Who accepted one has not accepted two.
-    silenced["SILENCED_SYSTEM_CHECKS"] = "['security.W018', 'security.W012']"
-    more = look(tmp_path, **silenced)
-    assert rules(more) == {"silenced-checks"}
-    assert [found.severity for found in look(tmp_path, declared=1, **silenced).found] == [Severity.UNKNOWN]
-    assert {fingerprint(found) for found in more.found}.isdisjoint(map(fingerprint, report.found))
+    more = look(tmp_path, one, **SILENCING, SILENCED_SYSTEM_CHECKS=f"['{DEBUG}', '{HSTS}']")
+    assert {fingerprint(found) for found in more.found if found.rule == "silenced-checks"}.isdisjoint(
+        map(fingerprint, report.found)
+    )
     assert resolves(more, Family.CONFIGURATION, "silenced-checks", SystemPlace("1 silenced"))
+
+
+def test_a_command_may_print_which_checks_are_silenced_itself(tmp_path: Path) -> None:
+    both = ["sh", "-c", PRINTED]
+    silenced = SILENCING | {"SILENCED_SYSTEM_CHECKS": f"['{DEBUG}', '{HSTS}']"}
+    report = look(tmp_path, both, named={HSTS: "The proxy sends it."}, **silenced)
+    held = {found.place: found.severity for found in report.found if found.rule == "silenced-checks"}
+    assert held == {SystemPlace(HSTS): Severity.LOW, SystemPlace(DEBUG): Severity.UNKNOWN}
+    assert not resolves(report, Family.CONFIGURATION, "security.W008", SystemPlace("security.W008"))
 
 
 @pytest.mark.parametrize(

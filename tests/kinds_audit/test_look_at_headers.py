@@ -229,11 +229,11 @@ def test_a_certificate_that_nobody_knows_is_no_pass(tmp_path: Path) -> None:
     assert "The certificate of localhost:" in report.why
 
 
-def by_plain_http(plain: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ToolReport:
+def by_plain_http(plain: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> ToolReport:
     """A look at a sound site with TLS, which answers plain HTTP at another port than 80: nobody may take that here."""
     monkeypatch.setattr(headers, "plain_address", lambda base: plain)
     with serving_with_tls(folder, SOUND) as (url, authority):
-        _, report = look(url, folder, authority=authority)
+        _, report = look(url, folder, authority=authority, **more)
     return report
 
 
@@ -292,4 +292,50 @@ def test_plain_http_that_is_slow_or_breaks_is_no_pass(
             threading.Thread(target=break_off, daemon=True).start()
         report = by_plain_http(f"http://127.0.0.1:{server.getsockname()[1]}", tmp_path, monkeypatch)
     assert (report.status, why in report.why) == (ToolStatus.INCOMPLETE, True), report.why
+    assert not resolves(report, Family.HEADERS, *REDIRECTION)
+
+
+@contextmanager
+def dropping() -> Iterator[str]:
+    """An address at which connections are dropped, as a firewall does: its queue is full, and nobody takes any."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(server.getsockname())
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            for each in waiting:
+                each.close()
+
+
+CLOSED = {"port_80_closed": "The firewall drops it."}
+
+
+def test_plain_http_that_is_dropped_is_closed_only_where_the_plan_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PATIENCE_SECONDS", 0.5)
+    with dropping() as plain:
+        (tmp_path / "undeclared").mkdir()
+        report = by_plain_http(plain, tmp_path / "undeclared", monkeypatch)
+        assert (report.status, "port_80_closed" in report.remedy) == (ToolStatus.INCOMPLETE, True)
+        report = by_plain_http(plain, tmp_path, monkeypatch, pages=["/", "/b/"], **CLOSED)
+    assert (report.status, rules(report)) == (ToolStatus.OK, set()), report.why
+    assert report.notes == (f"{plain} takes no connection from this worker. The firewall drops it.",)
+    assert resolves(report, Family.HEADERS, *REDIRECTION)
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_plain_http_that_answers_although_the_plan_calls_it_closed_is_no_pass(
+    silent: bool, site: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        plain = f"http://127.0.0.1:{server.getsockname()[1]}" if silent else sent(site, {})
+        report = by_plain_http(plain, tmp_path, monkeypatch, **CLOSED)
+    assert report.status is ToolStatus.INCOMPLETE
+    assert report.why == f"The plan says that port 80 is closed, and {plain} takes a connection."
     assert not resolves(report, Family.HEADERS, *REDIRECTION)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from checks.advisories import ages
 from checks.findings.enriching import enriched
 from checks.findings.fingerprints import severity_of
 from checks.tools.auditing.packages import PackagesLook, PackagesSection, Source, advisories_to_ask
@@ -70,6 +71,17 @@ def test_bad_pins_are_found_and_good_ones_are_not(tmp_path: Path) -> None:
     good = {"requirements.txt": "pyyaml==5.4\nsix==1.16.0\n"}
     report = look(good, tmp_path / "good")
     assert (report.status, rules(report), report.looked_at) == (ToolStatus.OK, set(), 2)
+
+
+def test_a_package_of_which_a_lock_names_several_versions_is_looked_up_in_each(tmp_path: Path) -> None:
+    imported(*KNOWN)
+    platforms = "pyyaml==5.4 ; python_version < '3.12'\npyyaml==5.3 ; python_version >= '3.12'\nsix==1.16.0\n"
+    report = look({"requirements.txt": platforms}, tmp_path / "app")
+    assert (report.status, report.looked_at, report.why) == (ToolStatus.FINDINGS, 3, "")
+    assert [found.place for found in report.found] == [PackagePlace("PyPI", "pyyaml", "5.3")]
+    assert "requirements.txt: without hashes" in report.notes[-1]
+    hashed = f"six==1.16.0 --hash=sha256:{'a' * 64}\n"
+    assert "hashes" not in " ".join(look({"requirements.txt": hashed}, tmp_path / "hashed").notes)
 
 
 def test_a_package_without_an_exact_version_is_no_pass(tmp_path: Path) -> None:
@@ -191,6 +203,20 @@ def test_a_source_that_knows_nothing_is_no_pass(tmp_path: Path) -> None:
     assert "knows of none even in django 3.2" in report.why
     report = look({"package-lock.json": json.dumps(NPM)}, tmp_path / "npm")
     assert (report.status, "answers 503" in report.why) == (ToolStatus.INCOMPLETE, True), report.why
+
+
+def test_advisories_older_than_the_plan_asks_for_are_no_pass(tmp_path: Path) -> None:
+    imported(*KNOWN)
+    pins = {"requirements.txt": "six==1.16.0\n"}
+    age = ages()[0].length
+    report = look(pins, tmp_path / "old", advisories_within=f"{age.days}d")
+    assert (report.status, f"are {age.days} days old, and the plan asks for" in report.why) == (
+        ToolStatus.INCOMPLETE, True,
+    ), report.why  # fmt: skip
+    assert look(pins, tmp_path / "fresh", advisories_within=f"{age.days + 1}d").status is ToolStatus.OK
+    # Only of what is asked.
+    npm = {"package-lock.json": json.dumps(NPM)}
+    assert "of npm are" in look(npm, tmp_path / "npm", advisories_within="1h").why
 
 
 @contextmanager

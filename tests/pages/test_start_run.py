@@ -63,3 +63,15 @@ def test_what_a_check_leaves_behind_is_said_before_it_starts() -> None:
     page = browser(team.engineer).get(reverse("checks:launch", args=[release.pk, "checks.audit"])).content.decode()
     assert "this leaves test data behind" in page
     assert not Run.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_plan_of_before_with_words_that_are_no_longer_read_is_told_and_not_started() -> None:
+    counted = {"command": {"argv": ["true"]}, "silenced": {"messages": 3, "reason": "The settings say why."}}
+    application = make_application(plan={"checks": {"audit": check("audit", params={"deploy_check": counted})}})
+    team = make_team(application)
+    release = make_release(application=application, requester=team.manager)
+    address, client = reverse("checks:launch", args=[release.pk, "checks.audit"]), browser(team.engineer)
+    assert client.get(address).status_code == 200
+    assert "name each silenced check by its id with its reason" in client.post(address).content.decode()
+    assert not Run.objects.exists()

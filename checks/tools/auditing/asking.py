@@ -10,6 +10,7 @@ import http.client
 import http.cookiejar
 import io
 import ipaddress
+import socket
 import ssl
 import time
 import urllib.request
@@ -198,6 +199,18 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def takes_connection(address: str) -> bool:
+    """Whether anything takes a TCP connection there: one that is refused, dropped or not routed is none."""
+    parts = urlsplit(address)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=PATIENCE_SECONDS).close()
+    except socket.gaierror as error:
+        raise NotSeen(f"The name {parts.hostname} leads nowhere: {error.strerror}.") from error
+    except OSError:
+        return False
+    return True
 
 
 def same_host(base: str, address: str) -> bool:

@@ -1,14 +1,15 @@
 """Django's own look at its settings, ``check --deploy``, run by the plan's command and read from what it prints."""
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, field_validator
 
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Command, Section
-from checks.tools.auditing import django_checks, mapping
+from checks.tools.auditing import django_checks, mapping, silenced
 from checks.tools.auditing.looking import NotSeen, Rule, Seen
 from checks.tools.auditing.running import printed_by
 from checks.tools.auditing.said import Covered, Family, Found, Severity, SystemPlace
@@ -20,10 +21,11 @@ _LEVELS: Final = {
 _ISSUE: Final = re.compile(r"^(?P<what>\S.*?): \((?P<id>[a-z_][\w.]*\.[A-Z]\d+)\) (?P<text>.*)$")
 _END: Final = re.compile(r"^System check identified (?P<count>no|\d+) issues? \((?P<silenced>\d+) silenced\)\.$", re.M)
 SILENCED: Final = "silenced-checks"
-#: Whatever was held back may be grave.
+#: Where nobody could see what was held back, it may be grave.
 _SILENCED: Final = Rule(
     Family.CONFIGURATION, "The settings silence what Django's check would say", Severity.UNKNOWN,
-    "Take the ids out of SILENCED_SYSTEM_CHECKS; what Django then says can be accepted one by one.",
+    "Take the ids out of SILENCED_SYSTEM_CHECKS, or let the command keep PYTHONPATH or print that setting, so that"
+    " what Django holds back is seen.",
     (16,), ("13.4.2",), "https://docs.djangoproject.com/en/5.2/ref/settings/#silenced-system-checks",
 )  # fmt: skip
 #: What a setting of Django means: (severity, CWE, ASVS 5.0). Others: configuration, by their level.
@@ -40,18 +42,28 @@ _KNOWN: Final[dict[str, tuple[Severity, int, str]]] = {
 }
 
 
-class SilencedSection(Section):
-    """So many messages of Django's check may be held back, and why: as many as it says, no more."""
-
-    messages: int = Field(ge=1, le=1000)
-    reason: str = Field(min_length=3, max_length=300)
+CheckId = Annotated[str, StringConstraints(pattern=r"^[a-z_][\w.]*\.[A-Z]\d+$", max_length=100)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=300)]
 
 
 class DeployCheckSection(Section):
-    """``command`` prints what ``manage.py check --deploy`` says, with the settings that production has."""
+    """``command`` prints what ``manage.py check --deploy`` says, with the settings that production has.
+
+    ``silenced``: each id that these settings may silence, with the reason.
+    """
 
     command: Command
-    silenced: SilencedSection | None = None
+    silenced: dict[CheckId, Reason] = Field(default={}, max_length=100)
+
+    @field_validator("silenced", mode="before")
+    @classmethod
+    def names_ids(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "messages" in value:
+            raise ValueError(
+                "name each silenced check by its id with its reason (security.W004: The proxy sends the header.);"
+                " a number excuses none, for one could take another's place"
+            )
+        return value
 
 
 @dataclass
@@ -61,9 +73,11 @@ class DeployCheckLook:
     before: str = ""
 
     def look(self, context: RunContext, step: StepHandle) -> Seen:
-        command = self.section.command
+        command, told = self.section.command, context.scratch / "silenced.json"
+        told.unlink(missing_ok=True)
+        own = silenced.variables(told, {**context.variables(), **command.variables})
         printed = printed_by(
-            context, command.arguments, timeout=command.timeout.total_seconds(), variables=command.variables
+            context, command.arguments, timeout=command.timeout.total_seconds(), variables={**command.variables, **own}
         )
         ends = list(_END.finditer(printed.text))
         if not ends:
@@ -80,23 +94,49 @@ class DeployCheckLook:
         doubt = django_checks.doubt(django_checks.seen(context, command.arguments, printed.text))
         if doubt:
             raise NotSeen(doubt.why, remedy=doubt.remedy, found=found)
-        return _seen(found, sum(int(end["silenced"]) for end in ends), self.section.silenced)
+        many = sum(int(end["silenced"]) for end in ends)
+        text, seen = silenced.messages(told)
+        hidden = _issues(text)
+        if many == seen == len(hidden):
+            return self._all_seen(found, hidden)
+        return self._not_all_seen(found, max(many, seen), silenced.printed_ids(printed.text))
 
+    def _all_seen(self, found: list[Found], hidden: list[Found]) -> Seen:
+        """What the settings silence is told like anything else; what the plan gives a reason for, lightly."""
+        told = [self._told(each) for each in hidden]
+        covered = [
+            Covered(Family.CONFIGURATION, rules=frozenset({SILENCED}), own=True), Covered(Family.CONFIGURATION)
+        ]  # fmt: skip
+        gone = sorted(self.section.silenced.keys() - {each.rule for each in hidden})
+        notes = [f"The plan says why {name} may be silenced, and nothing of it was." for name in gone]
+        return Seen([*found, *told], covered, 1, "set of settings", notes=notes)
 
-def _seen(found: list[Found], silenced: int, declared: SilencedSection | None) -> Seen:
-    """While anything is silenced, nobody knows what Django did not say, so no earlier finding is resolved."""
-    own = Covered(Family.CONFIGURATION, rules=frozenset({SILENCED}), own=True)
-    if not silenced:
-        return Seen(found, [own, Covered(Family.CONFIGURATION)], 1, "set of settings")
-    # How many is part of the place: whoever accepted one has not accepted two.
-    known = declared is not None and silenced <= declared.messages
-    why = f" The plan says why: {declared.reason}" if declared is not None and known else ""
-    hidden = _SILENCED.found(
-        SILENCED, SystemPlace(f"{silenced} silenced"), detail=f"Django held {silenced} of its messages back.{why}",
-        severity=Severity.LOW if known else None,
-    )  # fmt: skip
-    notes = [f"The settings silence {silenced} messages of Django's check, so no earlier finding of it is resolved."]
-    return Seen([*found, hidden], [own], 1, "set of settings", notes=notes)
+    def _told(self, hidden: Found) -> Found:
+        why = self.section.silenced.get(hidden.rule)
+        detail = f"{hidden.detail} The settings silence this" + (f"; the plan says why: {why}" if why else ".")
+        return replace(hidden, detail=detail, severity=Severity.LOW if why else hidden.severity)
+
+    def _not_all_seen(self, found: list[Found], many: int, ids: list[str]) -> Seen:
+        """Nobody knows what Django did not say, so no earlier finding is resolved.
+
+        How many is part of the place where no id is known: whoever accepted one has not accepted two.
+        """
+        held = f"Django held {many} of its messages back."
+        reasons = self.section.silenced
+        told = [
+            _SILENCED.found(
+                SILENCED, SystemPlace(name), severity=Severity.LOW if name in reasons else None,
+                detail=f"{held} The settings silence {name}"
+                + (f"; the plan says why: {reasons[name]}" if name in reasons else "."),
+            )
+            for name in ids
+        ]  # fmt: skip
+        told = told or [
+            _SILENCED.found(SILENCED, SystemPlace(f"{many} silenced"), detail=f"{held} Which is not known.")
+        ]
+        notes = [f"The settings silence {many} messages of Django's check, so no earlier finding of it is resolved."]
+        covered = [Covered(Family.CONFIGURATION, rules=frozenset({SILENCED}), own=True)]
+        return Seen([*found, *told], covered, 1, "set of settings", notes=notes)
 
 
 def _issues(text: str) -> list[Found]:

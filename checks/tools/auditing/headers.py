@@ -19,10 +19,16 @@ _MDN: Final = "https://developer.mozilla.org/en-US/observatory/docs/tests_and_sc
 
 
 class HeadersSection(Section):
-    """``least_score``: fewer points say no, whatever the single findings weigh; 0 leaves the judgement to them."""
+    """``least_score``: fewer points say no, whatever the single findings weigh; 0 leaves the judgement to them.
+
+    ``port_80_closed``: why nobody answers plain HTTP; the look makes sure that no connection is taken there.
+    """
 
     pages: list[Path] = Field(default=["/"], min_length=1, max_length=30, description="Pages whose headers are read.")
     least_score: int = Field(default=0, ge=0, le=145, description="The least score of any page (MDN: 0 to 145).")
+    port_80_closed: str = Field(
+        default="", max_length=500, description="Why nobody answers plain HTTP, where that is so on purpose."
+    )
 
 
 def _rule(title: str, remedy: str, cwe: int, asvs: str) -> Rule:
@@ -86,6 +92,7 @@ class HeadersLook:
     tool: str = "headers"
     before: str = ""
     scores: dict[str, tuple[int, str, list[Judged]]] = field(default_factory=dict)
+    closed: str = ""
 
     def look(self, context: RunContext, step: StepHandle) -> Seen:
         base = context.environment.url
@@ -103,6 +110,8 @@ class HeadersLook:
                 "This environment is reached on this machine without TLS, so redirection to HTTPS, HSTS and the flag"
                 " Secure of cookies say nothing about production and are left out of the score."
             )
+        if self.closed:
+            notes.append(f"{self.closed} takes no connection from this worker. {self.section.port_80_closed}")
         # Every cookie that the pages set was seen: one that is sound by now, or no longer set, is told no more.
         cookies = frozenset(result for result in observatory.MODIFIERS if result.startswith("cookies-"))
         asked = frozenset(self.scores)
@@ -130,7 +139,10 @@ class HeadersLook:
         if urlsplit(base).scheme == "http":
             return [address for address, _ in page.route]
         plain = plain_address(base)
-        if not plain:
+        if not plain or plain == self.closed:
+            return None
+        if self.section.port_80_closed:
+            self._refuse_connected(plain)
             return None
         try:
             with asking.Visitor(plain, authority=self.authority) as visitor:
@@ -143,9 +155,20 @@ class HeadersLook:
                 return None
             raise NotSeen(
                 f"By plain HTTP: {error.why}",
-                remedy="Let it redirect to HTTPS, or refuse the connection where there is no plain HTTP.",
+                remedy="Let it redirect to HTTPS, or refuse the connection where there is no plain HTTP. Where a"
+                " firewall drops such connections on purpose, say so in the plan (headers: port_80_closed).",
                 found=self._found(),
             ) from error
+
+    def _refuse_connected(self, plain: str) -> None:
+        """NotSeen where somebody takes a connection at an address that the plan calls closed."""
+        if asking.takes_connection(plain):
+            raise NotSeen(
+                f"The plan says that port 80 is closed, and {plain} takes a connection.",
+                remedy="Close it, or take port_80_closed out of the plan, so that what answers there is looked at.",
+                found=self._found(),
+            )
+        self.closed = plain
 
     @property
     def worst(self) -> int | None:
@@ -183,6 +206,11 @@ def plain_address(base: str) -> str:
         return ""
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
     return parts._replace(scheme="http", netloc=host).geturl()
+
+
+def has_port_80_beside(url: str) -> bool:
+    """Whether plain HTTP is looked at beside this address."""
+    return urlsplit(url).scheme == "https" and bool(plain_address(url))
 
 
 def _place(judged: Judged) -> str:

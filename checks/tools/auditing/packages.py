@@ -4,7 +4,8 @@ What may be asked is tried first: a source that knows nothing wrong even of a re
 nothing. pip-audit says "No known vulnerabilities found" and ends with 0 also when its source answers 404.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,6 +14,7 @@ from typing import Any, Final
 import httpx
 from django.conf import settings
 from packaging.utils import canonicalize_name
+from pydantic import Field
 
 from checks import advisories
 from checks.advisories.scoring import rated
@@ -39,18 +41,25 @@ MAX_NAMED: Final = 8
 
 
 class PackagesSection(Section):
-    """``installed``: a command that prints what is installed (pip freeze); left empty, the build's own list is read."""
+    """``installed``: a command that prints what is installed (pip freeze); left empty, the build's own list is read.
+
+    ``advisories_within``: how old imported advisories may be; older ones only warn where the plan does not say.
+    """
 
     installed: Command | None = None
+    advisories_within: Duration | None = Field(
+        default=None, description="How old imported advisories may be; left empty, old ones only warn."
+    )
     timeout: Duration = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class Source:
-    """An OSV /v1/query that answers, and what people should know of it."""
+    """An OSV /v1/query that answers, and what to know of it. ``ages``: by ecosystem, of what was imported."""
 
     url: str
     notes: tuple[str, ...] = ()
+    ages: Mapping[str, timedelta] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,6 +81,7 @@ class PackagesLook:
         step.doing(f"{len(components)} packages")
         with self.opened() as asked:
             for ecosystem in sorted({each.ecosystem for each in components}):
+                self._refuse_old(ecosystem, asked.ages.get(ecosystem, timedelta(0)))
                 refuse_ignorant(asked.url, ecosystem)
             found = self._python(context, python, asked.url) if python else []
             for number, component in enumerate(others, 1):
@@ -85,9 +95,23 @@ class PackagesLook:
         ecosystems = frozenset(each.ecosystem.lower() for each in components)
         covered = [Covered(Family.DEPENDENCIES, places=places, ecosystems=ecosystems)]
         notes = [*asked.notes]
+        if contents.without_hashes and self.section.installed is None:
+            notes.append(
+                f"{', '.join(contents.without_hashes)}: without hashes, so pip also installs what these packages bring"
+                " along; that was looked up only where it stands there too."
+            )
         if contents.left_out:
             notes.append(f"Left out by the plan: {', '.join(contents.left_out)}.")
         return Seen(found, covered, len(components), "packages", version=self.version, notes=notes)
+
+    def _refuse_old(self, ecosystem: str, age: timedelta) -> None:
+        within = self.section.advisories_within
+        if within is not None and age > within:
+            raise NotSeen(
+                f"The imported advisories of {ecosystem} are {age.days} days old, and the plan asks for"
+                f" {within.total_seconds() / 86400:g} at most.",
+                remedy="Import newer ones, or let the worker reach OSV_URL.",
+            )
 
     def _contents(self, context: RunContext) -> Contents:
         """What is installed or listed, with every lock of npm that lies in the build or in the source of the plan."""
@@ -123,7 +147,19 @@ class PackagesLook:
     def _python(self, context: RunContext, components: Sequence[Component], url: str) -> list[Found]:
         argv = toolbox.program(context, "pip-audit")
         self.version = toolbox.version_of(context, argv)
+        found: list[Found] = []
+        for pins in _once_each(components):
+            try:
+                found += self._asked(context, argv, pins, url)
+            except NotSeen as error:
+                raise NotSeen(error.why, remedy=error.remedy, found=[*found, *error.found]) from error
+        return found
+
+    def _asked(
+        self, context: RunContext, argv: Sequence[str], components: Sequence[Component], url: str
+    ) -> list[Found]:
         pins, report = context.scratch / "pins.txt", context.scratch / "pip-audit.json"
+        report.unlink(missing_ok=True)
         pins.write_text("".join(f"{each.name}=={each.version}\n" for each in components), encoding="utf-8")
         printed = printed_by(
             context,
@@ -138,6 +174,16 @@ class PackagesLook:
             if sign in printed.text:
                 raise NotSeen("The source has advisories that pip-audit passes over because it cannot read them.")
         return _read(parsed(report.read_bytes(), self.tool), components, url)
+
+
+def _once_each(components: Sequence[Component]) -> list[list[Component]]:
+    """In lists of which none names a package twice: locks for several platforms do, and pip-audit refuses them."""
+    many: Counter[str] = Counter()
+    lists: defaultdict[int, list[Component]] = defaultdict(list)
+    for each in components:
+        lists[many[each.name]].append(each)
+        many[each.name] += 1
+    return list(lists.values())
 
 
 def _refuse_unknown(unknown: Sequence[str], found: Sequence[Found]) -> None:
@@ -319,7 +365,7 @@ def advisories_to_ask() -> Iterator[Source]:
         for age in ages.values()
     ]
     with advisories.served() as url:
-        yield Source(url, tuple(notes))
+        yield Source(url, tuple(notes), {age.ecosystem: age.length for age in ages.values()})
 
 
 def reachable(url: str) -> bool:

@@ -18,8 +18,8 @@ from checks.tools.auditing.said import Covered, Family, FilePlace, Found, Place,
 MAX_BYTES: Final = 100 * 1024**2
 MAX_RESULTS: Final = 50_000
 VERSION: Final = "2.1.0"
-#: Kinds of results that somebody has to look at; "pass" and the like are none.
-_TOLD: Final = ("fail", "review", "open")
+#: Kinds of results that nobody has to look at; any other one, known or not, is told.
+_NOT_TOLD: Final = ("pass", "notApplicable", "informational")
 _LEVELS: Final = {
     "error": Severity.HIGH, "warning": Severity.MEDIUM, "note": Severity.LOW, "none": Severity.LOW,
 }  # fmt: skip
@@ -64,6 +64,13 @@ def _read(log: Mapping[str, Any], family: Family, whole: bool) -> Log:
     if log.get("version") != VERSION:
         raise NotSarif(f"The file says version {log.get('version')!r}; SARIF {VERSION} is read.")
     runs = _list(log.get("runs"), "/runs")
+    if any(isinstance(each, dict) and each.get("externalPropertyFileReferences") for each in [log, *runs]) or log.get(
+        "inlineExternalProperties"
+    ):
+        raise NotSarif(
+            "The SARIF file keeps a part of itself in external properties, which are not read.",
+            remedy="Have the scanner write everything into its runs.",
+        )
     if not runs:
         raise NotSarif("The SARIF file holds no run of a tool.")
     read_runs = [_Run(_object(run, f"/runs/{index}"), f"/runs/{index}", family) for index, run in enumerate(runs)]
@@ -111,12 +118,24 @@ class _Run:
             _object(rule, f"{where}/tool") for part in components for rule in _object(part, where).get("rules") or []
         ]
         self._by_id = {_text(rule.get("id")): rule for rule in self._rules}
+        self._overridden = dict(self._overrides())
         self._ended_well()
         if run.get("results") is None:
             raise NotSarif(f"{name} wrote no list of results, which says that it did not scan.")
         self._results = _list(run["results"], f"{where}/results")
         if len(self._results) > MAX_RESULTS:
             raise NotSarif(f"{name} wrote {len(self._results):,} results; at most {MAX_RESULTS:,} are read.")
+
+    def _overrides(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """How the scanner was told to take a rule in this run, by the rule's id."""
+        for invocation in _list(self._run.get("invocations", []), f"{self._where}/invocations"):
+            for each in _object(invocation, f"{self._where}/invocations").get("ruleConfigurationOverrides") or []:
+                index = each["descriptor"].get("index")
+                by_index = self._rules[index] if isinstance(index, int) and 0 <= index < len(self._rules) else {}
+                yield _text(each["descriptor"].get("id")) or _text(by_index.get("id")), each["configuration"]
+
+    def _configured(self, rule: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**(rule.get("defaultConfiguration") or {}), **self._overridden.get(_text(rule.get("id")), {})}
 
     def _ended_well(self) -> None:
         invocations = _list(self._run.get("invocations", []), f"{self._where}/invocations")
@@ -146,9 +165,7 @@ class _Run:
         that names no rules does not say what it looked for, and mends nothing either.
         """
         rules = {
-            _text(rule.get("id"))
-            for rule in self._rules
-            if (rule.get("defaultConfiguration") or {}).get("enabled", True) is not False
+            _text(rule.get("id")) for rule in self._rules if self._configured(rule).get("enabled", True) is not False
         }
         scanned = [
             self._path(artifact.get("location"))
@@ -167,7 +184,7 @@ class _Run:
         for index, each in enumerate(self._results):
             where = f"{self._where}/results/{index}"
             result = _object(each, where)
-            if result.get("kind", "fail") in _TOLD and result.get("baselineState") != "absent":
+            if result.get("kind") not in _NOT_TOLD and result.get("baselineState") != "absent":
                 yield self._found(result, where)
 
     def _found(self, result: Mapping[str, Any], where: str) -> Found:
@@ -222,9 +239,8 @@ class _Run:
             text = text.replace(f"{{{number}}}", str(value))
         return text[:4000]
 
-    @staticmethod
-    def _severity(result: Mapping[str, Any], rule: Mapping[str, Any]) -> Severity:
-        level = result.get("level") or (rule.get("defaultConfiguration") or {}).get("level") or "warning"
+    def _severity(self, result: Mapping[str, Any], rule: Mapping[str, Any]) -> Severity:
+        level = result.get("level") or self._configured(rule).get("level") or "warning"
         return _LEVELS.get(_text(level), Severity.UNKNOWN)
 
     def _place(self, result: Mapping[str, Any], where: str, name: str) -> Place:

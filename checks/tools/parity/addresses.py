@@ -9,6 +9,10 @@ _USER: Final = re.compile(r"//[^/\s]*@")
 _USER_WITH_SLASH: Final = re.compile(r"//[^/\s:@]*:(?!\d+(?:[/?#\s]|$))\S*@")
 _ANYTHING: Final = re.compile(r"//\S*@")
 _QUERY: Final = re.compile(r"\?[^#\s]*")
+_REPOSITORY: Final = re.compile(r"(?:git|hg|svn|bzr)\+", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"[a-z0-9+.-]+:|[./~]", re.IGNORECASE)
+_COMMIT: Final = re.compile(r"@(?:[0-9a-f]{7,64}|\d+)$", re.IGNORECASE)
+_CHECKSUM: Final = re.compile(r"(?:^|&)(?:sha256|sha384|sha512)=[0-9a-f]+", re.IGNORECASE)
 
 
 def plain(address: str) -> str:
@@ -19,6 +23,18 @@ def plain(address: str) -> str:
     if not users and _USER_WITH_SLASH.search(bare):
         raise ValueError("the address cannot be read")
     return _QUERY.sub("", bare)
+
+
+def names_content(package: str) -> bool:
+    """Whether this says what is installed: a version, or an address with a commit or a checksum in it.
+
+    A path, a branch and a file of which nobody knows the checksum hold something else on each machine, or tomorrow.
+    """
+    address = package.removeprefix("editable ").removeprefix("@ ")
+    if address == package and not _ADDRESS.match(address):
+        return True
+    place, _, fragment = address.partition("#")
+    return bool(_COMMIT.search(place) if _REPOSITORY.match(place) else _CHECKSUM.search(fragment))
 
 
 def masked(text: str) -> str:

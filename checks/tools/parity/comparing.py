@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from checks.tools.parity import rules
+from checks.tools.parity.addresses import names_content
 from checks.tools.parity.facts import Area, Fact, Side, fits
 from checks.tools.parity.states import Row, State
 
@@ -15,6 +16,8 @@ STANDARD: Mapping[Area, tuple[str, ...]] = {
 #: Words that say nothing of such a fact; none at all says nothing only where the other side has none either.
 _NOTHING = ("", "unknown")
 _NONE = ("0", "0.0")
+#: Of a package that comes from the same address on both sides.
+_NO_CONTENT = "its address names neither a commit nor a checksum, so what lies there may differ"
 #: Areas in which nothing at all cannot be right.
 _NEVER_EMPTY = (Area.SERVER, Area.SETTING, Area.COLLATION, Area.SCHEMA, Area.PACKAGE, Area.VARIABLE, Area.HTTP)
 
@@ -120,6 +123,8 @@ def _unsaid(area: Area, name: str, here: Side, there: Side) -> str:
 def _row(area: Area, name: str, here: Fact | None, there: Fact | None, policy: Policy) -> Row:
     if area is Area.PACKAGE and policy.brought is not None:
         return _package(name, here, there, policy.brought)
+    if area is Area.PACKAGE and here and there and here.value == there.value and not names_content(here.value):
+        return Row(area, name, here, there, State.UNKNOWN, _NO_CONTENT)
     if area is Area.ROWS:
         return _volume(name, here, there, policy)
     if area is Area.INTEGRATION:
@@ -154,6 +159,8 @@ def _package(name: str, here: Fact | None, there: Fact | None, brought: Mapping[
     """Where the build says what it installs, that decides; what production has now, the release replaces."""
     wanted, have = brought.get(name), here.value if here else None
     if have is not None and have == wanted:
+        if not names_content(have):
+            return Row(Area.PACKAGE, name, here, there, State.UNKNOWN, _NO_CONTENT)
         if there is not None and there.value == have:
             return Row(Area.PACKAGE, name, here, there, State.SAME)
         return Row(Area.PACKAGE, name, here, there, State.EXPECTED, "this release brings it")

@@ -5,7 +5,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from checks.tools import digest, schema
+from checks.tools import digest
 from checks.tools.parity.facts import Area, Side
 from checks.tools.postgres import Connection, one, version_name
 
@@ -68,19 +68,13 @@ COUNTED_BYTES = 32 * 1024**2
 
 
 def gather(connection: Connection, side: Side, extra_settings: Iterable[str] = ()) -> None:
-    """Every fact of the connected database, except its schema, which ``schema_facts`` gives."""
+    """Every fact of the connected database, except its schema, which ``of_schema.facts`` gives."""
     side.put(Area.SERVER, "version", version_name(connection.info.server_version))
     _settings(connection, side, extra_settings)
     rows = connection.execute("SELECT extname, extversion FROM pg_catalog.pg_extension").fetchall()
     side.fill(Area.EXTENSION, dict(rows))
     _collations(connection, side)
     _rows(connection, side)
-
-
-def schema_facts(connection: Connection) -> dict[str, str]:
-    """Every object of the schema -> its definition; extensions are an area of their own."""
-    found = schema.schema_definitions(connection)
-    return {name: definition for name, definition in found.items() if not name.startswith("extension ")}
 
 
 def _settings(connection: Connection, side: Side, extra: Iterable[str]) -> None:

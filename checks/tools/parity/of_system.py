@@ -122,9 +122,15 @@ def _without_installers(found: Mapping[str, str]) -> dict[str, str]:
 
 def _listed(text: str) -> dict[str, str]:
     try:
-        return {canonicalize_name(entry["name"]): str(entry["version"]) for entry in json.loads(text)}
+        return {canonicalize_name(entry["name"]): _of_entry(entry) for entry in json.loads(text)}
     except (ValueError, TypeError, KeyError):
         raise CheckError("The list of packages begins as JSON and is none.", remedy="Print it whole.") from None
+
+
+def _of_entry(entry: Mapping[str, Any]) -> str:
+    """An editable one is what lies in its folder, whatever version that calls itself."""
+    version, folder = str(entry["version"]), entry.get("editable_project_location")
+    return f"editable {_plain(str(folder), entry['name'])}" if folder else version
 
 
 def _lines(text: str) -> list[tuple[int, str]]:

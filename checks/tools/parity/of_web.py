@@ -125,10 +125,10 @@ def _in_order(policy: str) -> str:
 
 
 def _cookie(value: str) -> tuple[str, str]:
-    """A cookie's name, and its attributes in order; its value, how long and for which host it lasts are left out."""
+    """A cookie's name, and its attributes in order; its value, when it ends and for which host it is are left out."""
     first, *rest = value.split(";")
     attributes = [part.strip() for part in rest]
-    kept = sorted(part for part in attributes if not part.lower().startswith(("expires=", "domain=", "max-age=")))
+    kept = sorted(part for part in attributes if not part.lower().startswith(("expires=", "domain=")))
     return first.split("=", 1)[0].strip(), "; ".join(kept) or "no attributes"
 
 
