@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final
+from urllib.parse import unquote, urlsplit
 
 from checks.errors import CheckError
 from checks.kinds.base import Kind, Outcome, RunContext, Step, register
@@ -30,6 +31,8 @@ class Findings:
     carried: Carried = field(default_factory=Carried)
     database: dict[str, Any] | None = None
     comparison: rivals.Comparison | None = None
+    #: Addresses that lead elsewhere -> where they lead.
+    led: dict[str, str] = field(default_factory=dict)
 
 
 @register
@@ -84,7 +87,7 @@ class Load(Kind):
         with context.step("ask") as step:
             step.doing("making Locust ready")
             toolbox.installed(context, "load")
-            _ask_once(context, found.job)
+            found.job, found.led = _ask_once(context, found.job)
         _carry_out(context, params, found)
         if params.compare and not any(step.aborted for step in found.carried.steps):
             _compare(context, params, found, rival)
@@ -157,8 +160,11 @@ def _workers(given: WorkersParams | None) -> Workers | None:
     return Workers(given.expected, str(given.listen), given.port, given.wait.total_seconds())
 
 
-def _ask_once(context: RunContext, job: Job) -> None:
-    """Each address once, by ourselves: a wrong answer, or one from elsewhere, must be known before load is made."""
+def _ask_once(context: RunContext, job: Job) -> tuple[Job, dict[str, str]]:
+    """Each address once, by ourselves: a wrong answer, or one from elsewhere, must be known before load is made.
+
+    The job knows then where each of its requests ends, and under load may end nowhere else.
+    """
     paths = [(one["path"], one["status"], one["text"]) for one in job.requests] or [("/", 200, "")]
     declared = [Request(path=path, status=status, text=text, within=_PATIENT) for path, status, text in paths]
     answers = http.ask_all(job.url, declared, answered=lambda answer: None, check=context.check)
@@ -170,6 +176,14 @@ def _ask_once(context: RunContext, job: Job) -> None:
                 f"{answer.path}: {answer.problems[0]}, before any load.",
                 remedy="No load was made. Let the environment answer as declared first.",
             )
+        if answer.asks_password and job.requests:
+            raise CheckError(
+                f"{answer.path} leads to {urlsplit(answer.redirected_to).path}, which asks for a password: load would"
+                " be made on that page.",
+                remedy="No load was made. Let a locustfile log in, or declare a text that stands on the page you mean.",
+            )
+    led = {answer.path: unquote(urlsplit(answer.redirected_to).path) for answer in answers if answer.redirected_to}
+    return replace(job, requests=tuple({**one, "ends": led.get(one["path"], "")} for one in job.requests)), led
 
 
 def _carry_out(context: RunContext, params: LoadParams, found: Findings) -> None:
@@ -220,6 +234,8 @@ def _judged(plan: Plan, params: LoadParams, found: Findings) -> tuple[Outcome, b
     bend = knee.find([(step.load, step.total.rate) for step in whole])
     verdict = judging.judge(judged, needed=needed, unit=unit, grows=bend.state != "reached")
     verdict.notes += [_ADDED.format(one.text) for one in wanted if one.added]
+    verdict.notes += [f"{path} leads to {place}, and that page was loaded." for path, place in found.led.items()]
+    verdict.notes += judging.told_of_locustfile(found.carried.steps)
     verdict.limits_held = verdict.passed is True
     if params.compare and found.comparison is None and verdict.passed:
         verdict.passed = None
