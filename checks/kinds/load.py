@@ -17,7 +17,7 @@ from checks.tools.loading.carrying import Carried, Carrying, thinned
 from checks.tools.loading.database import DatabaseWatch
 from checks.tools.loading.driving import Job, Workers
 from checks.tools.loading.judging import Verdict
-from checks.tools.loading.params import UNITS, LoadParams, WorkersParams, consent_refusal, requests_of
+from checks.tools.loading.params import UNITS, CompareParams, LoadParams, WorkersParams, consent_refusal, requests_of
 
 Problems = list[tuple[tuple[str | int, ...], str]]
 
@@ -66,6 +66,8 @@ class Load(Kind):
             found.append((("hold",), "all steps together are longer than a day"))
         if not params.locustfile:
             found += _request_problems(plan, params)
+        if params.compare:
+            found += _compare_problems(plan, params, params.compare)
         rival = params.compare.environment if params.compare else None
         if rival == environment:
             found.append((("compare", "environment"), "an environment is not compared with itself"))
@@ -111,7 +113,18 @@ def _request_problems(plan: Plan, params: LoadParams) -> Problems:
         for place, limit in enumerate(limits.parse_all(getattr(params, name)))
         if limit.endpoint and limit.endpoint not in known
     ]
-    if params.compare and (few := rivals.enough_runs(params.compare.runs, len(known))):
+    return found
+
+
+def _compare_problems(plan: Plan, params: LoadParams, compare: CompareParams) -> Problems:
+    """What a locustfile asks is known only when it runs."""
+    known = {request.shown for request in requests_of(plan, params)}
+    found: Problems = [
+        (("compare", "addresses", place), f"no request is called {name!r}; there are: {', '.join(sorted(known))}")
+        for place, name in enumerate(compare.addresses)
+        if not params.locustfile and name not in known
+    ]
+    if few := rivals.enough_runs(compare.runs, len(compare.addresses) or len(known)):
         found.append((("compare", "runs"), few))
     return found
 
@@ -211,8 +224,9 @@ def _compare(context: RunContext, params: LoadParams, found: Findings, rival: ri
     assert compare is not None
     errors = [limit for limit in limits.judged_by(params.limits) if limit.metric == "errors"]
     short = rivals.Plan(
-        compare.load, compare.runs, compare.each.total_seconds(), compare.settle.total_seconds(), errors
-    )
+        compare.load, compare.runs, compare.each.total_seconds(), compare.settle.total_seconds(), errors,
+        compare.ratio, compare.addresses,
+    )  # fmt: skip
     same = compare.model_dump(mode="json")
     earlier = None if rival else rivals.earlier_run(context.run, plan=same, scenario=found.scenario)
     with context.step("compare") as step:
