@@ -294,7 +294,7 @@ def _outcome(
     ]
     return Outcome(
         passed=bool(verdict.passed),
-        summary=f"{verdict.reason}."[:500],
+        summary=_summary(verdict, found.comparison),
         figures={
             "capacity": round(verdict.capacity, 2), "needed": round(verdict.needed, 2), "steps": len(steps),
             "requests": sum(step.total.count for step in carried.steps), "knee": bend.load or None,
@@ -315,6 +315,15 @@ def _outcome(
     )  # fmt: skip
 
 
+def _summary(verdict: Verdict, comparison: rivals.Comparison | None) -> str:
+    """Also what a pass was compared with: one that had nothing to be compared with must not look as if it had."""
+    beside = ""
+    if verdict.passed and comparison is not None:
+        beside = f" Not slower than {comparison.against}." if comparison.against else _NOTHING_BEFORE
+    return f"{verdict.reason}.{beside}"[:500]
+
+
+_NOTHING_BEFORE: Final = " No earlier build was loaded here to compare it with."
 _ADDED: Final = "The plan names no limit on errors over all, so {} was added by the program."
 _FIRST: Final = (
     "This is the first build that was loaded here, so there is nothing to compare it with; its short runs are kept for"

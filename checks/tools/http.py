@@ -32,7 +32,7 @@ _PASSWORD_FIELD: Final = re.compile(r"<input\b[^>]*\btype\s*=\s*[\"']?password\b
 class Answer:
     """How one request was answered. ``problems`` is empty where all was as declared. ``seconds``: until the end.
 
-    ``asks_password``: it was led to a page that asks for one, and nothing was declared that tells such a page from others.
+    ``asks_password``: it was led to a page that asks for one, and nothing was declared that tells it from others.
     """
 
     path: str

@@ -10,7 +10,8 @@ WRITERS = {
         '<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="1" '
         'failures="1" skipped="1" tests="4" time="0.1" timestamp="2026-11-24T10:00:00" hostname="ci">'
         '<testcase classname="tests.test_a" name="test_one" time="0.001"><properties><property name="x" value="1"/>'
-        '</properties></testcase><testcase classname="tests.test_a" name="test_two"><failure message="assert 0">E</failure>'
+        '</properties></testcase><testcase classname="tests.test_a" name="test_two"><failure message="assert '
+        '0">E</failure>'
         '</testcase><testcase classname="tests.test_a" name="test_three"><skipped type="pytest.xfail" message=""/>'
         '</testcase><testcase classname="tests.test_a" name="test_four"><error message="failed on setup">E</error>'
         "</testcase></testsuite></testsuites>",
@@ -21,7 +22,8 @@ WRITERS = {
         'version="3.0.2" name="com.shop.CartTest" time="0.5" tests="3" errors="0" skipped="0" failures="1" flakes="1">'
         '<properties><property name="java.version" value="21"/></properties>'
         '<testcase name="adds" classname="com.shop.CartTest" time="0.1"/>'
-        '<testcase name="pays" classname="com.shop.CartTest" time="0.1"><flakyFailure message="once" type="AssertionError">'
+        '<testcase name="pays" classname="com.shop.CartTest" time="0.1"><flakyFailure message="once" '
+        'type="AssertionError">'
         "<stackTrace><![CDATA[at]]></stackTrace><system-out/></flakyFailure></testcase>"
         '<testcase name="ships" classname="com.shop.CartTest" time="0.1"><failure message="no" type="AssertionError"/>'
         '<rerunFailure message="no" type="AssertionError"><stackTrace/></rerunFailure></testcase></testsuite>',
@@ -59,7 +61,8 @@ WRITERS = {
         (1, 1, 0, 0, 0),
     ),
     "Playwright with retries": (
-        '<testsuites id="" name="" tests="2" failures="1" skipped="0" errors="0" time="2"><testsuite name="cart.spec.ts" '
+        '<testsuites id="" name="" tests="2" failures="1" skipped="0" errors="0" time="2"><testsuite '
+        'name="cart.spec.ts" '
         'timestamp="2026-11-24T10:00:00Z" hostname="chromium" tests="2" failures="1" skipped="0" time="2" errors="0">'
         '<testcase name="cart › adds" classname="cart.spec.ts" time="1"><flakyFailure message="m" type="FAILURE"/>'
         '</testcase><testcase name="cart › pays" classname="cart.spec.ts" time="1">'
@@ -68,7 +71,8 @@ WRITERS = {
         (1, 1, 0, 0, 1),
     ),
     "PHPUnit, nested": (
-        '<testsuites><testsuite name="phpunit.xml" tests="3" assertions="3" errors="1" failures="1" skipped="0" time="1">'
+        '<testsuites><testsuite name="phpunit.xml" tests="3" assertions="3" errors="1" failures="1" skipped="0" '
+        'time="1">'
         '<testsuite name="Unit" tests="3" errors="1" failures="1" skipped="0"><testsuite name="CartTest" file="C.php" '
         'tests="3" errors="1" failures="1" skipped="0"><testsuite name="CartTest::testAdd" tests="2" failures="1">'
         '<testcase name="testAdd with data set #0" class="CartTest" classname="CartTest" file="C.php" line="9"/>'
@@ -80,7 +84,8 @@ WRITERS = {
     "Robot Framework": (
         '<testsuite name="Shop" tests="3" errors="0" failures="1" skipped="1" time="1" timestamp="2026-11-24T10:00:00">'
         '<testsuite name="Cart" tests="3" errors="0" failures="1" skipped="1" time="1">'
-        '<testcase classname="Shop.Cart" name="Adds" time="0.1"/><testcase classname="Shop.Cart" name="Pays" time="0.1">'
+        '<testcase classname="Shop.Cart" name="Adds" time="0.1"/><testcase classname="Shop.Cart" name="Pays" '
+        'time="0.1">'
         '<failure message="1 != 2" type="AssertionError"/></testcase><testcase classname="Shop.Cart" name="Ships">'
         '<skipped message="later" type="SkipExecution"/></testcase></testsuite></testsuite>',
         (1, 1, 0, 1, 0),
@@ -102,7 +107,8 @@ WRITERS = {
     ),
     "Behave": (
         '<testsuite name="cart.Cart" tests="3" errors="0" failures="1" skipped="1" time="1" hostname="ci">'
-        '<testcase classname="cart.Cart" name="adds" status="passed" time="1"/><testcase classname="cart.Cart" name="pays" '
+        '<testcase classname="cart.Cart" name="adds" status="passed" time="1"/><testcase classname="cart.Cart" '
+        'name="pays" '
         'status="failed"><failure type="AssertionError" message="no">x</failure></testcase>'
         '<testcase classname="cart.Cart" name="ships" status="skipped"><skipped/></testcase></testsuite>',
         (1, 1, 0, 1, 0),
@@ -111,7 +117,8 @@ WRITERS = {
         '<?xml version="1.0" encoding="utf-8"?><testsuites><testsuite name="cart" time="0.1" disabled="0" errors="0" '
         'tests="3" failures="1" skipped="1" hostname="ci"><testcase name="adds" time="0.1" classname="test"/>'
         '<testcase name="pays" classname="test" failure="no"><failure type="testCodeFailure" message="no">E</failure>'
-        '</testcase><testcase name="ships" classname="test"><skipped type="todo" message="true"/></testcase></testsuite>'
+        '</testcase><testcase name="ships" classname="test"><skipped type="todo" '
+        'message="true"/></testcase></testsuite>'
         "<!-- tests 3 --></testsuites>",
         (1, 1, 0, 1, 0),
     ),
@@ -172,7 +179,9 @@ def test_another_spelling_of_what_passed_is_a_pass(spelling: str) -> None:
 
 @pytest.mark.parametrize("element", ["warning", "Risky", "incomplete", "inconclusive"])
 def test_a_case_of_which_nobody_says_yes_or_no_is_not_green(element: str) -> None:
-    report = read(f'<testsuite><testcase name="a"><{element}>No tests found in class</{element}></testcase></testsuite>')
+    report = read(
+        f'<testsuite><testcase name="a"><{element}>No tests found in class</{element}></testcase></testsuite>'
+    )
     assert report.gaps == [f"a holds <{element.lower()}>, which says neither that it passed nor that it failed."]
     assert not report.all_green
 

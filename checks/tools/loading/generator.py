@@ -131,7 +131,7 @@ class Record:
                 self.let_pass(name, response.status_code)
 
     def let_pass(self, name: str, status: int) -> None:
-        """A locustfile calls an error good. One of the server's own is none all the same; what it refuses may be meant."""
+        """A locustfile calls this good. An error of the server is a failure all the same; a refusal may be meant."""
         if status < 500:
             self.refused += 1
         else:

@@ -126,7 +126,8 @@ def _generator_faults(step: Measured, unit: str, has_broken: bool) -> Iterator[s
         yield f"it was sent to {host} {count:,} times, which is not the server under test"
     if step.broken.total() > BROKEN_AT_MOST * step.total.count:
         why, _ = step.broken.most_common(1)[0]
-        yield f"users of the locustfile broke off {step.broken.total():,} times, so what they would have asked was not: {why}"
+        times = f"users of the locustfile broke off {step.broken.total():,} times"
+        yield f"{times}, so what they would have asked was not: {why}"
     if step.achieved < ACHIEVED_AT_LEAST and not has_broken and not step.aborted:
         yield f"only {step.achieved:.0%} of the intended {step.load:g} {unit} were achieved"
 
