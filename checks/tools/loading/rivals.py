@@ -147,7 +147,8 @@ def _compared(plan: Plan, now: Medians, before: Medians, against: str, *, interl
             f"{min(unasked)} is to be compared and was not asked {where}.",
             remedy="Correct the addresses that the plan compares, or make the short runs longer.",
         )
-    found = compare(*({name: each[name] for name in each if name in chosen} for each in (now, before)), plan.ratio)
+    sides = [{name: each[name] for name in each if name in chosen} for each in (now, before)]
+    found = compare(sides[0], sides[1], plan.ratio)
     if not found:
         raise CheckError(
             f"Nothing that was asked here was asked of {against}, so nothing can be compared.",
