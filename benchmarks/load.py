@@ -3,11 +3,14 @@
     python -m benchmarks.load
 
 Overhead: visitors who never think ask a server that answers at once, and in the same run, in turns, our record is kept
-or what Locust keeps by itself; the ratio of each turn to its neighbour, whose median has an interval. Once for the
-record alone, in short turns of one process of Locust; once for the whole program, which follows the record, keeps it
-and draws it for somebody who follows the page, in turns long enough for all of that to follow. That somebody asks for
-what a browser asks for and draws nothing, for browsers stand elsewhere: on two cores, Chromium alone takes a sixth of
-one. Beside it the record's own processor time, which other work disturbs less.
+or what Locust keeps by itself; the ratio of each turn to its neighbour, whose median has an interval. The generator
+keeps to one core, which it fills, and the server to the others, so that nothing but the generator's core says how many
+requests there are. Once for the record alone, in short turns; then for the whole program, which follows the record,
+keeps it and draws it for somebody who follows the page, in turns long enough for all of that to follow: while the
+program has the server's cores, and while it has to take what it needs from the generator's own, as where every core
+makes load. Of that one core it takes so many times as much as of the machine as the machine has cores. Who follows asks
+for what a browser asks for and draws nothing, for browsers stand elsewhere: on two cores, Chromium alone takes a sixth
+of one. Beside it the processor time of both, which other work disturbs less.
 Lag: from the end of a second to its figures in the page that Chromium shows.
 Knee: a pool of four, 40 ms each, and users who think 40 ms: eight users. Comparison: with a server that is as
 fast, and with one that was 15 % faster.
@@ -30,7 +33,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
-from benchmarks.processor import Spent
+from benchmarks.processor import Spent, give_cores
 from benchmarks.stack import Stack, stack
 from config.demo.person import Person
 from tests.interface.browser import open_browser
@@ -44,7 +47,8 @@ LOST_AT_MOST, LAG_AT_MOST = 3, 2
 #: Answers at once, after 40 ms in one of four places for /pool, after 20 ms for /steady, and for /changed after 20 ms
 #: times its argument.
 TARGET = """
-import asyncio, sys
+import asyncio, os, sys
+os.sched_setaffinity(0, {int(core) for core in sys.argv[2].split(",")})
 ANSWER = b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nContent-Type: text/plain\\r\\n\\r\\nok"
 async def serve(reader, writer):
     try:
@@ -70,10 +74,11 @@ asyncio.run(main())
 #: Visitors who never think, in one process; one turn with our record, the next with what Locust keeps by itself, and
 #: which of the two comes first takes turns too. Writes [requests, seconds, processor seconds] of ours, then of theirs.
 TAKING_TURNS = """
-import json, time
+import json, os, time
 import gevent
 from locust import FastHttpUser, constant, events, task
 LENGTH, LEFT_OUT, ROUNDS, FOUND = %(length)r, %(left_out)r, %(rounds)r, %(found)r
+os.sched_setaffinity(0, %(core)r)
 class Visitor(FastHttpUser):
     insecure = False
     wait_time = constant(0)
@@ -151,6 +156,11 @@ print(each * 1e6, (time.process_time() - began) * 1e3)
 """
 
 
+#: The generator's own core, and those of everything else; on a machine with one, all share it.
+CORES = os.sched_getaffinity(0)
+GENERATOR = {max(CORES)}
+OTHERS = CORES - GENERATOR or GENERATOR
+
 #: What was shown beyond its limit, or came to something else than is known beforehand.
 MISSED: list[str] = []
 
@@ -166,7 +176,8 @@ def show(name: str, value: float, unit: str, beside: str = "", *, at_most: float
 
 @contextmanager
 def target(slower: float = 1.0) -> Iterator[str]:
-    with subprocess.Popen([sys.executable, "-c", TARGET, str(slower)], stdout=subprocess.PIPE, text=True) as server:
+    argv = [sys.executable, "-c", TARGET, str(slower), ",".join(map(str, OTHERS))]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
             yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
@@ -196,11 +207,11 @@ class Turns:
         return 2 * self.rounds * (self.length + self.left_out)
 
     def locustfile(self, found: Path) -> str:
-        return TAKING_TURNS % {**vars(self), "found": str(found)}
+        return TAKING_TURNS % {**vars(self), "found": str(found), "core": GENERATOR}
 
 
 #: The record alone costs as it goes. What the program does with a second follows within the next one.
-RECORD, WHOLE = Turns(0.25, 0, 240), Turns(2, 1, 40)
+RECORD, WHOLE = Turns(0.25, 0, 160), Turns(2, 1, 25)
 IDLE_SECONDS = 20
 
 
@@ -214,13 +225,16 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[cut - 1], ordered[size - cut]
 
 
-def lost(found: Path, what: str) -> list[list[float]]:
-    """Show what the turns found; the rounds, without those in which other work left no time for a single request."""
+def lost(found: Path, what: str, cores: int = 1) -> list[list[float]]:
+    """Show what the turns found; the rounds, without those in which other work left no time for a single request.
+
+    ``cores``: of so many that all make load, only one gave up anything.
+    """
     rounds = [row for row in json.loads(found.read_text()) if row[0] and row[3]]
     ratios = [(on / seconds_on) / (off / seconds_off) for on, seconds_on, _, off, seconds_off, _ in rounds]
-    least, most = interval(ratios)
-    spread = f"{len(rounds)} rounds, 95 % interval {100 * (1 - most):.2f} to {100 * (1 - least):.2f}"
-    show(f"throughput lost to {what}", 100 * (1 - statistics.median(ratios)), "%", spread, at_most=LOST_AT_MOST)
+    middle, least, most = (100 * (1 - ratio) / cores for ratio in (statistics.median(ratios), *interval(ratios)))
+    spread = f"{len(rounds)} rounds, 95 % interval {most:.2f} to {least:.2f}"
+    show(f"throughput lost to {what}", middle, "%", spread, at_most=LOST_AT_MOST)
     return rounds
 
 
@@ -314,19 +328,24 @@ def lag(person: Person, where: Stack, check: str, what: str, patience: float) ->
 
 def whole(person: Person, where: Stack) -> None:
     """The load of the whole program, its page followed, recorded and not in turns; then in a browser, for its lag."""
-    found = where.home / "found.json"
+    found, cores, recorded = where.home / "found.json", len(CORES), WHOLE.seconds / 2
     (where.home / "turns.py").write_text(WHOLE.locustfile(found))
     with Spent(where.home, LAUNCHER) as idle:
         time.sleep(IDLE_SECONDS)
-    number = begin(person, where, "turns")
-    with Spent(where.home, LAUNCHER) as spent:
-        shown = follow(person, where, number)
-    lost(found, "the record and the live page")
-    recorded = WHOLE.seconds / 2
-    show("seconds that were shown meanwhile", shown, "", f"of {recorded:.0f} that were recorded")
-    added = (spent.processor - idle.processor / idle.seconds * spent.seconds) / recorded / (os.cpu_count() or 1)
-    what = f"of all {os.cpu_count()} cores, for each second that is recorded and shown"
-    show("processor time of the program around it", 100 * added, "%", what, at_most=LOST_AT_MOST)
+    os.sched_setaffinity(0, OTHERS)  # who follows is somewhere else
+    for its_cores, title in ((OTHERS, "the program beside it"), (GENERATOR, "the program on every core")):
+        give_cores(where.home, its_cores)
+        number = begin(person, where, "turns")
+        with Spent(where.home, LAUNCHER) as spent:
+            shown = follow(person, where, number)
+        # The generator has one core of the machine, and there it gives up all that the program needs.
+        lost(found, title, cores if its_cores == GENERATOR else 1)
+        show("seconds that were shown meanwhile", shown, "", f"of {recorded:.0f} that were recorded")
+        added = (spent.processor - idle.processor / idle.seconds * spent.seconds) / recorded / cores
+        what = f"of all {cores} cores, for each second that is recorded and shown"
+        show("processor time of the program around it", 100 * added, "%", what, at_most=LOST_AT_MOST)
+    os.sched_setaffinity(0, CORES)
+    give_cores(where.home, CORES)
     (where.home / "turns.py").write_text(replace(WHOLE, rounds=8).locustfile(found))
     lag(person, where, "turns", "at full speed", 2 * WHOLE.seconds)
 

@@ -1,12 +1,27 @@
-"""Processor time of a running program, from outside."""
+"""Which cores a running program may use, and what it spends of them, from outside."""
 
 import json
+import os
 import threading
 import time
+from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+
+def give_cores(home: Path, cores: Set[int]) -> None:
+    """Every process of the program in ``home`` may use these, and what it starts from now on."""
+    for process in _processes(home):
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            for thread in process.threads():
+                os.sched_setaffinity(thread.id, cores)
+
+
+def _processes(home: Path) -> list[psutil.Process]:
+    runner = psutil.Process(json.loads((home / "status.json").read_text())["pid"])
+    return [runner, *runner.children(recursive=True)]
 
 
 class Spent:
@@ -20,7 +35,7 @@ class Spent:
     seconds: float
 
     def __init__(self, home: Path, without: Path) -> None:
-        self._runner = psutil.Process(json.loads((home / "status.json").read_text())["pid"])
+        self._home = home
         self._without = str(without)
         self._first: dict[int, float] = {}
         self._last: dict[int, float] = {}
@@ -47,7 +62,7 @@ class Spent:
 
     def _now(self) -> dict[int, float]:
         found = {}
-        for process in [self._runner, *self._runner.children(recursive=True)]:
+        for process in _processes(self._home):
             with suppress(psutil.NoSuchProcess):
                 if self._without not in process.cmdline():
                     times = process.cpu_times()

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final
+from urllib.parse import unquote, urlsplit
 
 from checks.errors import CheckError
 from checks.kinds.base import Kind, Outcome, RunContext, Step, register
@@ -16,7 +17,7 @@ from checks.tools.loading.carrying import Carried, Carrying, thinned
 from checks.tools.loading.database import DatabaseWatch
 from checks.tools.loading.driving import Job, Workers
 from checks.tools.loading.judging import Verdict
-from checks.tools.loading.params import UNITS, LoadParams, WorkersParams, consent_refusal, requests_of
+from checks.tools.loading.params import UNITS, CompareParams, LoadParams, WorkersParams, consent_refusal, requests_of
 
 Problems = list[tuple[tuple[str | int, ...], str]]
 
@@ -30,6 +31,8 @@ class Findings:
     carried: Carried = field(default_factory=Carried)
     database: dict[str, Any] | None = None
     comparison: rivals.Comparison | None = None
+    #: Addresses that lead elsewhere -> where they lead.
+    led: dict[str, str] = field(default_factory=dict)
 
 
 @register
@@ -63,6 +66,8 @@ class Load(Kind):
             found.append((("hold",), "all steps together are longer than a day"))
         if not params.locustfile:
             found += _request_problems(plan, params)
+        if params.compare:
+            found += _compare_problems(plan, params, params.compare)
         rival = params.compare.environment if params.compare else None
         if rival == environment:
             found.append((("compare", "environment"), "an environment is not compared with itself"))
@@ -84,7 +89,7 @@ class Load(Kind):
         with context.step("ask") as step:
             step.doing("making Locust ready")
             toolbox.installed(context, "load")
-            _ask_once(context, found.job)
+            found.job, found.led = _ask_once(context, found.job)
         _carry_out(context, params, found)
         if params.compare and not any(step.aborted for step in found.carried.steps):
             _compare(context, params, found, rival)
@@ -108,7 +113,18 @@ def _request_problems(plan: Plan, params: LoadParams) -> Problems:
         for place, limit in enumerate(limits.parse_all(getattr(params, name)))
         if limit.endpoint and limit.endpoint not in known
     ]
-    if params.compare and (few := rivals.enough_runs(params.compare.runs, len(known))):
+    return found
+
+
+def _compare_problems(plan: Plan, params: LoadParams, compare: CompareParams) -> Problems:
+    """What a locustfile asks is known only when it runs."""
+    known = {request.shown for request in requests_of(plan, params)}
+    found: Problems = [
+        (("compare", "addresses", place), f"no request is called {name!r}; there are: {', '.join(sorted(known))}")
+        for place, name in enumerate(compare.addresses)
+        if not params.locustfile and name not in known
+    ]
+    if few := rivals.enough_runs(compare.runs, len(compare.addresses) or len(known)):
         found.append((("compare", "runs"), few))
     return found
 
@@ -157,8 +173,11 @@ def _workers(given: WorkersParams | None) -> Workers | None:
     return Workers(given.expected, str(given.listen), given.port, given.wait.total_seconds())
 
 
-def _ask_once(context: RunContext, job: Job) -> None:
-    """Each address once, by ourselves: a wrong answer, or one from elsewhere, must be known before load is made."""
+def _ask_once(context: RunContext, job: Job) -> tuple[Job, dict[str, str]]:
+    """Each address once, by ourselves: a wrong answer, or one from elsewhere, must be known before load is made.
+
+    The job knows then where each of its requests ends, and under load may end nowhere else.
+    """
     paths = [(one["path"], one["status"], one["text"]) for one in job.requests] or [("/", 200, "")]
     declared = [Request(path=path, status=status, text=text, within=_PATIENT) for path, status, text in paths]
     answers = http.ask_all(job.url, declared, answered=lambda answer: None, check=context.check)
@@ -170,6 +189,14 @@ def _ask_once(context: RunContext, job: Job) -> None:
                 f"{answer.path}: {answer.problems[0]}, before any load.",
                 remedy="No load was made. Let the environment answer as declared first.",
             )
+        if answer.asks_password and job.requests:
+            raise CheckError(
+                f"{answer.path} leads to {urlsplit(answer.redirected_to).path}, which asks for a password: load would"
+                " be made on that page.",
+                remedy="No load was made. Let a locustfile log in, or declare a text that stands on the page you mean.",
+            )
+    led = {answer.path: unquote(urlsplit(answer.redirected_to).path) for answer in answers if answer.redirected_to}
+    return replace(job, requests=tuple({**one, "ends": led.get(one["path"], "")} for one in job.requests)), led
 
 
 def _carry_out(context: RunContext, params: LoadParams, found: Findings) -> None:
@@ -197,8 +224,9 @@ def _compare(context: RunContext, params: LoadParams, found: Findings, rival: ri
     assert compare is not None
     errors = [limit for limit in limits.judged_by(params.limits) if limit.metric == "errors"]
     short = rivals.Plan(
-        compare.load, compare.runs, compare.each.total_seconds(), compare.settle.total_seconds(), errors
-    )
+        compare.load, compare.runs, compare.each.total_seconds(), compare.settle.total_seconds(), errors,
+        compare.ratio, compare.addresses,
+    )  # fmt: skip
     same = compare.model_dump(mode="json")
     earlier = None if rival else rivals.earlier_run(context.run, plan=same, scenario=found.scenario)
     with context.step("compare") as step:
@@ -220,6 +248,8 @@ def _judged(plan: Plan, params: LoadParams, found: Findings) -> tuple[Outcome, b
     bend = knee.find([(step.load, step.total.rate) for step in whole])
     verdict = judging.judge(judged, needed=needed, unit=unit, grows=bend.state != "reached")
     verdict.notes += [_ADDED.format(one.text) for one in wanted if one.added]
+    verdict.notes += [f"{path} leads to {place}, and that page was loaded." for path, place in found.led.items()]
+    verdict.notes += judging.told_of_locustfile(found.carried.steps)
     verdict.limits_held = verdict.passed is True
     if params.compare and found.comparison is None and verdict.passed:
         verdict.passed = None
@@ -264,7 +294,7 @@ def _outcome(
     ]
     return Outcome(
         passed=bool(verdict.passed),
-        summary=f"{verdict.reason}."[:500],
+        summary=_summary(verdict, found.comparison),
         figures={
             "capacity": round(verdict.capacity, 2), "needed": round(verdict.needed, 2), "steps": len(steps),
             "requests": sum(step.total.count for step in carried.steps), "knee": bend.load or None,
@@ -285,6 +315,15 @@ def _outcome(
     )  # fmt: skip
 
 
+def _summary(verdict: Verdict, comparison: rivals.Comparison | None) -> str:
+    """Also what a pass was compared with: one that had nothing to be compared with must not look as if it had."""
+    beside = ""
+    if verdict.passed and comparison is not None:
+        beside = f" Not slower than {comparison.against}." if comparison.against else _NOTHING_BEFORE
+    return f"{verdict.reason}.{beside}"[:500]
+
+
+_NOTHING_BEFORE: Final = " No earlier build was loaded here to compare it with."
 _ADDED: Final = "The plan names no limit on errors over all, so {} was added by the program."
 _FIRST: Final = (
     "This is the first build that was loaded here, so there is nothing to compare it with; its short runs are kept for"

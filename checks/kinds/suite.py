@@ -177,7 +177,7 @@ def _judge(
     kept += [context.store(f"coverage/{number}-{path.name}", path) for number, path in _first(measured)]
     kept.append(context.store(case_history.FILE, cases.write(context.scratch / case_history.FILE)))
     compared = case_history.compare(context.run, cases)
-    refusals = _refusals(params, compared, coverage)
+    refusals = _refusals(params, compared, coverage, report.flaky)
     for sentence in refusals:
         context.warn(sentence)
     if not report.all_green or refusals:
@@ -194,8 +194,10 @@ class _More:
     refusals: list[str]
 
 
-def _refusals(params: SuiteParams, compared: case_history.Comparison, coverage: cobertura.Coverage | None) -> list[str]:
-    """Why the plan says no although every test passed."""
+def _refusals(
+    params: SuiteParams, compared: case_history.Comparison, coverage: cobertura.Coverage | None, tried_again: int
+) -> list[str]:
+    """Why the plan says no although every test passed. ``tried_again``: what the report itself calls flaky."""
     words = {"gone": "gone", "not_run": "no longer run", "slower": "slower", "flaky": "flaky"}
     told = []
     for name in params.refuse:
@@ -203,6 +205,8 @@ def _refusals(params: SuiteParams, compared: case_history.Comparison, coverage: 
         if found:
             key = found[0] if name in ("gone", "not_run") else found[0][0]
             told.append(f"{len(found):,} tests are {words[name]}, and the plan refuses that: {key.test}")
+    if "flaky" in params.refuse and tried_again:
+        told.append(f"{tried_again:,} tests were tried more than once, and the plan refuses flaky ones.")
     least = params.least_coverage
     if least is not None and coverage is None:
         told.append(f"No coverage was sent, and the plan asks for {least:g} %.")

@@ -1,6 +1,7 @@
 """Coverage from Cobertura XML, read as a stream. Lines are counted here, and compared with what it declares."""
 
 import heapq
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
@@ -105,8 +106,8 @@ class _Handler(ContentHandler):
                 remedy="Let coverage be written as Cobertura XML (for Python: coverage xml).",
             )
         if name == "coverage":
-            declared = attributes.get("lines-valid", "")
-            self.declared = int(declared) if declared.isdecimal() else None
+            if "lines-valid" in attributes:
+                self.declared = self._number("lines-valid", attributes["lines-valid"])
         elif name == "class":
             self.name = attributes.get("filename", "") or attributes.get("name", "")
             self.own = [0, 0]
@@ -114,7 +115,13 @@ class _Handler(ContentHandler):
             self.inside_methods += 1
         elif name == "line" and not self.inside_methods:
             self.own[1] += 1
-            self.own[0] += attributes.get("hits", "0").strip() not in ("", "0")
+            self.own[0] += self._number("hits", attributes.get("hits", "0")) > 0
+
+    def _number(self, what: str, text: str) -> int:
+        """What cannot be read is neither covered nor uncovered: somebody wrote what is no count of anything."""
+        if not re.fullmatch(r"\s*[0-9]{1,18}\s*", text):
+            raise CheckError(f"{self.file} says {what}={text[:40]!r}, which is no number of anything.")
+        return int(text)
 
     def endElement(self, name: str) -> None:  # noqa: N802 - the interface's name
         self.depth -= 1

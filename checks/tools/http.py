@@ -5,6 +5,7 @@ verified, bodies are read only as far as ``MAX_BODY_BYTES``, proxies of the proc
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,11 +25,15 @@ MAX_REDIRECTS: Final = 5
 PATIENCE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.25
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_PASSWORD_FIELD: Final = re.compile(r"<input\b[^>]*\btype\s*=\s*[\"']?password\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How one request was answered. ``problems`` is empty where all was as declared. ``seconds``: until the end."""
+    """How one request was answered. ``problems`` is empty where all was as declared. ``seconds``: until the end.
+
+    ``asks_password``: it was led to a page that asks for one, and nothing was declared that tells it from others.
+    """
 
     path: str
     url: str
@@ -36,6 +41,7 @@ class Answer:
     seconds: float
     problems: tuple[str, ...]
     redirected_to: str = ""
+    asks_password: bool = False
 
     @property
     def passed(self) -> bool:
@@ -137,7 +143,9 @@ async def _ask(session: aiohttp.ClientSession, base: str, request: Request) -> A
     problems = [problem] if problem else _judge(request, status, body, whole)
     if seconds > limit:
         problems.append(f"took {seconds:.2f} s, limit {limit:g} s")
-    return Answer(request.path, url, status, seconds, tuple(problems), place if place != url else "")
+    led = place if place != url else ""
+    asks_password = bool(led and not request.text and _PASSWORD_FIELD.search(body))
+    return Answer(request.path, url, status, seconds, tuple(problems), led, asks_password)
 
 
 async def _get(

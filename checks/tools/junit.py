@@ -7,7 +7,7 @@ report declares, so that a report which lost its end, or names fewer failures th
 import heapq
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 from xml.sax import SAXException
@@ -33,18 +33,22 @@ _COUNTERS: Final = ("tests", "failures", "errors", "skipped")
 _OTHER_SUITES: Final = "(other suites)"
 #: What unittest-xml-reporting puts behind a suite's name; with it no suite would ever be found again in another run.
 _TIME_OF_RUN: Final = re.compile(r"-20\d{12}$")
-#: Element inside a test case -> the state it means.
-_OUTCOMES: Final = {"failure": "failed", "error": "errored", "skipped": "skipped"}
-#: What writers put into a case's status or result -> the state it means. A word that is not here is a gap.
+#: What writers put into a case's status or result, or call an element in it -> the state it means. A status that is
+#: not here is a gap; of elements, which may be anything, only the doubtful ones are.
 _WORDS: Final = {
     **dict.fromkeys(("", "passed", "pass", "success", "successful", "ok", "run", "completed", "finished"), "passed"),
     **dict.fromkeys(("skipped", "skip", "notrun", "suppressed", "disabled", "ignored", "pending", "untested", "todo"),
                     "skipped"),
-    **dict.fromkeys(("failed", "fail", "failure", "undefined", "timeout", "timedout"), "failed"),
-    **dict.fromkeys(("error", "errored", "broken", "aborted", "interrupted"), "errored"),
+    **dict.fromkeys(("failed", "fail", "failure", "undefined", "timeout", "timedout", "rerunfailure"), "failed"),
+    **dict.fromkeys(("error", "errored", "broken", "aborted", "interrupted", "rerunerror"), "errored"),
 }  # fmt: skip
+#: Elements in a case that say neither yes nor no: PHPUnit calls a class without any test a warning.
+_DOUBTFUL: Final = frozenset({"warning", "risky", "incomplete", "inconclusive"})
+#: A case that was tried more than once. The first two passed in the end; of the others a failure stands beside.
+_TRIED_AGAIN: Final = frozenset({"flakyfailure", "flakyerror", "rerunfailure", "rerunerror", "rerun"})
 _OUTSIDE: Final = "(outside of any case)"
 _WORST: Final = ("passed", "skipped", "failed", "errored")
+_Attributes = Mapping[str, str]
 
 
 @dataclass
@@ -223,17 +227,21 @@ class _Handler(ContentHandler):
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise CheckError(f"The report {self.file} is nested deeper than {MAX_DEPTH} elements.")
+        given = {_plain(each): value for each, value in attributes.items()}
+        name = _plain(name)
         if self.depth == 1 and name not in {"testsuites", "testsuite"}:
             raise CheckError(
                 f"The report {self.file} is XML but not JUnit: it begins with <{_one_line(name, 60)}>.",
                 remedy="Let the test command write JUnit XML (for pytest: --junit-xml).",
             )
-        if self.case is None:
-            self._start_outside_case(name, attributes)
+        if name == "property" and given.get("name", "") == "gonogo.build_digest":
+            self.report.builds.add(given.get("value", "").strip().lower()[:100])
+        elif self.case is None:
+            self._start_outside_case(name, given)
         else:
-            self._start_in_case(self.case, name, attributes)
+            self._start_in_case(self.case, name, given)
 
-    def _start_outside_case(self, name: str, attributes: AttributesImpl) -> None:
+    def _start_outside_case(self, name: str, attributes: _Attributes) -> None:
         if name in {"testsuites", "testsuite"}:
             above = self.suites[-1].path if self.suites else ""
             own = _TIME_OF_RUN.sub("", _one_line(attributes.get("name", ""), MAX_NAME))
@@ -247,10 +255,8 @@ class _Handler(ContentHandler):
         elif name in {"failure", "error"}:
             self.case = _Case(_OUTSIDE, 0.0, outside=True)
             self._start_in_case(self.case, name, attributes)
-        elif name == "property" and attributes.get("name", "") == "gonogo.build_digest":
-            self.report.builds.add(attributes.get("value", "").strip().lower()[:100])
 
-    def _declared(self, path: str, attributes: AttributesImpl) -> dict[str, int]:
+    def _declared(self, path: str, attributes: _Attributes) -> dict[str, int]:
         """The counters of a suite. One that cannot be read hides how much is missing, so it is a gap."""
         declared = {}
         for key in _COUNTERS:
@@ -261,7 +267,7 @@ class _Handler(ContentHandler):
                 self._gap(f"{path or self.file} declares {key}={_one_line(text, 40)!r}, which is no number of tests.")
         return declared
 
-    def _said(self, case: str, attributes: AttributesImpl) -> str:
+    def _said(self, case: str, attributes: _Attributes) -> str:
         worst = "passed"
         for key in ("status", "result"):
             word = attributes.get(key, "").strip().lower()
@@ -274,12 +280,13 @@ class _Handler(ContentHandler):
         if len(self.report.gaps) < MAX_FAILURES:
             self.report.gaps.append(text)
 
-    def _start_in_case(self, case: _Case, name: str, attributes: AttributesImpl) -> None:
-        if name in {"flakyFailure", "flakyError", "rerunFailure", "rerunError", "rerun"}:
-            case.flaky = True
-        if name not in _OUTCOMES:
-            return
-        state = _OUTCOMES[name]
+    def _start_in_case(self, case: _Case, name: str, attributes: _Attributes) -> None:
+        case.flaky = case.flaky or name in _TRIED_AGAIN
+        if name in _DOUBTFUL:
+            self._gap(f"{case.name} holds <{name}>, which says neither that it passed nor that it failed.")
+        elif name in {"testcase", "testsuite"}:
+            self._gap(f"{case.name} holds a {name} of its own, of which nobody knows whether it counts.")
+        state = _WORDS.get(name, "passed")
         if _WORST.index(state) > _WORST.index(case.state):
             case.state = state
             case.message = _one_line(attributes.get("message", "") or attributes.get("type", ""), MAX_MESSAGE)
@@ -292,6 +299,7 @@ class _Handler(ContentHandler):
 
     def endElement(self, name: str) -> None:  # noqa: N802 - the interface's name
         self.depth -= 1
+        name = _plain(name)
         if self.collecting == name:
             self.details, self.collecting = "".join(self.text).strip(), ""
             if self.case is not None and self.case.outside:
@@ -341,6 +349,11 @@ class _Handler(ContentHandler):
         ):
             if declared > found:
                 self._gap(f"{name} declares {declared} {words} and contains {found}.")
+
+
+def _plain(name: str) -> str:
+    """The name of an element or attribute without its namespace, in small letters: some writers capitalise."""
+    return name.rpartition(":")[2].lower()
 
 
 def _one_line(text: str, limit: int) -> str:

@@ -65,6 +65,8 @@ class Site:
         #: Whether a name that nobody has is answered as if there had been too many tries.
         self.refuses_unknown = False
         self.allowed = ALLOWED_TRIES
+        #: From which wrong password on in all, and up to which, everybody waits, for the server has too much to do.
+        self.busy = range(0)
 
     @property
     def url(self) -> str:
@@ -196,6 +198,8 @@ class Answers(BaseHTTPRequestHandler):
             self._let_in(user)
             return
         site.wrong[user] += 1
+        if sum(site.wrong.values()) in site.busy:
+            time.sleep(1.3)
         if sum(site.wrong.values()) == site.mishap[0]:
             if site.mishap[1] == "502":
                 self._answer("Bad gateway.", status=502)

@@ -72,6 +72,25 @@ def test_a_site_that_breaks_while_passwords_are_guessed_has_shown_no_limit(misha
     assert not report.covered
 
 
+@pytest.mark.parametrize(
+    ("busy", "status", "why"),
+    [
+        (range(4, 100), ToolStatus.INCOMPLETE, "also for a name that was never tried"),
+        (range(4, 8), ToolStatus.FINDINGS, ""),
+    ],
+    ids=["to the end", "for a moment"],
+)
+def test_a_server_that_becomes_slow_for_everybody_has_shown_no_limit(
+    busy: range, status: ToolStatus, why: str, tmp_path: Path
+) -> None:
+    with serving({"no-limit-of-wrong-passwords"}) as site:
+        site.busy = busy
+        report = look(site.url, tmp_path, questions=["limit"], sign_up=None)
+    assert report.status is status
+    assert why in report.why
+    assert rules(report) == (set() if why else {"no-limit-of-wrong-passwords"})
+
+
 def test_a_page_that_is_broken_is_not_one_that_shows_nobody_logged_in(tmp_path: Path) -> None:
     with serving() as site:
         site.broken_for_strangers = True

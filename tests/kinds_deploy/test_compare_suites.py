@@ -20,8 +20,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def junit(**tests: Any) -> str:
-    """Name -> seconds, or 'failed' or 'skipped'."""
-    words = {"failed": "<failure message='no'/>", "skipped": "<skipped/>"}
+    """Name -> seconds, or 'failed', 'skipped' or 'again', which passed when it was tried again."""
+    words = {"failed": "<failure message='no'/>", "skipped": "<skipped/>", "again": "<flakyFailure message='once'/>"}
     cases = "".join(
         f'<testcase classname="shop" name="{name}" time="{value if name and not isinstance(value, str) else 0.01}">'
         f"{words.get(value, '') if isinstance(value, str) else ''}</testcase>"
@@ -168,7 +168,8 @@ def test_where_the_newest_run_of_the_last_release_cannot_be_read_an_older_one_of
 @pytest.mark.parametrize(
     ("refused", "now", "word"),
     [("gone", {"sell": 0.1}, "gone"), ("not_run", {"buy": "skipped", "sell": 0.1}, "no longer run"),
-     ("slower", {"buy": 3.0, "sell": 0.1}, "slower")],
+     ("slower", {"buy": 3.0, "sell": 0.1}, "slower"),
+     ("flaky", {"buy": "again", "sell": 0.1}, "1 tests were tried more than once, and the plan refuses flaky ones")],
 )  # fmt: skip
 def test_the_plan_may_refuse_more_than_failures(
     storage_folder: Path, tmp_path: Path, refused: str, now: dict[str, Any], word: str
@@ -196,9 +197,12 @@ def test_coverage_is_read_judged_and_compared_with_what_the_plan_asks(storage_fo
 @pytest.mark.parametrize(
     "text",
     ["", COVERAGE[:-40], "<coverage/>", "<testsuite/>", COVERAGE.replace('"4"', '"40"'),
+     COVERAGE.replace('lines-valid="4"', 'lines-valid="4.0"'), COVERAGE.replace('hits="0"', 'hits="-3"'),
+     COVERAGE.replace('hits="0"', 'hits="no"'), COVERAGE.replace('hits="0"', 'hits=""'),
      COVERAGE.replace("SYSTEM 'http://cobertura.sourceforge.net/xml/coverage-04.dtd'", "[<!ENTITY a 'b'>]"),
      COVERAGE.replace("'http://cobertura.sourceforge.net/xml/coverage-04.dtd'", "'x' [<!ENTITY % a SYSTEM 'f'> %a;]")],
-    ids=["empty", "truncated", "no line", "not coverage", "fewer lines than declared", "an entity", "an outer entity"],
+    ids=["empty", "truncated", "no line", "not coverage", "fewer lines than declared", "lines that are no number",
+         "fewer than no hits", "hits in words", "no hits said", "an entity", "an outer entity"],
 )  # fmt: skip
 def test_coverage_that_is_not_whole_is_an_error(storage_folder: Path, tmp_path: Path, text: str) -> None:
     path = tmp_path / "coverage.xml"

@@ -6,10 +6,11 @@ from itertools import combinations
 
 import pytest
 
+from checks.errors import CheckError
 from checks.kinds.load import _weigh_comparison
 from checks.tools.loading.comparing import compare, fewest_runs, holm, mann_whitney, ratio_interval, tail
 from checks.tools.loading.judging import Verdict
-from checks.tools.loading.rivals import Comparison
+from checks.tools.loading.rivals import Comparison, Plan, _compared
 
 
 def test_the_distribution_of_u_is_exact() -> None:
@@ -59,6 +60,40 @@ def test_what_the_last_release_was_asked_and_this_one_is_not_is_told() -> None:
     verdict = Verdict(True, "All limits held", [])
     _weigh_comparison(verdict, comparison)
     assert (verdict.passed, verdict.notes) == (True, ["Asked before and not now, so nothing is said of it: /gone."])
+
+
+def test_a_plan_may_say_how_much_slower_is_not_slower() -> None:
+    before, now = {"/": [10.0, 10.1, 10.2, 10.3]}, {"/": [11.0, 11.1, 11.2, 11.3]}
+    assert [one.word for one in compare(now, before)] == ["worse"]
+    assert [one.word for one in compare(now, before, 1.08)] == ["worse"]
+    assert [one.word for one in compare(now, before, 1.11)] == ["inconclusive"], "it may be by more than that"
+    assert [one.word for one in compare(now, before, 1.2)] == ["not worse"]
+
+
+def short_runs(*addresses: str) -> Plan:
+    return Plan(load=5, runs=4, each=10, settle=2, errors=[], ratio=1.05, addresses=addresses)
+
+
+def test_a_plan_may_say_what_is_compared_and_the_rest_is_kept_for_the_next() -> None:
+    before = {"/": [1.0] * 4, "/rare": [1.0], "/other": [1.0] * 4}
+    now = {"/": [1.0] * 4, "/rare": [9.0], "/other": [9.0] * 4}
+    comparison = _compared(short_runs("/"), now, before, "run #1", interleaved=False)
+    assert [(one.endpoint, one.word) for one in comparison.found] == [("/", "not worse")]
+    assert comparison.now == now
+    whole = _compared(short_runs(), now, before, "run #1", interleaved=False)
+    assert [(one.endpoint, one.word) for one in whole.found] == [
+        ("/other", "worse"), ("/rare", "inconclusive"), ("/", "not worse"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "why"),
+    [(["/"], ["/", "/talk"], "was not asked here"), (["/", "/talk"], ["/"], "was not asked of run #1")],
+)
+def test_what_the_plan_compares_and_nobody_asked_is_no_pass(now: list[str], before: list[str], why: str) -> None:
+    sides = [{name: [1.0] * 4 for name in names} for names in (now, before)]
+    with pytest.raises(CheckError, match=f"/talk is to be compared and {why}"):
+        _compared(short_runs("/", "/talk"), *sides, "run #1", interleaved=False)
 
 
 def test_what_became_slower_is_named_first() -> None:

@@ -75,6 +75,7 @@ def test_an_equal_release_is_not_called_worse_and_one_slowed_by_a_third_is(
     assert equal.result["comparison"]["interleaved"]
     assert equal.result["comparison"]["against"] == "version 0.9 in last"
     assert words(equal) == {"/same": "not worse", "/changed": "not worse"}
+    assert equal.summary.endswith(". Not slower than version 0.9 in last.")
 
     server.replies["/changed"] = Reply(delay=SLOWER)
     release = installed("2", application)
@@ -121,6 +122,7 @@ def test_a_build_that_none_before_can_be_compared_with_is_no_pass_and_the_next_o
         first, changed, third = run("1"), run("2", load=6), run("3", load=6)
     assert first.state == "passed", log_text(first) + first.error
     assert first.result["notes"][0].startswith("This is the first build that was loaded here")
+    assert first.summary.endswith(". No earlier build was loaded here to compare it with.")
     assert (changed.state, changed.verdict) == ("errored", "errored"), log_text(changed)
     assert "No run of an earlier build can be compared with this one" in changed.error
     assert "the locustfile, or what the plan compares, was changed since" in page(

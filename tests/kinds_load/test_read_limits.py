@@ -98,6 +98,8 @@ def test_a_load_with_consent_is_published() -> None:
         ({"params": "{hold: 5s}"}, "at least 3s longer than settle"),
         ({"params": "{locustfile: ../x.py}"}, "a path below the plan's folder"),
         ({"params": "{compare: {load: 5, runs: 3}}"}, "greater than or equal to 4"),
+        ({"params": "{compare: {load: 5, addresses: [/nowhere/]}}"}, "no request is called '/nowhere/'"),
+        ({"params": "{compare: {load: 5, ratio: 1.01}}"}, "greater than or equal to 1.05"),
         ({"params": "{compare: {load: 5, environment: staging}}"}, "is not compared with itself"),
         ({"params": "{compare: {load: 5, environment: production}}"}, "nobody consented to load on production"),
     ],

@@ -2,7 +2,8 @@
 
 A refusal that means nothing else (429, 423) is a limit when it is met once. Whatever else becomes other, such as a
 refusal, words or a delay, must stay so over several guesses in a row: pages have random words, and servers are slow for
-a moment. A site that breaks or drops the connection has shown nothing.
+a moment. A delay is a limit only where a name that was never tried is answered at once meanwhile: a server with much to
+do is slow for everybody. A site that breaks or drops the connection has shown nothing.
 """
 
 import time
@@ -13,11 +14,14 @@ from checks.kinds.base import RunContext
 from checks.tools.auditing.asking import Visitor
 from checks.tools.auditing.guessing import Answer, guess, nobody, words_of_all, words_of_any
 from checks.tools.auditing.login import Login, Refused, refuse_broken
+from checks.tools.auditing.looking import NotSeen
 
 #: Answers that say nothing but that there were too many.
 LIMITED: Final = frozenset({423, 429})
 #: A limit may also be felt as a delay that grows.
 DELAY_SECONDS: Final = 1.0
+#: So often whoever seems to be delayed and somebody else are asked in turns.
+IN_TURNS: Final = 2
 #: So many answers in a row must have become other in the same way; more where the page has random words anyway.
 IN_A_ROW: Final = 3
 IN_A_ROW_AMONG_RANDOM_WORDS: Final = 6
@@ -59,7 +63,36 @@ def _limited_after(
             before, last = answers[:-row], answers[-row:]
             if before and _became_other(before, last, opened, words_are_random=row > IN_A_ROW):
                 return len(before)
+        before, last = answers[:-IN_A_ROW], answers[-IN_A_ROW:]
+        if before and all(each.seconds > _slow(before) for each in last):
+            context.check()
+            if _is_delayed_alone(login, visitor, user, _slow(before)):
+                return len(before)
     return None
+
+
+def _slow(before: Sequence[Answer]) -> float:
+    """What takes longer than so many seconds has become slow."""
+    return DELAY_SECONDS + 2 * min(each.seconds for each in before)
+
+
+def _is_delayed_alone(login: Login, visitor: Callable[[], Visitor], user: str, slow: float) -> bool:
+    """Whether this name still waits while another, never tried, does not. NotSeen where everybody waits."""
+    for _ in range(IN_TURNS):
+        other = _answer(login, visitor, nobody(login.user), first=False)
+        again = _answer(login, visitor, user, first=False)
+        if LIMITED & {other.status, again.status}:
+            return True
+        if again.seconds <= slow:
+            return False
+        if other.seconds > slow:
+            raise NotSeen(
+                f"Log-in became slow: over {slow:.1f} s, also for a name that was never tried. That is no limit, or one"
+                " that nobody can tell from a server with too much to do.",
+                remedy="Run it again when nothing else happens there. Where this is how it limits requests, let it"
+                " answer 429.",
+            )
+    return True
 
 
 def _became_other(
@@ -67,8 +100,6 @@ def _became_other(
 ) -> bool:
     ways = {(each.status, each.path) for each in last}
     if len(ways) == 1 and not ways & {(each.status, each.path) for each in before}:
-        return True
-    if all(each.seconds > DELAY_SECONDS + 2 * before[0].seconds for each in last):
         return True
     random = len({frozenset(each.words.items()) for each in opened}) > 1
     random |= len({frozenset(each.words.items()) for each in before}) > 1

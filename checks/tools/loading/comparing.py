@@ -98,16 +98,18 @@ def fewest_runs(endpoints: int) -> int:
     return runs
 
 
-def compare(now: Mapping[str, Sequence[float]], before: Mapping[str, Sequence[float]]) -> list[Compared]:
+def compare(
+    now: Mapping[str, Sequence[float]], before: Mapping[str, Sequence[float]], ratio: float = RATIO
+) -> list[Compared]:
     """Each endpoint of both sides: its medians in ms, one of each short run. Too few runs are inconclusive.
 
-    What people must look at comes first.
+    ``ratio``: up to so many times as slow is not slower. What people must look at comes first.
     """
     now, before = _at_least(now), _at_least(before)
     names = sorted(set(now) & set(before))
     enough = fewest_runs(len(names))
     adjusted = holm([mann_whitney(now[name], before[name]) for name in names])
-    found = [_judged(name, now[name], before[name], p, enough) for name, p in zip(names, adjusted, strict=True)]
+    found = [_judged(name, now[name], before[name], p, enough, ratio) for name, p in zip(names, adjusted, strict=True)]
     return sorted(found, key=lambda one: (_WORST_FIRST.index(one.word), -one.ratio))
 
 
@@ -115,13 +117,15 @@ def _at_least(medians: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     return {name: [max(one, LEAST_MS) for one in each] for name, each in medians.items()}
 
 
-def _judged(name: str, now: Sequence[float], before: Sequence[float], p: float, enough: int) -> Compared:
+def _judged(
+    name: str, now: Sequence[float], before: Sequence[float], p: float, enough: int, allowed: float
+) -> Compared:
     ratio = median(now) / median(before)
     _, most = ratio_interval(now, before)
     word: Word = "inconclusive"
     if min(len(now), len(before)) >= enough:
-        if p <= SIGNIFICANT and ratio > RATIO:
+        if p <= SIGNIFICANT and ratio > allowed:
             word = "worse"
-        elif most < RATIO:
+        elif most < allowed:
             word = "not worse"
     return Compared(name, word, ratio, p, most, median(before), median(now))

@@ -1,10 +1,16 @@
 """Charts of a load: over time, live or afterwards, and over the load of its steps."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
+
+from django.utils import timezone
 
 from releases.templatetags.interface_charts import Chart, Mark, Series, chart
+
+#: A second that began longer ago is not called now.
+NOW: Final = timedelta(seconds=8)
 
 
 def pictures(result: Mapping[str, Any], live: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -12,7 +18,7 @@ def pictures(result: Mapping[str, Any], live: Sequence[Mapping[str, Any]]) -> di
     rows = result.get("seconds") or [row for figures in live for row in figures.get("seconds", [])]
     found: dict[str, Any] = {}
     if len(rows) > 1:
-        marks = _beginnings(live) if not result.get("seconds") else []
+        marks = _beginnings_of(result) if result.get("seconds") else _beginnings(live)
         found |= {"latency": _latency(rows, marks), "traffic": _traffic(rows), "last": _last(rows[-1])}
     steps = result.get("steps") or []
     if len(steps) > 1:
@@ -21,13 +27,30 @@ def pictures(result: Mapping[str, Any], live: Sequence[Mapping[str, Any]]) -> di
 
 
 def _beginnings(live: Sequence[Mapping[str, Any]]) -> list[Mark]:
-    firsts = [figures["seconds"][0] for figures in live if figures.get("seconds")]
-    return [Mark(after[0], f"{after[1]:.0f} users") for _, after in pairwise(firsts)]
+    """Of the steps after the first, while they go on: by their arrivals in open mode, whose users are a pool."""
+    steps = [figures["seconds"] for figures in live if figures.get("seconds")]
+    return [
+        Mark(rows[0][0], f"{most:.0f} /s" if (most := max(row[7] for row in rows)) else f"{rows[0][1]:.0f} users")
+        for _, rows in pairwise(steps)
+    ]
 
 
-def _last(row: Sequence[float]) -> dict[str, float]:
+def _beginnings_of(result: Mapping[str, Any]) -> list[Mark]:
+    """The same of a load that is over, from how long each step was held."""
+    rows, steps, unit = result["seconds"], result.get("steps") or [], result.get("unit", "users")
+    marks = [
+        Mark(rows[0][0] + number * result.get("hold", 0), f"{step['load']:g} {unit.replace('requests/s', '/s')}")
+        for number, step in enumerate(steps)
+    ]
+    return [mark for mark in marks[1:] if mark.x <= rows[-1][0]]
+
+
+def _last(row: Sequence[float]) -> dict[str, Any]:
+    """The newest second; ``over``: it is no longer now, since the steps are over or nothing comes any more."""
     names = ("at", "users", "answered", "failed", "p50", "p95", "p99", "intended", "cpu")
-    return dict(zip(names, row, strict=False))
+    at = datetime.fromtimestamp(row[0], UTC)
+    over = timezone.now() - at > NOW
+    return {**dict(zip(names, row, strict=False)), "moment": at, "over": over}
 
 
 def _latency(rows: Sequence[Sequence[float]], marks: Sequence[Mark]) -> Chart:

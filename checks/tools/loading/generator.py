@@ -7,14 +7,15 @@ with its configuration written into it; it needs Locust and nothing else. Lines 
     {"begin": 1764000000.1}                                             the schedule begins
     {"second": 1764000003, "worker": "a", "users": 5, "cpu": 0.12, "intended": 20, "started": 20,
      "endpoints": {"/": [[2310, 4, 2312, 1], failed, server errors]}, "failures": {"...": 2}, "elsewhere": {"host": 1},
-     "waiting": {"/": [180000, 1]}}
+     "waiting": {"/": [180000, 1]}, "refused": 1, "broken": {"KeyError: 'a'": 1}}
     {"end": "done"}
 
 Latencies are microseconds and how often each came, in the buckets of an HdrHistogram of three digits; the program makes
 histograms of them, since here every microsecond is taken from the load. In open mode arrivals come on a fixed schedule
 and a latency counts from the intended time, so that a stall delays everything that came meanwhile. ``waiting`` are the
 requests under way when the second ended, by what they had waited; those that were only just sent, and arrivals that no
-user took yet, have the name "".
+user took yet, have the name "". ``refused``: answers of 400 and more that a locustfile counted as good; ``broken``: why
+its users broke off what they did.
 """
 
 import functools
@@ -27,6 +28,7 @@ from collections import Counter, defaultdict
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import gevent
 import gevent.queue
@@ -92,6 +94,8 @@ class Record:
         self.cells: defaultdict[str, Cell] = defaultdict(Cell)
         self.failures: Counter[str] = Counter()
         self.elsewhere: Counter[str] = Counter()
+        self.broken: Counter[str] = Counter()
+        self.refused = 0
         self.intended = 0
         self.started = 0
         self.processor = processor_time()
@@ -120,8 +124,23 @@ class Record:
             cell.failed += 1
             self.failures[f"{name}: {exception}"[:200]] += 1
         # A connection that failed has the status 0.
-        if response is not None and response.status_code >= 500:
-            cell.server_errors += 1
+        if response is not None and response.status_code >= 400:
+            if response.status_code >= 500:
+                cell.server_errors += 1
+            if exception is None and CONFIG["locustfile"]:
+                self.let_pass(name, response.status_code)
+
+    def let_pass(self, name: str, status: int) -> None:
+        """A locustfile calls this good. An error of the server is a failure all the same; a refusal may be meant."""
+        if status < 500:
+            self.refused += 1
+        else:
+            self.cells[name].failed += 1
+            self.failures[f"{name}: answered {status}, which the locustfile counts as good"[:200]] += 1
+
+    def breaks_off(self, exception: BaseException, **_: Any) -> None:
+        """Locust's event of a user whose task ended by an exception: what it would have asked was not asked."""
+        self.broken[f"{type(exception).__name__}: {exception}"[:200]] += 1
 
     def take(self, second: int, users: int, worker: str) -> dict[str, Any]:
         """The second that is over, in the shape of the file; a new one begins."""
@@ -133,9 +152,11 @@ class Record:
             "second": second, "worker": worker, "users": users, "cpu": round(share, 4), "intended": self.intended,
             "started": self.started, "failures": dict(failures.most_common(10)), "elsewhere": dict(self.elsewhere),
             "endpoints": {name: cell.as_json() for name, cell in cells.items()}, "waiting": waiting(),
+            "refused": self.refused, "broken": dict(self.broken.most_common(10)),
         }  # fmt: skip
-        self.intended = self.started = 0
+        self.intended = self.started = self.refused = 0
         self.elsewhere.clear()
+        self.broken.clear()
         self.processor, self.clock = processor, clock
         return line
 
@@ -281,6 +302,7 @@ def begin(environment: Any, runner: Any, **_: Any) -> None:
             WRITER = Writer()
         drop_rounded_figures()
         events.request.add_listener(RECORD.arrived if CONFIG["mode"] == "open" else RECORD.request)
+        events.user_error.add_listener(RECORD.breaks_off)
         for user in environment.user_classes:
             follow_requests(user)
         gevent.spawn(report_each_second, runner)
@@ -373,6 +395,13 @@ def take_arrivals() -> None:
 # --- the scenario of the plan ----------------------------------------------------------------------------------------
 
 if not CONFIG["locustfile"]:
+    REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+    def led_to(url: str, path: str) -> str:
+        """Where an answer came from in the end; '' where that is what was asked."""
+        ended, asked = (unquote(urlsplit(each).path) for each in (url, CONFIG["host"] + path))
+        return ended if ended != asked else ""
+
     WEIGHTS = list(accumulate(entry["weight"] for entry in CONFIG["requests"]))
 
     class Visitor(FastHttpUser):
@@ -387,9 +416,15 @@ if not CONFIG["locustfile"]:
         @locust.task
         def ask(self) -> None:
             one = random.choices(CONFIG["requests"], cum_weights=WEIGHTS)[0]  # noqa: S311 - a mix, no secret
-            with self.client.get(one["path"], name=one["name"], catch_response=True) as answer:
+            # Where a redirect is what is declared, it is not followed.
+            followed = one["status"] not in REDIRECTS
+            with self.client.get(
+                one["path"], name=one["name"], allow_redirects=followed, catch_response=True
+            ) as answer:
                 if answer.status_code != one["status"]:
                     answer.failure(f"answered {answer.status_code or answer.error}, expected {one['status']}")
+                elif (led := led_to(answer.url, one["path"])) != one.get("ends", led):
+                    answer.failure(f"led to {led or 'nowhere else'}, and before to {one['ends'] or 'nowhere else'}")
                 elif one["text"] and one["text"] not in (answer.text or ""):
                     answer.failure("the declared text is not in the answer")
                 else:

@@ -9,6 +9,9 @@ from checks.tools.loading.record import Figures, Measured
 
 CPU_AT_MOST: Final = 0.8
 ACHIEVED_AT_LEAST: Final = 0.95
+#: Of what users do so much may break off by an exception of the locustfile; and of answers so many are told.
+BROKEN_AT_MOST: Final = 0.01
+REFUSED_UNTOLD: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,14 @@ def judge_step(step: Measured, limits: Sequence[Limit], *, samples: int, unit: s
     return Judged(step.load, total.rate, tuple(broken), tuple(invalid))
 
 
+def told_of_locustfile(steps: Sequence[Measured]) -> list[str]:
+    """What a locustfile calls good and others might not."""
+    refused, count = sum(step.refused for step in steps), sum(step.total.count for step in steps)
+    if not count or refused / count < REFUSED_UNTOLD:
+        return []
+    return [f"{refused / count:.0%} of the answers were refusals (4xx) that the locustfile counts as good."]
+
+
 def _left_waiting(step: Measured) -> Iterator[str]:
     """A server that stops answering has no slow answers and no failures: what it never answered must be looked at."""
     stuck = step.stuck
@@ -113,6 +124,10 @@ def _generator_faults(step: Measured, unit: str, has_broken: bool) -> Iterator[s
         yield f"{step.unheard:,} seconds of single processes of the generator are missing; one was lost or stood still"
     for host, count in step.elsewhere.most_common(1):
         yield f"it was sent to {host} {count:,} times, which is not the server under test"
+    if step.broken.total() > BROKEN_AT_MOST * step.total.count:
+        why, _ = step.broken.most_common(1)[0]
+        times = f"users of the locustfile broke off {step.broken.total():,} times"
+        yield f"{times}, so what they would have asked was not: {why}"
     if step.achieved < ACHIEVED_AT_LEAST and not has_broken and not step.aborted:
         yield f"only {step.achieved:.0%} of the intended {step.load:g} {unit} were achieved"
 

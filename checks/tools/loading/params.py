@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from checks.kinds.base import KindParams
 from checks.plan import Duration, Key, Path, Plan
 from checks.tools.loading import limits
-from checks.tools.loading.comparing import FEWEST_RUNS
+from checks.tools.loading.comparing import FEWEST_RUNS, RATIO
 from releases.enums import Tier
 
 LOOPBACK: Final = IPv4Address("127.0.0.1")
@@ -46,13 +46,20 @@ class LoadRequest(KindParams):
 
 
 class CompareParams(KindParams):
-    """Short runs at one load. ``environment``: where the last release runs, for runs that take turns with these."""
+    """Short runs at one load. ``environment``: where the last release runs, for runs that take turns with these.
+
+    ``ratio``: a release that is up to so many times as slow as the last is not called slower.
+    """
 
     load: float = Field(gt=0, le=100_000)
     runs: int = Field(default=6, ge=FEWEST_RUNS, le=50)
     each: Duration = timedelta(seconds=10)
     settle: Duration = timedelta(seconds=2)
     environment: Key | None = None
+    ratio: float = Field(default=RATIO, ge=RATIO, le=3, description="Up to so many times as slow is not slower.")
+    addresses: list[str] = Field(
+        default=[], max_length=100, description="By name; left empty, everything that is asked is compared."
+    )
 
     @model_validator(mode="after")
     def long_enough(self) -> Self:

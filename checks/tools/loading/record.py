@@ -92,6 +92,9 @@ class Second:
     failures: Counter[str] = field(default_factory=Counter)
     elsewhere: Counter[str] = field(default_factory=Counter)
     workers: set[str] = field(default_factory=set)
+    #: Answers of 400 and more that a locustfile counted as good; why its users broke off what they did.
+    refused: int = 0
+    broken: Counter[str] = field(default_factory=Counter)
     #: Requests only just sent, and arrivals that no user took until the second ended, as ``Figures.waiting``.
     queue: Counter[int] = field(default_factory=Counter)
 
@@ -104,6 +107,8 @@ class Second:
         self.started += int(line["started"])
         self.failures.update(line["failures"])
         self.elsewhere.update(line["elsewhere"])
+        self.refused += int(line["refused"])
+        self.broken.update(line["broken"])
         for name, (counts, failed, server_errors) in line["endpoints"].items():
             mine = self.endpoints.setdefault(name, Figures(1.0))
             for micros, count in zip(counts[::2], counts[1::2], strict=True):
@@ -133,7 +138,7 @@ class Measured:
     ``load``: users in closed mode, requests a second in open mode. ``aborted``: why it was ended early, or empty.
     ``late``: so many reports of single seconds came too late to be counted; ``silent``: so many never came.
     ``missing``: of so many seconds no generator said anything. ``unheard``: of this machine's own generators, so many
-    seconds of single ones did not come.
+    seconds of single ones did not come. ``refused``, ``broken``: see ``Second``.
     """
 
     load: float
@@ -152,6 +157,8 @@ class Measured:
     missing: int = 0
     unheard: int = 0
     queue: Counter[int] = field(default_factory=Counter)
+    refused: int = 0
+    broken: Counter[str] = field(default_factory=Counter)
 
     def take(self, second: Second) -> None:
         self.seconds += 1
@@ -168,6 +175,8 @@ class Measured:
         for each in self.endpoints.values():
             each.seconds = float(self.seconds)
         self.failures.update(second.failures)
+        self.refused += second.refused
+        self.broken.update(second.broken)
 
     @property
     def total(self) -> Figures:

@@ -23,7 +23,8 @@ Medians = dict[str, list[float]]
 class Plan:
     """``runs`` short runs of ``each`` seconds at ``load``, the first ``settle`` seconds of each left out.
 
-    ``errors``: limits of errors; a short run that breaks one is no observation.
+    ``errors``: limits of errors; a short run that breaks one is no observation. ``addresses``: what is compared, where
+    that is not everything; ``ratio``: up to so many times as slow is not slower.
     """
 
     load: float
@@ -31,6 +32,8 @@ class Plan:
     each: float
     settle: float
     errors: Sequence[Limit]
+    ratio: float
+    addresses: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def carry_out(
     mine: Medians = {}
     theirs: Medians = {}
     for number in range(plan.runs):
-        pairs = [(short, mine), (replace(short, url=rival.url), theirs)] if rival else [(short, mine)]
+        pairs = [(short, mine), (_there(short, rival), theirs)] if rival else [(short, mine)]
         # Whoever goes first meets a warmer or colder machine, so they take turns.
         for one, medians in pairs if number % 2 == 0 else reversed(pairs):
             step.doing(f"short run {number + 1} of {plan.runs} on {one.url}")
@@ -122,15 +125,30 @@ def carry_out(
                 f"Another build was put into {rival.environment} meanwhile, so nothing was compared.",
                 remedy="Run it again when nobody deploys there.",
             )
-        return _compared(mine, theirs, rival.told, interleaved=True)
+        return _compared(plan, mine, theirs, rival.told, interleaved=True)
     if earlier is None:
         return Comparison(mine, {}, [], unmatched=_of_other_builds(context.run).exists())
     before = earlier.result["comparison"]["now"]
-    return _compared(mine, before, f"run #{earlier.number} of another build", interleaved=False)
+    return _compared(plan, mine, before, f"run #{earlier.number} of another build", interleaved=False)
 
 
-def _compared(now: Medians, before: Medians, against: str, *, interleaved: bool) -> Comparison:
-    found = compare(now, before)
+def _there(job: Job, rival: Rival) -> Job:
+    """The same at the rival's address; where the last release's redirects lead is its own matter."""
+    requests = tuple({name: value for name, value in one.items() if name != "ends"} for one in job.requests)
+    return replace(job, url=rival.url, requests=requests)
+
+
+def _compared(plan: Plan, now: Medians, before: Medians, against: str, *, interleaved: bool) -> Comparison:
+    """What was measured is kept whole, whatever of it is compared now."""
+    chosen = set(plan.addresses) or now.keys() | before.keys()
+    if unasked := set(plan.addresses) - (now.keys() & before.keys()):
+        where = "here" if unasked - now.keys() else f"of {against}"
+        raise CheckError(
+            f"{min(unasked)} is to be compared and was not asked {where}.",
+            remedy="Correct the addresses that the plan compares, or make the short runs longer.",
+        )
+    sides = [{name: each[name] for name in each if name in chosen} for each in (now, before)]
+    found = compare(sides[0], sides[1], plan.ratio)
     if not found:
         raise CheckError(
             f"Nothing that was asked here was asked of {against}, so nothing can be compared.",
@@ -166,9 +184,9 @@ def _short_run(context: RunContext, job: Job, plan: Plan) -> Mapping[str, float]
 def earlier_run(run: Run, *, plan: Mapping[str, Any], scenario: Mapping[str, Any]) -> Run | None:
     """The newest good run of another build that made the same short runs of the same scenario here."""
     rows = _of_other_builds(run).filter(result__comparison__now__isnull=False).order_by("-number")[:20]
-    made = _without_place(plan)
+    made = _as_made(plan)
     return next(
-        (row for row in rows if _without_place(row.result["compare"]) == made and row.result["scenario"] == scenario),
+        (row for row in rows if _as_made(row.result["compare"]) == made and row.result["scenario"] == scenario),
         None,
     )
 
@@ -182,9 +200,9 @@ def _of_other_builds(run: Run) -> QuerySet[Run]:
     ).exclude(build_digest=run.build_digest)  # fmt: skip
 
 
-def _without_place(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """What the short runs here are like; whether others took turns with them elsewhere changes nothing of that."""
-    return {name: value for name, value in plan.items() if name != "environment"}
+def _as_made(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What the short runs here are like; with whom they took turns, and how they were judged, is nothing of that."""
+    return {name: value for name, value in plan.items() if name not in ("environment", "ratio", "addresses")}
 
 
 def enough_runs(runs: int, endpoints: int) -> str:

@@ -1,0 +1,115 @@
+"""What counts as an answer: another page than the one that was meant does not, whatever its status."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from releases.models import Evidence
+from tests.engine.support import log_text
+from tests.factories import make_team
+from tests.kinds_deploy.local_server import LocalServer, Reply
+from tests.kinds_load.test_invalid_loads import with_locustfile
+from tests.kinds_load.test_make_load import QUICK, page, release_of, run_load
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.campaign]
+
+LOAD: dict[str, Any] = {**QUICK, "steps": [2], "requests": [{"path": "/b"}], "limits": ["errors < 5%"], "stop": []}
+LOG_IN = Reply(body=b'<form method="post"><input name="user"><input TYPE="password" name="word"></form>')
+
+
+def to(path: str) -> Reply:
+    return Reply(302, headers={"Location": path})
+
+
+def test_an_address_that_asks_strangers_for_a_password_is_not_loaded(server: LocalServer, storage_folder: Path) -> None:
+    server.replies |= {"/b": to("/log-in/"), "/log-in/": LOG_IN}
+    run = run_load(release_of(server, LOAD))
+    assert (run.state, run.verdict) == ("errored", "errored"), log_text(run)
+    assert "/b leads to /log-in/, which asks for a password" in run.error
+    assert len(server.seen) == 2
+    assert Evidence.objects.get(run_id=run.pk).verdict == "errored"
+
+
+def test_a_log_in_page_that_the_plan_means_is_loaded(server: LocalServer, storage_folder: Path) -> None:
+    server.replies |= {"/b": to("/log-in/"), "/log-in/": LOG_IN}
+    run = run_load(release_of(server, {**LOAD, "requests": [{"path": "/b", "text": 'name="word"'}]}))
+    assert run.state == "passed", log_text(run) + run.error
+    assert "/b leads to /log-in/, and that page was loaded." in run.result["notes"]
+    assert "and that page was loaded" in page(run, make_team(run.application).auditor)
+
+
+def test_a_server_that_sends_visitors_to_a_waiting_room_has_not_answered_them(
+    server: LocalServer, storage_folder: Path
+) -> None:
+    server.replies |= {"/b": Reply(), "/busy": Reply(body=b"Please wait.")}
+    server.answered = lambda path: server.replies.update({"/b": to("/busy")})
+    run = run_load(release_of(server, LOAD))
+    assert (run.state, run.verdict) == ("failed", "failed"), log_text(run) + run.error
+    assert any("led to /busy, and before to nowhere else" in text for text, _ in run.result["failures"])
+
+
+def test_a_redirect_that_is_declared_is_an_answer_by_itself(server: LocalServer, storage_folder: Path) -> None:
+    server.replies |= {"/b": to("/a"), "/a": Reply()}
+    run = run_load(release_of(server, {**LOAD, "requests": [{"path": "/b", "status": 302}]}))
+    assert run.state == "passed", log_text(run) + run.error
+    assert set(server.seen) == {"/b"}
+
+
+#: Calls everything good that comes.
+FORGIVING = """
+from locust import FastHttpUser, constant, task
+
+class Reader(FastHttpUser):
+    wait_time = constant(0.03)
+
+    @task
+    def read(self):
+        with self.client.get("/b", name="read", catch_response=True) as answer:
+            answer.success()
+"""
+
+
+def test_server_errors_that_a_locustfile_forgives_are_failures(
+    server: LocalServer, storage_folder: Path, tmp_path: Path
+) -> None:
+    release = with_locustfile(server, tmp_path, FORGIVING, steps=[2], hold="4s", settle="1s")
+    server.replies["/b"] = Reply(503)
+    run = run_load(release)
+    assert (run.state, run.verdict) == ("failed", "failed"), log_text(run) + run.error
+    assert "answered 503, which the locustfile counts as good" in run.result["failures"][0][0]
+    assert run.result["steps"][0]["failed"] == run.result["steps"][0]["count"]
+
+
+def test_refusals_that_a_locustfile_forgives_are_told(
+    server: LocalServer, storage_folder: Path, tmp_path: Path
+) -> None:
+    release = with_locustfile(server, tmp_path, FORGIVING, steps=[2], hold="4s", settle="1s")
+    server.replies["/b"] = Reply(403)
+    run = run_load(release)
+    assert run.state == "passed", log_text(run) + run.error
+    assert "100% of the answers were refusals (4xx) that the locustfile counts as good." in run.result["notes"]
+
+
+#: Every second time it breaks off before it asks.
+BREAKING = """
+from locust import FastHttpUser, constant, task
+
+class Reader(FastHttpUser):
+    wait_time = constant(0.03)
+    turn = 0
+
+    @task
+    def read(self):
+        Reader.turn += 1
+        if Reader.turn % 2:
+            {}["talks"]
+        self.client.get("/b", name="read")
+"""
+
+
+def test_a_locustfile_that_breaks_off_says_nothing(server: LocalServer, storage_folder: Path, tmp_path: Path) -> None:
+    run = run_load(with_locustfile(server, tmp_path, BREAKING, steps=[2], hold="4s", settle="1s"))
+    assert (run.state, run.verdict) == ("errored", "errored"), log_text(run)
+    assert "users of the locustfile broke off" in run.error
+    assert "KeyError: 'talks'" in run.error
