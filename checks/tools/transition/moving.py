@@ -268,12 +268,14 @@ class Mover:
         self.moved.tallies[work.label] = tally
         return [
             *preflight.stops(tally, target, work),
+            *constraints.numbers(target, work),
             *preflight.nulls(target, work),
             *constraints.foreign(target, work, self.moved.works),
             *constraints.halves(target, work),
             *constraints.checks(target, work),
             *constraints.partitions(target, work),
             *collisions.uniques(target, work),
+            *collisions.exclusions(target, work),
         ]
 
     def _move(self, target: Connection, step: StepHandle) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from psycopg import sql
 
 from checks.tools.postgres import Connection
+from checks.tools.transition import asking
 from checks.tools.transition.work import Action, Mapped, TableWork, column, listed
 
 MAX_KEYS = 20
@@ -73,15 +74,16 @@ def misfits(connection: Connection, work: TableWork) -> list[Conflict]:
 
 
 def _misfits(connection: Connection, work: TableWork) -> Iterator[Conflict]:
-    if connection.info.server_version < 160000:
-        return
     for one in work.columns.values():
-        if one.reference is not None or one.same_type:
+        if one.reference is not None:
+            if one.reference.column_of(one).type != one.column.type:
+                one.fits = asking.takes(connection, one.reference.value_of(one), one.column.type)
+            continue
+        if one.same_type:
             continue
         value = column("s", one.stage)
-        misfit = sql.SQL("FROM {} s WHERE s.rule = 0 AND {} IS NOT NULL AND NOT {}").format(
-            work.stage, value, one.fits()
-        )
+        one.fits = asking.takes(connection, one.asked(), one.column.type)
+        misfit = sql.SQL("FROM {} s WHERE s.rule = 0 AND {} IS NOT NULL AND NOT {}").format(work.stage, value, one.fits)
         conflicts = list(found(
             connection, work, misfit, alias="s", kind="overflow", about=one.column.name,
             text=f"do not fit into {one.column.type}",
@@ -99,7 +101,7 @@ def _altered(connection: Connection, work: TableWork, one: Mapped) -> Iterator[C
     rows = sql.SQL("FROM {} s WHERE s.rule = 0 AND {} IS NOT NULL AND {} AND record_send(ROW({})) <> {}").format(
         work.stage,
         value,
-        one.fits() if one.wrong else sql.SQL("true"),
+        one.fits if one.wrong and one.fits else sql.SQL("true"),
         one.comparable(one.cast()),
         sql.SQL("record_send(ROW({}))").format(one.comparable(value)),
     )

@@ -22,6 +22,7 @@ def resolve(source: Connection, target: Connection, tables: Sequence[TableMappin
     by_label = {work.label: work for work in works}
     for work in works:
         work.references, work.beside = _references(work, by_label)
+        _ask_casts(target, work)
     _refuse_shared_numbers(works)
     return works
 
@@ -38,6 +39,34 @@ def _refuse_shared_numbers(works: Sequence[TableWork]) -> None:
                     " keys would be given twice.",
                     remedy="Say keys: keep for one of them, or move them by two checks. Nothing was written.",
                 )
+
+
+def _ask_casts(target: Connection, work: TableWork) -> None:
+    """CheckError where the server makes no value of the target's type of what travels, without asking for a row."""
+    for name, one in work.columns.items():
+        if one.reference is not None or one.same_type:
+            continue
+        stage = sql.SQL("(SELECT NULL::{} AS {}, 0 AS rule) s").format(
+            sql.SQL(one.staged.type), sql.Identifier(one.stage)
+        )
+        try:
+            _try(target, one.cast(), stage)
+        except psycopg.Error as error:
+            raise CheckError(
+                f"{work.label}.{name} is {one.column.type}, and the mapping gives {one.staged.type}:"
+                f" {server_words.of(error)}.",
+                remedy="Say by an expression (sql:) in the plan how the one becomes the other. Nothing was written.",
+            ) from error
+        try:
+            _try(target, one.comparable(one.cast()), stage)
+        except psycopg.Error:
+            one.one_way = True
+            del one.canonical
+
+
+def _try(target: Connection, value: sql.Composable, rows: sql.Composable) -> None:
+    with target.transaction():
+        target.execute(sql.SQL("SELECT {} FROM {} LIMIT 0").format(value, rows))
 
 
 def _shape(connection: Connection, label: str, where: str) -> catalog.Shape:
@@ -140,6 +169,11 @@ def _references(work: TableWork, by_label: dict[str, TableWork]) -> tuple[list[R
     for key in sorted(work.target.foreign_keys, key=lambda key: (len(key.columns), key.name)):
         parent = by_label.get(key.table)
         mapped = [work.columns[name] for name in key.columns if name in work.columns]
+        if key.of_periods and mapped:
+            raise CheckError(
+                f"{work.label} has the foreign key {key.name} with a PERIOD, which names no single row.",
+                remedy="Such a reference is not followed: leave its columns out of the mapping. Nothing was written.",
+            )
         if parent is None:
             _refuse_unmoved(work, key, mapped)
         elif len(mapped) == len(key.columns):

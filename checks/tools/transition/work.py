@@ -5,6 +5,7 @@ On the target two unlogged tables belong to it until the transaction ends: its s
 the target, ``p1`` and so on for the maps of the tables that it refers to.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -12,12 +13,14 @@ from functools import cached_property
 
 from psycopg import sql
 
-from checks.tools.transition.catalog import Column, Shape
+from checks.tools.transition.catalog import Column, OwnSequence, Shape
 from checks.tools.transition.declaration import ColumnSource, TableMapping
 
 #: Of the target, for all that is this program's own there; see ``keeping``.
 SCHEMA = "gonogo_transition"
 _JSON = {"json", "jsonb"}
+#: What becomes the other type by a cast that never fails, though that type does not read it as it is written.
+_BY_CAST = {("boolean", "integer"), ("money", "numeric")}
 
 
 class Action(IntEnum):
@@ -55,7 +58,8 @@ class Staged:
 class Mapped:
     """One target column. ``stage``: its column in the stage. ``wrong``: some values do not fit the target's type.
 
-    ``ruled``: rules leave rows out, and what stands in those is asked of nobody.
+    ``fits``: the condition that a value does; asked where the types differ. ``ruled``: rules leave rows out, and what
+    stands in those is asked of nobody. ``one_way``: the target's type does not become the source's again.
     """
 
     column: Column
@@ -65,37 +69,46 @@ class Mapped:
     reference: "Reference | None" = None
     wrong: bool = False
     ruled: bool = False
+    fits: sql.Composable | None = None
+    one_way: bool = False
 
     @cached_property
     def canonical(self) -> str:
         """The type in which both sides are compared: the source's own, so that what the target lost is seen."""
         if self.staged.base != self.column.base and {self.staged.base, self.column.base} <= _JSON:
             return "jsonb"
-        return self.staged.type if self.staged.plain and self.column.plain else "text"
+        both = self.staged.plain and self.column.stored_plain and not self.one_way
+        return self.staged.type if both else "text"
 
     def comparable(self, value: sql.Composable) -> sql.Composable:
         """The value in its canonical type; equal numbers of different scale become the same."""
         cast = sql.SQL("({})::{}").format(value, sql.SQL(self.canonical))
-        return sql.SQL("trim_scale({})").format(cast) if self.canonical.startswith("numeric") else cast
+        return sql.SQL("trim_scale({})").format(cast) if _bare(self.canonical) == "numeric" else cast
 
     @property
     def same_type(self) -> bool:
         return self.staged.type == self.column.type
 
-    def fits(self) -> sql.Composable:
-        """Whether the staged value (of ``s``) can become the target's type; only asked where the types differ."""
+    def asked(self) -> sql.Composable:
+        """The staged value (of ``s``) as it is asked whether it fits."""
         value = sql.SQL("s.{}").format(sql.Identifier(self.stage))
-        return sql.SQL("pg_input_is_valid(({})::text, {})").format(value, sql.Literal(self.column.type))
+        bare = _bare(self.column.stored)
+        return sql.SQL("({})::{}").format(value, sql.SQL(bare)) if (self.staged.type, bare) in _BY_CAST else value
 
     def cast(self) -> sql.Composable:
-        """The staged value in the target's type; null where it was found not to fit, or a rule leaves the row out."""
+        """The staged value in the target's type; null where it was found not to fit, or a rule leaves the row out.
+
+        Of a domain, in the type under it: a domain may refuse the null, and what it takes was asked before.
+        """
         value: sql.Composable = sql.SQL("s.{}").format(sql.Identifier(self.stage))
-        if self.same_type:
+        if self.staged.type == self.column.stored:
             return value
-        if not self.column.plain and self.staged.plain and self.staged.base not in ("text", "varchar"):
+        if not self.column.stored_plain and self.staged.plain and self.staged.base not in ("text", "varchar"):
             value = sql.SQL("({})::text").format(value)
-        value = sql.SQL("({})::{}").format(value, sql.SQL(self.column.type))
-        conditions = [*([sql.SQL("s.rule = 0")] if self.ruled else []), *([self.fits()] if self.wrong else [])]
+        value = sql.SQL("({})::{}").format(value, sql.SQL(self.column.stored))
+        conditions: list[sql.Composable] = [sql.SQL("s.rule = 0")] if self.ruled else []
+        if self.wrong and self.fits is not None:
+            conditions.append(self.fits)
         if not conditions:
             return value
         return sql.SQL("CASE WHEN {} THEN {} END").format(sql.SQL(" AND ").join(conditions), value)
@@ -120,6 +133,10 @@ class Reference:
         return sql.SQL(" LEFT JOIN {} {} ON {}").format(
             self.parent.map, sql.SQL(self.alias), sql.SQL(" AND ").join(pairs)
         )
+
+    def column_of(self, mapped: Mapped) -> Column:
+        """The column of the parent's key that it names."""
+        return self.parent.target.columns[self.parent.mapping.keys_in_target[self.columns.index(mapped)]]
 
     def value_of(self, mapped: Mapped) -> sql.Composable:
         return sql.SQL("{}.{}").format(sql.SQL(self.alias), sql.Identifier(f"t{self.columns.index(mapped) + 1}"))
@@ -196,11 +213,19 @@ class TableWork:
     def value(self, name: str) -> sql.Composable:
         """What the target column is to hold, in queries FROM ``joins``."""
         mapped = self.columns[name]
-        return mapped.reference.value_of(mapped) if mapped.reference else mapped.cast()
+        if mapped.reference is None:
+            return mapped.cast()
+        value = mapped.reference.value_of(mapped)
+        return value if mapped.fits is None else sql.SQL("CASE WHEN {} THEN {} END").format(mapped.fits, value)
 
     def hashed(self) -> list[Mapped]:
         """The columns that travel unchanged and are hashed on both sides, in the order of their names."""
         return [self.columns[name] for name in sorted(self.columns) if self.columns[name].reference is None]
+
+    @property
+    def numbered_by(self) -> OwnSequence:
+        """The sequence that gives new keys."""
+        return next(own for own in self.target.sequences if own.column == self.mapping.keys_in_target[0])
 
     def same_key(self, left: str = "m", right: str = "s") -> sql.Composable:
         return equal([(column(left, name), column(right, name)) for name in self.key_names])
@@ -212,6 +237,11 @@ class TableWork:
 
     def merged_columns(self) -> list[str]:
         return [name for name, rule in self.mapping.merge.items() if rule != "target"]
+
+
+def _bare(kind: str) -> str:
+    """numeric(6,2) -> numeric."""
+    return re.sub(r"\([\d,]+\)", "", kind)
 
 
 def column(alias: str, name: str) -> sql.Composable:
