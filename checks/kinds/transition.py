@@ -67,7 +67,7 @@ class TransitionParams(KindParams):
         return Rules(
             tables=self.tables,
             triggers=self.triggers,
-            may_change=self.may_change,
+            may_change={name.removeprefix("public."): why for name, why in self.may_change.items()},
             everything=self.compare == "everything",
             source_may_change=self.source_may_change,
             lock_seconds=self.lock_timeout.total_seconds(),

@@ -32,7 +32,7 @@ def exclusions(connection: Connection, work: TableWork) -> Iterator[Conflict]:
         if not written.known(work, exclusion.columns):
             continue
         predicate = sql.SQL(exclusion.predicate) if exclusion.predicate else None
-        table = sql.Identifier(SCHEMA, f"r{work.run}_{work.number}_excluded")
+        table = sql.Identifier(SCHEMA, f"r{work.place}_{work.number}_excluded")
         connection.execute(
             sql.SQL("CREATE UNLOGGED TABLE {} AS SELECT * FROM {} q").format(
                 table, written.rows(work, exclusion.columns, _terms(work, exclusion, []), predicate)

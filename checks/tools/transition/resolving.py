@@ -16,9 +16,9 @@ from checks.tools.transition.work import Mapped, Reference, Staged, TableWork, c
 _NOTHING = "Correct the mapping in the plan. Nothing was written."
 
 
-def resolve(source: Connection, target: Connection, tables: Sequence[TableMapping], run: int) -> list[TableWork]:
+def resolve(source: Connection, target: Connection, tables: Sequence[TableMapping]) -> list[TableWork]:
     """One TableWork for each mapping, in the order of the plan, with its references. CheckError names what is amiss."""
-    works = [_resolve_table(source, target, run, number, mapping) for number, mapping in enumerate(tables, 1)]
+    works = [_resolve_table(source, target, number, mapping) for number, mapping in enumerate(tables, 1)]
     by_label = {work.label: work for work in works}
     for work in works:
         work.references, work.beside = _references(work, by_label)
@@ -76,7 +76,7 @@ def _shape(connection: Connection, label: str, where: str) -> catalog.Shape:
     return found
 
 
-def _resolve_table(source: Connection, target: Connection, run: int, number: int, mapping: TableMapping) -> TableWork:
+def _resolve_table(source: Connection, target: Connection, number: int, mapping: TableMapping) -> TableWork:
     there = _shape(source, mapping.source_label, "source")
     here = _shape(target, mapping.label, "target")
     _refuse_unknown(mapping, there, here)
@@ -90,7 +90,7 @@ def _resolve_table(source: Connection, target: Connection, run: int, number: int
         name: Mapped(here.columns[name], one, staged[len(keys) + place], f"c{place + 1}", ruled=bool(mapping.skip))
         for place, (name, one) in enumerate(mapping.mapped.items())
     }
-    return TableWork(run, number, mapping, there, here, staged[: len(keys)], columns)
+    return TableWork(number, mapping, there, here, staged[: len(keys)], columns)
 
 
 def _refuse_unknown(mapping: TableMapping, there: catalog.Shape, here: catalog.Shape) -> None:

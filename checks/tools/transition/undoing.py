@@ -10,7 +10,7 @@ from psycopg import sql
 from checks.errors import CheckError
 from checks.tools.postgres import Connection
 from checks.tools.transition import catalog, keeping
-from checks.tools.transition.keeping import Position
+from checks.tools.transition.keeping import Position, Standing
 from checks.tools.transition.work import Action, column, listed, row_hash
 from checks.tools.transition.writing import switch_triggers
 
@@ -33,7 +33,7 @@ class _Table:
     number: int
     shape: catalog.Shape
     keys: Sequence[str]
-    run: int
+    place: int
     postponed: Sequence[str]
 
     @property
@@ -43,11 +43,11 @@ class _Table:
 
     @property
     def kept(self) -> sql.Identifier:
-        return keeping.keys_table(self.run, self.number)
+        return keeping.keys_table(self.place, self.number)
 
     @property
     def before(self) -> sql.Identifier:
-        return keeping.before_table(self.run, self.number)
+        return keeping.before_table(self.place, self.number)
 
     def named(self, left: str = "t", right: str = "m") -> sql.Composable:
         """The row of the target (``left``) that a kept key names."""
@@ -57,26 +57,26 @@ class _Table:
         )
 
 
-def tables_of(connection: Connection, run: int, document: Mapping[str, Any]) -> list[_Table]:
+def tables_of(connection: Connection, standing: Standing) -> list[_Table]:
     """The tables of a transition, in the order in which they were written."""
     found = []
-    for entry in document["tables"]:
+    for entry in standing.document["tables"]:
         shape = catalog.shape(connection, entry["table"])
         if shape is None:
             raise CheckError(f"The target has no table {entry['table']} any more.", remedy=_UNTOUCHED)
-        found.append(_Table(entry["number"], shape, entry["keys"], run, entry["postponed"]))
+        found.append(_Table(entry["number"], shape, entry["keys"], standing.place, entry["postponed"]))
     return found
 
 
-def undo(connection: Connection, run: int, document: Mapping[str, Any], *, triggers: str) -> Undone:
+def undo(connection: Connection, standing: Standing, *, triggers: str) -> Undone:
     """Undo a transition in the open transaction. With ``refusals`` the caller rolls back."""
-    tables = tables_of(connection, run, document)
-    seed = int(document["seed"])
+    tables = tables_of(connection, standing)
+    document, seed = standing.document, int(standing.document["seed"])
     undone = Undone()
-    later = keeping.later(connection, run)
+    later = keeping.later(connection, standing.place)
     if later:
-        numbers = ", ".join(f"#{number}" for number in later)
-        undone.refusals.append(f"Runs {numbers} moved data after run #{run}. Undo those first.")
+        told = ", ".join(each.told for each in later)
+        undone.refusals.append(f"Runs {told} moved data after run {standing.told}. Undo those first.")
         return undone
     for table in tables:
         undone.refusals += _changed(connection, table, seed)
@@ -91,7 +91,7 @@ def undo(connection: Connection, run: int, document: Mapping[str, Any], *, trigg
     for table in tables if triggers == "off" else []:
         switch_triggers(connection, table.shape, on=True)
     _sequences(connection, tables, document, undone)
-    keeping.forget(connection, run, [table.number for table in tables])
+    keeping.forget(connection, standing.place, [table.number for table in tables])
     return undone
 
 

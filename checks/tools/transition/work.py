@@ -151,20 +151,21 @@ class Reference:
 
 @dataclass
 class TableWork:
-    """One table under way. ``number`` counts from 1 in the order of the plan; ``run``: the number of the run.
+    """One table under way. ``number`` counts from 1 in the order of the plan; ``place``: the transition's in the
+    target's journal, by which everything of it there is named.
 
     ``references`` give columns their new values; ``beside`` are foreign keys to tables of the mapping that give none
     (their columns have theirs from another one, or are taken as they are) and bind the order all the same.
     ``source_sum``: of everything that the source gave. ``steady_sum``: the same, but without what the clock decides.
     """
 
-    run: int
     number: int
     mapping: TableMapping
     source: Shape
     target: Shape
     keys: list[Staged]
     columns: dict[str, Mapped]
+    place: int = 0
     references: list[Reference] = field(default_factory=list)
     beside: list[Reference] = field(default_factory=list)
     postponed: set[str] = field(default_factory=set)
@@ -184,7 +185,7 @@ class TableWork:
 
     @property
     def stage_name(self) -> str:
-        return f"r{self.run}_{self.number}_stage"
+        return f"r{self.place}_{self.number}_stage"
 
     @property
     def stage(self) -> sql.Identifier:
@@ -192,7 +193,7 @@ class TableWork:
 
     @property
     def map(self) -> sql.Identifier:
-        return sql.Identifier(SCHEMA, f"r{self.run}_{self.number}_map")
+        return sql.Identifier(SCHEMA, f"r{self.place}_{self.number}_map")
 
     @property
     def key_names(self) -> list[str]:
