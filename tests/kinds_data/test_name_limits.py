@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 
 from checks.enums import RunState
-from checks.tools.transition import asking
-from tests.kinds_data import test_name_conflicts as conflicting
 from tests.kinds_data.people import people
 from tests.kinds_data.support import log_of
 from tests.kinds_data.test_move_any_value import passed, thing
@@ -182,16 +180,6 @@ def test_what_becomes_the_other_type_without_loss_is_no_conflict(tmp_path: Path)
             "public.cast_from.flag is bigint, and the mapping gives boolean: cannot cast type boolean to bigint."
         )
         assert "Say by an expression (sql:)" in run.remedy
-
-
-def test_a_server_without_a_question_for_it_is_asked_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(asking, "SINCE", 10**9)
-    conflicting.test_each_conflict_is_named_with_its_keys_and_nothing_is_written(tmp_path)
-    test_what_a_domain_of_the_target_refuses_is_named(tmp_path)
-    test_new_numbers_that_the_target_does_not_reach_are_named(tmp_path)
-    test_what_becomes_the_other_type_without_loss_is_no_conflict(tmp_path)
 
 
 def test_a_reference_to_a_period_is_refused(tmp_path: Path) -> None:

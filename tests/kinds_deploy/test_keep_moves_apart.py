@@ -60,6 +60,11 @@ def test_two_steps_of_one_deploy_move_and_are_both_undone(
         assert data.sql("SELECT run, section FROM gonogo_transition.journal ORDER BY place") == [
             (run.number, "checks.people"), (run.number, "checks.words"),
         ]  # fmt: skip
+        data.sql("ALTER TABLE word ADD note text")
+        back = shop.roll_back()
+        assert back.state == "failed"
+        assert "public.word has other columns than when its rows were moved (note)." in back.summary
+        data.sql("ALTER TABLE word DROP note")
         back = shop.roll_back()
         assert back.state == "passed", (back.error, back.summary)
         assert data.everything() == before

@@ -25,7 +25,7 @@ _PLAIN: LiteralString = """
 _COLUMNS: LiteralString = f"""
     SELECT a.attname, format_type(a.atttypid, a.atttypmod), d.typname, d.typtype <> 'd' AND {_PLAIN},
            a.attnotnull, a.atthasdef OR a.attidentity <> '' OR d.typdefault IS NOT NULL, a.attgenerated <> '',
-           a.attidentity = 'a', format_type(u.oid, u.modifier), {_PLAIN}
+           a.attidentity = 'a', format_type(u.oid, u.modifier), {_PLAIN}, t.typname
     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type d ON d.oid = a.atttypid
     CROSS JOIN LATERAL (
         WITH RECURSIVE under(oid, modifier, level) AS (
@@ -96,11 +96,13 @@ _LEADING: LiteralString = """
     ) e ON a.attname IS NULL
     WHERE x.indrelid = %s AND m.amname = 'btree' AND COALESCE(a.attname::text, e.name) IS NOT NULL ORDER BY i.relname
 """
+# One about the row as a whole cannot be asked of anything but a row of the table.
 _CHECKS: LiteralString = """
     SELECT o.conname, pg_get_expr(o.conbin, o.conrelid),
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
                  WHERE a.attrelid = o.conrelid AND a.attnum = ANY (o.conkey))
-    FROM pg_catalog.pg_constraint o WHERE o.contype = 'c' AND o.conrelid = %s ORDER BY o.conname
+    FROM pg_catalog.pg_constraint o WHERE o.contype = 'c' AND o.conrelid = %s AND NOT 0 = ANY (o.conkey)
+      AND COALESCE((to_jsonb(o) ->> 'conenforced')::boolean, true) ORDER BY o.conname
 """
 # What each partition takes; of a table that is a partition itself, what it takes.
 _BOUNDS: LiteralString = """
@@ -142,7 +144,8 @@ _SEQUENCES: LiteralString = f"""
 class Column:
     """``type``: as the server writes it, with its length; ``base``: its name alone. ``plain``: see the query.
 
-    ``stored``, ``stored_plain``: the same of the type under a domain. ``not_null``: it, or its domain, takes no null.
+    ``stored``, ``stored_plain``, ``stored_base``: the same of the type under a domain. ``not_null``: it, or its domain,
+    takes no null.
     """
 
     name: str
@@ -155,6 +158,7 @@ class Column:
     always: bool
     stored: str
     stored_plain: bool
+    stored_base: str
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def normalised(value: sql.Composable, work: TableWork, name: str) -> sql.Composa
     """A value as it is compared for recognising: without regard to case or composition, where the plan says so."""
     if not textual(work, name):
         return value
-    citext = work.target.columns[name].base == "citext"
+    citext = work.target.columns[name].stored_base == "citext"
     return folded(value, [*work.mapping.ignoring, *(["case"] if citext else [])])
 
 
@@ -32,7 +32,7 @@ def folded(value: sql.Composable, ignoring: Sequence[str]) -> sql.Composable:
 
 
 def textual(work: TableWork, name: str) -> bool:
-    return work.target.columns[name].base in ("text", "varchar", "bpchar", "citext", "name")
+    return work.target.columns[name].stored_base in ("text", "varchar", "bpchar", "citext", "name")
 
 
 def build_map(target: Connection, work: TableWork, ready: set[int]) -> None:

@@ -21,6 +21,7 @@ from checks.tools.transition import (
     allowances,
     collisions,
     constraints,
+    discretion,
     encodings,
     keeping,
     locking,
@@ -169,6 +170,8 @@ class Mover:
         works = self.moved.works
         allowances.refuse_unknown(target, works, self.rules.may_change)
         for work in works:
+            work.veiled = discretion.veiled(work, self.context.plan.privacy)
+            self.moved.notes += discretion.told(work)
             if work.target.row_security or work.source.row_security:
                 self.moved.notes.append(f"{work.label} has row security; the role sees every row, or this would fail.")
             if work.target.triggers:
@@ -324,6 +327,7 @@ class Mover:
                     "table": work.label,
                     "keys": work.mapping.keys_in_target,
                     "postponed": sorted(work.postponed),
+                    "veiled": sorted(work.veiled),
                 }
                 for work in works
             ],

@@ -6,7 +6,7 @@ the target, ``p1`` and so on for the maps of the tables that it refers to.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
@@ -156,7 +156,8 @@ class TableWork:
 
     ``references`` give columns their new values; ``beside`` are foreign keys to tables of the mapping that give none
     (their columns have theirs from another one, or are taken as they are) and bind the order all the same.
-    ``source_sum``: of everything that the source gave. ``steady_sum``: the same, but without what the clock decides.
+    ``veiled``: places in the key whose values are people's own. ``source_sum``: of everything that the source gave.
+    ``steady_sum``: the same, but without what the clock decides.
     """
 
     number: int
@@ -166,6 +167,7 @@ class TableWork:
     keys: list[Staged]
     columns: dict[str, Mapped]
     place: int = 0
+    veiled: frozenset[int] = frozenset()
     references: list[Reference] = field(default_factory=list)
     beside: list[Reference] = field(default_factory=list)
     postponed: set[str] = field(default_factory=set)
@@ -228,6 +230,10 @@ class TableWork:
         """The sequence that gives new keys."""
         return next(own for own in self.target.sequences if own.column == self.mapping.keys_in_target[0])
 
+    def key_text(self, parts: Iterable[sql.Composable]) -> sql.Composable:
+        """A key as people see it, in the source or in the target."""
+        return key_text(parts, self.veiled)
+
     def same_key(self, left: str = "m", right: str = "s") -> sql.Composable:
         return equal([(column(left, name), column(right, name)) for name in self.key_names])
 
@@ -243,6 +249,21 @@ class TableWork:
 def _bare(kind: str) -> str:
     """numeric(6,2) -> numeric."""
     return re.sub(r"\([\d,]+\)", "", kind)
+
+
+def takes(value: sql.Composable, kind: str) -> sql.Composable:
+    """A condition: the type ``kind`` reads the value as it is written, with its length and the rules of its domain."""
+    return sql.SQL("pg_input_is_valid(({})::text, {})").format(value, sql.Literal(kind))
+
+
+def fingerprint(value: sql.Composable) -> sql.Composable:
+    return sql.SQL("'sha256:' || left(encode(sha256(convert_to(({})::text, 'UTF8')), 'hex'), 16)").format(value)
+
+
+def key_text(parts: Iterable[sql.Composable], veiled: Collection[int]) -> sql.Composable:
+    """The parts of a key in one text; of those at the ``veiled`` places, counted from 1, the fingerprint."""
+    shown = [fingerprint(part) if place in veiled else part for place, part in enumerate(parts, 1)]
+    return sql.SQL("concat_ws(', ', {})").format(listed(shown))
 
 
 def column(alias: str, name: str) -> sql.Composable:
