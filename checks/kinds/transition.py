@@ -67,7 +67,7 @@ class TransitionParams(KindParams):
         return Rules(
             tables=self.tables,
             triggers=self.triggers,
-            may_change=self.may_change,
+            may_change={name.removeprefix("public."): why for name, why in self.may_change.items()},
             everything=self.compare == "everything",
             source_may_change=self.source_may_change,
             lock_seconds=self.lock_timeout.total_seconds(),
@@ -142,6 +142,7 @@ class _DryRun:
         self.artifacts: list[Artifact] = []
 
     def run(self) -> Outcome:
+        rights.refuse_servers(self.source, self.target, self.params.tables)
         rights.refuse_missing(
             self.target, self.params.tables, triggers_off=self.params.triggers == "off", wait=self.params.lock_timeout
         )

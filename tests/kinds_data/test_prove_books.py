@@ -98,7 +98,7 @@ def test_what_goes_wrong_on_the_way_is_told(
     def tampered(target: Any, work: Any, *more: Any) -> None:
         original(target, work, *more)
         if work.label == f"public.{table}":
-            kept = keeping.keys_table(more[0], work.number) if moment == KEPT else None
+            kept = keeping.keys_table(work.place, work.number) if moment == KEPT else None
             place = {STAGED: work.stage, PLACED: work.map, KEPT: kept}[moment]
             done = target.execute(sql.SQL(statement.replace("{}", "{0}")).format(place))  # type: ignore[arg-type]
             assert done.rowcount > 0

@@ -1,5 +1,6 @@
 """People's data moves into production as a step of the deploy, once, and out again as a step of the rollback."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,10 @@ def test_a_deploy_moves_people_once_and_the_rollback_takes_exactly_them_out(shop
     (shop.folder / "broken").unlink()
     again = shop.deploy()
     assert again.state == "passed", (again.error, again.summary)
-    assert reasons(again)["people"] == f"Run #{stopped.number} moved them for this build, and that stands."
+    assert re.fullmatch(
+        rf"Run #{stopped.number} of \d\d \w+ \d{{4}} \d\d:\d\d UTC moved them for this build, and that stands.",
+        reasons(again)["people"],
+    )
     assert data.everything() == moved
 
     back = shop.roll_back()

@@ -29,7 +29,7 @@ def balance(work: TableWork, tally: Tally, figures: dict[str, Any]) -> Iterable[
 
 
 def merged(
-    target: Connection, work: TableWork, run: int, seed: int, figures: dict[str, Any], free: Sequence[str]
+    target: Connection, work: TableWork, seed: int, figures: dict[str, Any], free: Sequence[str]
 ) -> Iterable[str]:
     """Each merged row keeps to the rule of each column; its other columns are as they were."""
     figures["merged"] = 0
@@ -50,7 +50,7 @@ def merged(
     )
     rows = sql.SQL("FROM {} JOIN {} m ON {} AND m.action = {} JOIN {} t ON {} JOIN {} b ON {}").format(
         work.joins, work.map, work.same_key(), sql.Literal(int(Action.MERGE)), work.target.identifier,
-        work.at_target(), keeping.before_table(run, work.number), pairs,
+        work.at_target(), keeping.before_table(work.place, work.number), pairs,
     )  # fmt: skip
     figures["merged"] = _count(target, rows)
     keys = keys_of(target, work, sql.SQL("{} WHERE NOT ({})").format(rows, right), "m")
@@ -74,10 +74,10 @@ def _rule_holds(work: TableWork, name: str) -> sql.Composable:
     return sql.SQL("({})").format(sql.SQL(rules[work.mapping.merge[name]]).format(**parts))
 
 
-def kept(target: Connection, work: TableWork, run: int) -> Iterable[str]:
+def kept(target: Connection, work: TableWork) -> Iterable[str]:
     """What the undo goes by is whole: a row for each place of the map, and a hash for each row that was written."""
     placed = _count(target, sql.SQL("FROM {}").format(work.map))
-    rows = sql.SQL("FROM {} k").format(keeping.keys_table(run, work.number))
+    rows = sql.SQL("FROM {} k").format(keeping.keys_table(work.place, work.number))
     found = _count(target, rows)
     if found != placed:
         yield f"{placed:,} rows were given a place, and {found:,} were kept for the way back."

@@ -1,9 +1,9 @@
 """What a server says of one table: columns, types, keys, what must hold, what fires, and which sequences feed it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, LiteralString
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from checks.tools.digest import FEEDING, WHOLE_NUMBERS
 from checks.tools.named import InSchema
@@ -16,19 +16,31 @@ _TABLE: LiteralString = """
     WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')
 """
 # "Plain": built in, with a binary form that means the same in every database.
-_COLUMNS: LiteralString = """
-    SELECT a.attname, format_type(a.atttypid, a.atttypmod), t.typname,
-           NOT (t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typname LIKE 'reg%%'
-                OR t.typname LIKE '\\_reg%%' OR t.typsend = 0 OR t.typtype IN ('c', 'd', 'e', 'p')
-                OR COALESCE(e.typsend = 0 OR e.oid >= 16384, false)),
-           a.attnotnull, a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', a.attidentity = 'a'
-    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-    LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typelem <> 0
-    WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname
+_PLAIN: LiteralString = """
+    NOT (t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typname LIKE 'reg%%'
+         OR t.typname LIKE '\\_reg%%' OR t.typsend = 0 OR t.typtype IN ('c', 'd', 'e', 'p')
+         OR COALESCE(e.typsend = 0 OR e.oid >= 16384, false))
 """
+# "u": the type under a domain, or under a domain over a domain; of any other type, itself.
+_COLUMNS: LiteralString = f"""
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod), d.typname, d.typtype <> 'd' AND {_PLAIN},
+           a.attnotnull, a.atthasdef OR a.attidentity <> '' OR d.typdefault IS NOT NULL, a.attgenerated <> '',
+           a.attidentity = 'a', format_type(u.oid, u.modifier), {_PLAIN}, t.typname
+    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type d ON d.oid = a.atttypid
+    CROSS JOIN LATERAL (
+        WITH RECURSIVE under(oid, modifier, level) AS (
+            SELECT a.atttypid, a.atttypmod, 0 UNION ALL
+            SELECT o.typbasetype, o.typtypmod, under.level + 1
+            FROM under JOIN pg_catalog.pg_type o ON o.oid = under.oid AND o.typtype = 'd')
+        SELECT * FROM under ORDER BY level DESC LIMIT 1
+    ) u
+    JOIN pg_catalog.pg_type t ON t.oid = u.oid LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typelem <> 0
+    WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname
+"""  # noqa: S608 - of constants
 # A constraint of a partitioned table has one of its own for each partition: those are left out at the table itself.
 _FOREIGN: LiteralString = """
     SELECT o.conname, format('%%s.%%s', n.nspname, c.relname), o.condeferrable,
+           COALESCE((to_jsonb(o) ->> 'conperiod')::boolean, false),
            ARRAY(SELECT a.attname::text FROM unnest(o.conkey) WITH ORDINALITY k(n, place) JOIN pg_catalog.pg_attribute a
                  ON a.attrelid = o.conrelid AND a.attnum = k.n ORDER BY k.place),
            ARRAY(SELECT a.attname::text FROM unnest(o.confkey) WITH ORDINALITY k(n, place)
@@ -39,21 +51,37 @@ _FOREIGN: LiteralString = """
         SELECT 1 FROM pg_catalog.pg_constraint p WHERE p.oid = o.conparentid AND p.{side} = o.{side})
     ORDER BY o.conname
 """
-_UNIQUE: LiteralString = """
-    SELECT i.relname, x.indisprimary, COALESCE((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false),
-           COALESCE(pg_get_expr(x.indpred, x.indrelid), ''),
-           ARRAY(SELECT pg_get_indexdef(x.indexrelid, k, true) FROM generate_series(1, x.indnkeyatts) k),
-           ARRAY(SELECT a.attname::text FROM generate_series(0, x.indnkeyatts - 1) k LEFT JOIN pg_catalog.pg_attribute a
-                 ON a.attrelid = x.indrelid AND a.attnum = x.indkey[k] AND x.indkey[k] <> 0 ORDER BY k),
-           ARRAY(SELECT a.attname::text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attribute a
-                 ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-                 WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = x.indexrelid
-                   AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = x.indrelid
-                 UNION SELECT a.attname::text FROM pg_catalog.pg_attribute a
-                 WHERE a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey::int2[]) AND a.attnum > 0)
-    FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
-    WHERE x.indrelid = %s AND x.indisunique ORDER BY i.relname
+# Of an index: for which rows it is, its expressions, and all columns that it depends on.
+_INDEX: LiteralString = """
+    COALESCE(pg_get_expr(x.indpred, x.indrelid), ''),
+    ARRAY(SELECT pg_get_indexdef(x.indexrelid, k, true) FROM generate_series(1, x.indnkeyatts) k),
+    ARRAY(SELECT a.attname::text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attribute a
+          ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+          WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = x.indexrelid
+            AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = x.indrelid
+          UNION SELECT a.attname::text FROM pg_catalog.pg_attribute a
+          WHERE a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey::int2[]) AND a.attnum > 0)
 """
+_UNIQUE: LiteralString = f"""
+    SELECT i.relname, {_INDEX}, x.indisprimary, COALESCE((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false),
+           ARRAY(SELECT a.attname::text FROM generate_series(0, x.indnkeyatts - 1) k LEFT JOIN pg_catalog.pg_attribute a
+                 ON a.attrelid = x.indrelid AND a.attnum = x.indkey[k] AND x.indkey[k] <> 0 ORDER BY k)
+    FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
+    WHERE x.indrelid = %s AND x.indisunique AND NOT x.indisexclusion ORDER BY i.relname
+"""  # noqa: S608 - of constants
+# Also primary and unique keys WITHOUT OVERLAPS.
+_EXCLUSIONS: LiteralString = f"""
+    SELECT o.conname, {_INDEX}, m.amname,
+           ARRAY(SELECT format('OPERATOR(%%I.%%s)', n.nspname, p.oprname)
+                 FROM unnest(o.conexclop) WITH ORDINALITY e(oid, place) JOIN pg_catalog.pg_operator p ON p.oid = e.oid
+                 JOIN pg_catalog.pg_namespace n ON n.oid = p.oprnamespace ORDER BY e.place),
+           ARRAY(SELECT format('%%I.%%I', n.nspname, c.opcname)
+                 FROM unnest(x.indclass::oid[]) WITH ORDINALITY e(oid, place) JOIN pg_catalog.pg_opclass c
+                 ON c.oid = e.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.opcnamespace ORDER BY e.place)
+    FROM pg_catalog.pg_constraint o JOIN pg_catalog.pg_index x ON x.indexrelid = o.conindid
+    JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid JOIN pg_catalog.pg_am m ON m.oid = i.relam
+    WHERE o.conrelid = %s AND o.conexclop IS NOT NULL ORDER BY o.conname
+"""  # noqa: S608 - of constants
 # The column that each b-tree begins with; of an expression, where it is about one column.
 _LEADING: LiteralString = """
     SELECT COALESCE(a.attname::text, e.name) FROM pg_catalog.pg_index x
@@ -68,11 +96,13 @@ _LEADING: LiteralString = """
     ) e ON a.attname IS NULL
     WHERE x.indrelid = %s AND m.amname = 'btree' AND COALESCE(a.attname::text, e.name) IS NOT NULL ORDER BY i.relname
 """
+# One about the row as a whole cannot be asked of anything but a row of the table.
 _CHECKS: LiteralString = """
     SELECT o.conname, pg_get_expr(o.conbin, o.conrelid),
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
                  WHERE a.attrelid = o.conrelid AND a.attnum = ANY (o.conkey))
-    FROM pg_catalog.pg_constraint o WHERE o.contype = 'c' AND o.conrelid = %s ORDER BY o.conname
+    FROM pg_catalog.pg_constraint o WHERE o.contype = 'c' AND o.conrelid = %s AND NOT 0 = ANY (o.conkey)
+      AND COALESCE((to_jsonb(o) ->> 'conenforced')::boolean, true) ORDER BY o.conname
 """
 # What each partition takes; of a table that is a partition itself, what it takes.
 _BOUNDS: LiteralString = """
@@ -100,7 +130,7 @@ _TRIGGERS: LiteralString = """
 """
 # Sequences that belong to a column of whole numbers, or that its default takes numbers from.
 _SEQUENCES: LiteralString = f"""
-    SELECT DISTINCT a.attname, n.nspname, s.relname, q.seqincrement, s.oid::bigint
+    SELECT DISTINCT a.attname, n.nspname, s.relname, q.seqincrement, q.seqmin, q.seqmax, s.oid::bigint
     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     JOIN {FEEDING} d ON d.fed = a.attrelid AND d.place = a.attnum
     JOIN pg_catalog.pg_class s ON s.oid = d.sequence AND s.relkind = 'S'
@@ -112,7 +142,11 @@ _SEQUENCES: LiteralString = f"""
 
 @dataclass(frozen=True)
 class Column:
-    """``type``: as the server writes it, with its length; ``base``: its name alone. ``plain``: see the query."""
+    """``type``: as the server writes it, with its length; ``base``: its name alone. ``plain``: see the query.
+
+    ``stored``, ``stored_plain``, ``stored_base``: the same of the type under a domain. ``not_null``: it, or its domain,
+    takes no null.
+    """
 
     name: str
     type: str
@@ -122,6 +156,9 @@ class Column:
     has_default: bool
     generated: bool
     always: bool
+    stored: str
+    stored_plain: bool
+    stored_base: str
 
 
 @dataclass(frozen=True)
@@ -131,6 +168,7 @@ class ForeignKey:
     name: str
     table: str
     deferrable: bool
+    of_periods: bool
     columns: tuple[str, ...]
     foreign: tuple[str, ...]
 
@@ -140,12 +178,25 @@ class Unique:
     """A unique index. ``keys``: its expressions as SQL; ``plain``: the column, or None for an expression."""
 
     name: str
-    primary: bool
-    nulls_equal: bool
     predicate: str
     keys: tuple[str, ...]
-    plain: tuple[str | None, ...]
     columns: tuple[str, ...]
+    primary: bool
+    nulls_equal: bool
+    plain: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """No two rows may be, in each of the ``keys`` (SQL), what its operator says; ``method``, ``classes``: its index."""
+
+    name: str
+    predicate: str
+    keys: tuple[str, ...]
+    columns: tuple[str, ...]
+    method: str
+    operators: tuple[str, ...]
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -156,6 +207,8 @@ class OwnSequence(InSchema):
     schema: str
     name: str
     increment: int
+    least: int
+    greatest: int
     oid: int
 
 
@@ -198,6 +251,7 @@ class Shape(InSchema):
     foreign_keys: tuple[ForeignKey, ...]
     children: tuple[ForeignKey, ...]
     uniques: tuple[Unique, ...]
+    exclusions: tuple[Exclusion, ...]
     leading: tuple[str, ...]
     checks: tuple[tuple[str, str, tuple[str, ...]], ...]
     triggers: tuple[Trigger, ...]
@@ -226,10 +280,11 @@ def shape(connection: Connection, label: str) -> Shape | None:
         partitioned_by=tuple(found[0] for found in rows(_PARTITIONED_BY)),
         ancestors=tuple(found[0] for found in rows(_ANCESTORS)),
         row_security=row[2],
-        columns={found[0]: Column(*found) for found in rows(_COLUMNS)},
-        foreign_keys=tuple(_foreign_key(found) for found in rows(own)),
-        children=tuple(_foreign_key(found) for found in rows(others)),
-        uniques=tuple(_unique(found) for found in rows(_UNIQUE)),
+        columns={found[0]: _column(connection, found) for found in rows(_COLUMNS)},
+        foreign_keys=tuple(ForeignKey(*_frozen(found)) for found in rows(own)),
+        children=tuple(ForeignKey(*_frozen(found)) for found in rows(others)),
+        uniques=tuple(Unique(*_frozen(found)) for found in rows(_UNIQUE)),
+        exclusions=tuple(Exclusion(*_frozen(found)) for found in rows(_EXCLUSIONS)),
         leading=tuple(found[0] for found in rows(_LEADING)),
         checks=tuple((found[0], found[1], tuple(found[2])) for found in rows(_CHECKS)),
         triggers=tuple(Trigger(*found) for found in rows(_TRIGGERS)),
@@ -237,11 +292,20 @@ def shape(connection: Connection, label: str) -> Shape | None:
     )
 
 
-def _foreign_key(found: Row) -> ForeignKey:
-    name, table, deferrable, columns, foreign = found
-    return ForeignKey(name, table, deferrable, tuple(columns), tuple(foreign))
+def _frozen(found: Row) -> Row:
+    return tuple(tuple(one) if isinstance(one, list) else one for one in found)
 
 
-def _unique(found: Row) -> Unique:
-    name, primary, nulls_equal, predicate, keys, plain, columns = found
-    return Unique(name, primary, nulls_equal, predicate, tuple(keys), tuple(plain), tuple(columns))
+def _column(connection: Connection, found: Row) -> Column:
+    column = Column(*found)
+    return column if column.type == column.stored else replace(column, not_null=_refuses_null(connection, column))
+
+
+def _refuses_null(connection: Connection, column: Column) -> bool:
+    """Of a domain's column: it may be NOT NULL itself, the domain, or the one under it; or a CHECK says so."""
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("SELECT NULL::{}").format(sql.SQL(column.type)))
+    except errors.IntegrityError:
+        return True
+    return column.not_null

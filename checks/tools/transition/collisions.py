@@ -1,4 +1,4 @@
-"""Rows that a unique index of the target refuses, and rows that differ from another by case or composition only."""
+"""Rows that a unique index or an exclusion of the target refuses, and rows that differ by case or composition only."""
 
 from collections.abc import Iterable, Iterator
 from itertools import product
@@ -7,10 +7,10 @@ from psycopg import sql
 
 from checks.tools.postgres import Connection
 from checks.tools.transition import written
-from checks.tools.transition.catalog import Unique
+from checks.tools.transition.catalog import Exclusion, Unique
 from checks.tools.transition.matching import folded, textual
 from checks.tools.transition.preflight import Conflict, found
-from checks.tools.transition.work import Action, TableWork, column, equal, listed
+from checks.tools.transition.work import SCHEMA, Action, TableWork, column, equal, listed
 
 
 def uniques(connection: Connection, work: TableWork) -> Iterator[Conflict]:
@@ -23,6 +23,47 @@ def uniques(connection: Connection, work: TableWork) -> Iterator[Conflict]:
         if not exact and work.mapping.near == "stop" and _near_matters(work, unique):
             utf8 = connection.info.parameter_status("server_encoding") == "UTF8"
             yield from _collisions(connection, work, unique, ["case", "nfc"] if utf8 else ["case"])
+
+
+def exclusions(connection: Connection, work: TableWork) -> Iterator[Conflict]:
+    """Rows that an exclusion constraint refuses beside another one. They are asked through an index as its own is:
+    each row by itself, since what overlaps cannot be sorted."""
+    for exclusion in work.target.exclusions:
+        if not written.known(work, exclusion.columns):
+            continue
+        predicate = sql.SQL(exclusion.predicate) if exclusion.predicate else None
+        table = sql.Identifier(SCHEMA, f"r{work.place}_{work.number}_excluded")
+        connection.execute(
+            sql.SQL("CREATE UNLOGGED TABLE {} AS SELECT * FROM {} q").format(
+                table, written.rows(work, exclusion.columns, _terms(work, exclusion, []), predicate)
+            )
+        )
+        by = listed(
+            sql.SQL("{} {}").format(sql.Identifier(value), sql.SQL(kind))
+            for value, kind in zip(_values(exclusion), exclusion.classes, strict=True)
+        )
+        connection.execute(sql.SQL("CREATE INDEX ON {} USING {} ({})").format(table, sql.SQL(exclusion.method), by))
+        connection.execute(sql.SQL("ANALYZE {}").format(table))
+        for rows, whose in _excluded(work, exclusion, table):
+            yield from found(
+                connection, work, rows, alias="q", kind="exclusion", about=exclusion.name,
+                text=f"stand against another row of the {whose} by {exclusion.name}",
+                remedy="Recognise such rows by match:, mend the source, or leave them out.",
+            )  # fmt: skip
+        connection.execute(sql.SQL("DROP TABLE {}").format(table))
+
+
+def _excluded(work: TableWork, exclusion: Exclusion, table: sql.Identifier) -> Iterator[tuple[sql.Composable, str]]:
+    against = sql.SQL(" AND ").join(
+        sql.SQL("{} {} {}").format(column("o", value), sql.SQL(operator), column("q", value))
+        for value, operator in zip(_values(exclusion), exclusion.operators, strict=True)
+    )
+    rows = sql.SQL("FROM {} q WHERE EXISTS (SELECT FROM {} o WHERE {} AND NOT ({}))")
+    theirs = sql.SQL("(SELECT {} FROM {} t{})").format(
+        _theirs(work, exclusion, []), work.target.identifier, _predicate(exclusion)
+    )
+    yield rows.format(table, table, against, work.same_key("o", "q")), "source"
+    yield rows.format(table, theirs, against, _is_itself(work)), "target"
 
 
 def _asked(work: TableWork, unique: Unique) -> bool:
@@ -67,7 +108,7 @@ def _collisions(connection: Connection, work: TableWork, unique: Unique, ignorin
         )  # fmt: skip
 
 
-def _values(unique: Unique) -> list[str]:
+def _values(unique: Unique | Exclusion) -> list[str]:
     return [f"u{place}" for place in range(1, len(unique.keys) + 1)]
 
 
@@ -103,19 +144,20 @@ def _is_itself(work: TableWork) -> sql.Composable:
     return sql.SQL("q.action = {} AND {}").format(sql.Literal(int(Action.MERGE)), equal(pairs))
 
 
-def _predicate(unique: Unique) -> sql.Composable:
+def _predicate(unique: Unique | Exclusion) -> sql.Composable:
     return sql.SQL(" WHERE {}").format(sql.SQL(unique.predicate)) if unique.predicate else sql.SQL("")
 
 
-def _terms(work: TableWork, unique: Unique, ignoring: list[str]) -> Iterable[sql.Composable]:
-    for value, key, plain in zip(_values(unique), unique.keys, unique.plain, strict=True):
+def _terms(work: TableWork, unique: Unique | Exclusion, ignoring: list[str]) -> Iterable[sql.Composable]:
+    """``ignoring``: only of an index whose keys are columns."""
+    for place, (value, key) in enumerate(zip(_values(unique), unique.keys, strict=True)):
         term: sql.Composable = sql.SQL("({})").format(sql.SQL(key))
-        if ignoring and plain and textual(work, plain):
+        if isinstance(unique, Unique) and ignoring and textual(work, str(unique.plain[place])):
             term = folded(term, ignoring)
         yield sql.SQL("{} AS {}").format(term, sql.Identifier(value))
 
 
-def _theirs(work: TableWork, unique: Unique, ignoring: list[str]) -> sql.Composable:
+def _theirs(work: TableWork, unique: Unique | Exclusion, ignoring: list[str]) -> sql.Composable:
     keys = [
         sql.SQL("{} AS {}").format(column("t", name), sql.Identifier(f"x{n}"))
         for n, name in enumerate(work.mapping.keys_in_target, 1)

@@ -8,7 +8,7 @@ from checks.tools.postgres import Connection
 from checks.tools.transition import written
 from checks.tools.transition.catalog import ForeignKey
 from checks.tools.transition.preflight import Conflict, arriving, found
-from checks.tools.transition.work import Action, TableWork, column, equal, listed
+from checks.tools.transition.work import Action, TableWork, column, equal, listed, takes
 
 
 def foreign(connection: Connection, work: TableWork, works: Sequence[TableWork]) -> Iterator[Conflict]:
@@ -68,6 +68,35 @@ def halves(connection: Connection, work: TableWork) -> Iterator[Conflict]:
                 text=f"hold a part of a key of {reference.parent.label}, which names no row",
                 remedy="Say of each column by itself what it refers to (references:), or leave such rows out.",
             )  # fmt: skip
+
+
+def numbers(connection: Connection, work: TableWork) -> Iterator[Conflict]:
+    """New keys that the sequence or the key's column does not reach, and columns that hold less than what they name."""
+    if work.mapping.keys == "new":
+        key, own = work.target.columns[work.mapping.keys_in_target[0]], work.numbered_by
+        beyond: sql.Composable = sql.SQL("m.t1 IS NULL")
+        if key.type != key.stored:
+            beyond = sql.SQL("({} OR NOT {})").format(beyond, takes(column("m", "t1"), key.type))
+        rows = sql.SQL("FROM {} m WHERE m.action = {} AND {}").format(work.map, sql.Literal(int(Action.INSERT)), beyond)
+        yield from found(
+            connection, work, rows, alias="m", kind="number", about=key.name,
+            text=f"would get a number that {own.label} or the type {key.type} does not reach",
+            remedy="Give the column a wider type in the target, or its sequence a greater MAXVALUE.",
+        )  # fmt: skip
+    for one in work.columns.values():
+        if one.reference is None or one.fits is None:
+            continue
+        value = one.reference.value_of(one)
+        rows = sql.SQL("FROM {} WHERE {} IS NOT NULL AND NOT {}").format(
+            arriving(work, [Action.INSERT, Action.MERGE]), value, one.fits
+        )
+        conflicts = list(found(
+            connection, work, rows, alias="m", kind="number", about=one.column.name,
+            text=f"would refer to a key of {one.reference.parent.label} that does not fit into {one.column.type}",
+            remedy="Give the column the type of the key that it names, in the target.",
+        ))  # fmt: skip
+        one.wrong = bool(conflicts)
+        yield from conflicts
 
 
 def checks(connection: Connection, work: TableWork) -> Iterator[Conflict]:

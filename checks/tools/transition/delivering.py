@@ -47,9 +47,10 @@ def _move(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
     target = Address.parse(context.database_url(), what="The database address of the target")
     standing = None if elsewhere else _standing(context, target, key)
     if elsewhere or standing is not None:
-        handle.skip(elsewhere or f"Run #{standing.run} moved them for this build, and that stands.")  # type: ignore[union-attr]
+        handle.skip(elsewhere or f"Run {standing.told} moved them for this build, and that stands.")  # type: ignore[union-attr]
         return ""
     source = Address.parse(context.database_url(params.source), what=f"The database address of {params.source}")
+    rights.refuse_servers(source, target, params.tables)
     rights.refuse_missing(target, params.tables, triggers_off=params.triggers == "off", wait=params.lock_timeout)
     began = time.monotonic()
     mover = Mover(context, source, target, params.rules(), facts_of(context, f"checks.{key}"), enter=_within(handle))
@@ -77,8 +78,9 @@ def _undo(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
         handle.skip(elsewhere or "No transition of this build stands there.")
         return ""
     run, undone = undo_rehearsal.undo(
-        context, target, f"checks.{key}", params.triggers, what="the target", lock_wait=params.lock_timeout
-    )
+        context, target, f"checks.{key}", context.run.build_digest or None, params.triggers, what="the target",
+        lock_wait=params.lock_timeout,
+    )  # fmt: skip
     made.result = {"undone": run, "tables": undone.tables, "refusals": undone.refusals,
                    "sequences": undone.sequences, "kept_sequences": undone.kept_sequences}  # fmt: skip
     if undone.refusals:
@@ -96,8 +98,7 @@ def _elsewhere(context: RunContext, environment: str) -> str:
 def _standing(context: RunContext, target: Address, key: str) -> keeping.Standing | None:
     """The newest transition of this check in the target, where it was made for this build."""
     with connected(target, what="the target", lock_timeout=timedelta(seconds=30)) as connection:
-        found = keeping.newest(connection, f"checks.{key}")
-    return found if found is not None and found.build == (context.run.build_digest or None) else None
+        return keeping.newest(connection, f"checks.{key}", context.run.build_digest or None)
 
 
 def _within(handle: StepHandle) -> Callable[[str], Any]:

@@ -4,15 +4,20 @@ Every figure is compared, and whether both sides are equal is always told. Least
 the plan's inventory lets a clone hold in clear, of lengths, and of keys, which the files of rows name anyhow. Of what
 the plan says nothing about only numbers are shown, and those only where no name tells of a person: neither the
 column's, nor that of anything in the source from which it is made.
+
+A key may be somebody's own value itself, such as an e-mail address. Then only its fingerprint is shown, by which
+whoever may read the table finds the row.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
+
+from psycopg import sql
 
 from checks.tools.inventory import PrivacySection
 from checks.tools.personal_names import by_name
 from checks.tools.transition.expression import names_in
-from checks.tools.transition.work import TableWork
+from checks.tools.transition.work import TableWork, fingerprint
 
 #: They are of values; the number of nulls is not.
 _OF_VALUES: Final = ("least", "greatest", "sum", "target_least", "target_greatest", "target_sum")
@@ -22,7 +27,7 @@ def columns(
     measured: Iterable[Mapping[str, Any]], works: Sequence[TableWork], section: PrivacySection
 ) -> list[dict[str, Any]]:
     """Rows of ``measuring.columns`` with their table, and whether they are ``shown``; what is not is left empty."""
-    keys = {work.label: set(work.mapping.keys_in_target) for work in works}
+    keys = {work.label: _plain_keys(work) for work in works}
     by_label = {work.label: work for work in works}
     entries = section.by_column()
     found = []
@@ -38,6 +43,34 @@ def columns(
         hidden = {} if shown else dict.fromkeys(_OF_VALUES)
         found.append({**row, **hidden, "shown": shown})
     return found
+
+
+def _plain_keys(work: TableWork) -> set[str]:
+    return {name for place, name in enumerate(work.mapping.keys_in_target, 1) if place not in work.veiled}
+
+
+def veiled(work: TableWork, section: PrivacySection) -> frozenset[int]:
+    """Places in the key whose values are people's own: as the plan's inventory says, else as a name tells."""
+    entries, found = section.by_column(), set()
+    for place, (there, here) in enumerate(zip(work.mapping.key, work.mapping.keys_in_target, strict=True), 1):
+        entry = entries.get((work.target.schema, work.target.name, here))
+        if entry is not None:
+            own = entry.mask != "keep"
+        else:
+            own = bool(by_name(here, work.target.name) or by_name(there, work.source.name))
+        found |= {place} if own else set()
+    return frozenset(found)
+
+
+def told(work: TableWork) -> Iterator[str]:
+    """How a row is found whose key is not shown."""
+    names = [name for place, name in enumerate(work.mapping.key, 1) if place in work.veiled]
+    if names:
+        finding = fingerprint(sql.Identifier(names[0])).as_string()
+        yield (
+            f"Keys of {work.label} are people's own values ({', '.join(names)}), so their fingerprints are shown."
+            f" Whoever may read the table finds a row by {finding}."
+        )
 
 
 def _of_nobody(work: TableWork, name: str) -> bool:

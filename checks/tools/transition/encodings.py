@@ -7,7 +7,7 @@ from psycopg import sql
 
 from checks.tools.postgres import Connection
 from checks.tools.transition.preflight import MAX_KEYS, Conflict
-from checks.tools.transition.work import Mapped, TableWork, listed
+from checks.tools.transition.work import Mapped, TableWork
 
 _CODECS: Final = {
     "LATIN1": "latin-1", "LATIN2": "iso8859-2", "LATIN5": "iso8859-9", "LATIN7": "iso8859-13", "LATIN9": "iso8859-15",
@@ -65,7 +65,7 @@ def _encodes(sign: str, codec: str) -> bool:
 def _undecodable(source: Connection, work: TableWork, one: Mapped, here: str) -> Conflict | None:
     """A source without an encoding holds bytes; each of them must be text in the target's encoding."""
     codec = _CODECS.get(here, "utf-8")
-    key = sql.SQL("concat_ws(', ', {})").format(listed(one_key.expression for one_key in work.keys))
+    key = work.key_text(one_key.expression for one_key in work.keys)
     query = sql.SQL("SELECT {}, convert_to(({})::text, 'SQL_ASCII') FROM {} x").format(
         key, one.staged.expression, work.source.identifier
     )
@@ -83,7 +83,7 @@ def _undecodable(source: Connection, work: TableWork, one: Mapped, here: str) ->
 
 
 def _conflict(source: Connection, work: TableWork, one: Mapped, rows: sql.Composable, text: str) -> Conflict:
-    key = sql.SQL("concat_ws(', ', {})").format(listed(one_key.expression for one_key in work.keys))
+    key = work.key_text(one_key.expression for one_key in work.keys)
     counted = source.execute(sql.SQL("SELECT count(*) {}").format(rows)).fetchone()
     keys = source.execute(sql.SQL("SELECT {} {} LIMIT {}").format(key, rows, sql.Literal(MAX_KEYS))).fetchall()
     return Conflict(

@@ -1,18 +1,24 @@
 """What becomes of each staged row: the map of source key to target key, with the action and, for inserts, a new key."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from psycopg import sql
 
 from checks.tools.postgres import Connection, one
 from checks.tools.transition.work import Action, Reference, TableWork, column, equal, listed
 
+#: The least and the greatest number that a type holds.
+_NUMBERS: Final = {
+    "smallint": (-(2**15), 2**15 - 1), "integer": (-(2**31), 2**31 - 1), "bigint": (-(2**63), 2**63 - 1),
+}  # fmt: skip
+
 
 def normalised(value: sql.Composable, work: TableWork, name: str) -> sql.Composable:
     """A value as it is compared for recognising: without regard to case or composition, where the plan says so."""
     if not textual(work, name):
         return value
-    citext = work.target.columns[name].base == "citext"
+    citext = work.target.columns[name].stored_base == "citext"
     return folded(value, [*work.mapping.ignoring, *(["case"] if citext else [])])
 
 
@@ -26,7 +32,7 @@ def folded(value: sql.Composable, ignoring: Sequence[str]) -> sql.Composable:
 
 
 def textual(work: TableWork, name: str) -> bool:
-    return work.target.columns[name].base in ("text", "varchar", "bpchar", "citext", "name")
+    return work.target.columns[name].stored_base in ("text", "varchar", "bpchar", "citext", "name")
 
 
 def build_map(target: Connection, work: TableWork, ready: set[int]) -> None:
@@ -106,7 +112,7 @@ def _decided(work: TableWork, matched: Sequence[str]) -> sql.Composable:
             sql.SQL("{} AS {}").format(
                 column("e", f"t{n}")
                 if matched
-                else sql.SQL("NULL::{}").format(sql.SQL(work.target.columns[name].type)),
+                else sql.SQL("NULL::{}").format(sql.SQL(work.target.columns[name].stored)),
                 sql.Identifier(f"e{n}"),
             )
             for n, name in enumerate(work.mapping.keys_in_target, 1)
@@ -149,7 +155,7 @@ def _existing(work: TableWork, matched: Sequence[str]) -> sql.Composable:
 def _target_keys(target: Connection, work: TableWork) -> sql.Composable:
     """t1...: the row that is there, the key that is kept, or the next numbers; null for what does not arrive."""
     places = range(1, len(work.keys) + 1)
-    types = [work.target.columns[name].type for name in work.mapping.keys_in_target]
+    types = [work.target.columns[name].stored for name in work.mapping.keys_in_target]
     kept = [column("d", f"o{n}") for n in places]
     fresh = kept if work.mapping.keys == "keep" else [_next_number(target, work)]
     there = sql.SQL("d.action IN ({}, {})").format(_literal(Action.MERGE), _literal(Action.THERE))
@@ -162,9 +168,12 @@ def _target_keys(target: Connection, work: TableWork) -> sql.Composable:
 
 
 def _next_number(target: Connection, work: TableWork) -> sql.Composable:
-    """Numbers past everything that the sequence gave out and the column holds, in the order of the source's keys."""
+    """Numbers past everything that the sequence gave out and the column holds, in the order of the source's keys.
+
+    Null where the sequence, or the column's type, does not go so far: that is a conflict.
+    """
     key = work.mapping.keys_in_target[0]
-    own = next(one for one in work.target.sequences if one.column == key)
+    own = work.numbered_by
     extreme = sql.SQL("max" if own.increment > 0 else "min")
     position = one(
         target,
@@ -178,8 +187,12 @@ def _next_number(target: Connection, work: TableWork) -> sql.Composable:
     )
     last = position if held is None else (max if own.increment > 0 else min)(position, held)
     inserts = sql.SQL("CASE WHEN d.action = {} THEN 1 ELSE 0 END").format(_literal(Action.INSERT))
-    return sql.SQL("{}::bigint + {}::bigint * sum({}) OVER (ORDER BY {} ROWS UNBOUNDED PRECEDING)").format(
+    number = sql.SQL("({}::numeric + {}::numeric * sum({}) OVER (ORDER BY {} ROWS UNBOUNDED PRECEDING))").format(
         sql.Literal(last), sql.Literal(own.increment), inserts, listed(column("d", name) for name in work.key_names)
+    )
+    least, greatest = _NUMBERS[work.target.columns[key].stored]
+    return sql.SQL("CASE WHEN {0} BETWEEN {1} AND {2} THEN {0} END").format(
+        number, sql.Literal(max(least, own.least)), sql.Literal(min(greatest, own.greatest))
     )
 
 

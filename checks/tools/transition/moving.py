@@ -18,8 +18,10 @@ from checks.kinds.base import RunContext, StepHandle
 from checks.tools.background import Background
 from checks.tools.postgres import Address, Connection
 from checks.tools.transition import (
+    allowances,
     collisions,
     constraints,
+    discretion,
     encodings,
     keeping,
     locking,
@@ -139,10 +141,10 @@ class Mover:
         self.moved.committed = True
 
     def _stands(self) -> bool:
-        run = int(self.facts["run"])
+        run, place = self.facts["run"], self.moved.works[0].place
         try:
             with self.sides.target() as connection:
-                return keeping.stands(connection, run)
+                return keeping.stands(connection, place, self.facts["run_id"])
         except (CheckError, psycopg.Error):
             raise CheckError(
                 "The connection to the target was lost while the transition was committed, so nobody knows whether it"
@@ -164,9 +166,12 @@ class Mover:
 
     def _prepare(self, source: Connection, target: Connection) -> None:
         """Resolve the mapping, then lock before the first look, so that both snapshots are of after the lock."""
-        self.moved.works = resolving.resolve(source, target, self.rules.tables, int(self.facts["run"]))
+        self.moved.works = resolving.resolve(source, target, self.rules.tables)
         works = self.moved.works
+        allowances.refuse_unknown(target, works, self.rules.may_change)
         for work in works:
+            work.veiled = discretion.veiled(work, self.context.plan.privacy)
+            self.moved.notes += discretion.told(work)
             if work.target.row_security or work.source.row_security:
                 self.moved.notes.append(f"{work.label} has row security; the role sees every row, or this would fail.")
             if work.target.triggers:
@@ -182,7 +187,9 @@ class Mover:
         shapes = [work.target for work in works]
         self.positions = locking.seize(self.context, target, shapes, seconds=self.rules.lock_seconds, what="the target")
         source.rollback()
-        keeping.open_journal(target)
+        place = keeping.open_journal(target)
+        for work in works:
+            work.place = place
         for name, value in _SETTINGS.items():
             target.execute(f"SET LOCAL {name} = '{value}'")
 
@@ -243,14 +250,10 @@ class Mover:
         works, rules = self.moved.works, self.rules
         step.doing("Noting what must not change")
         for work in works:
-            free = self._free(work)
+            free = allowances.columns(work, rules.may_change)
             self.before[work.number] = self.sides.ask(target, partial(proof.whole, target, work, SEED, free))
         if rules.everything:
             self.elsewhere = dict(self.sides.ask(target, lambda: proof.others(target, works, SEED)))
-
-    def _free(self, work: TableWork) -> list[str]:
-        short = work.label.removeprefix("public.")
-        return [name for name in work.target.columns if f"{short}.{name}" in self.rules.may_change]
 
     def _match(self, target: Connection, step: StepHandle) -> dict[int, list[Reference]]:
         """Build every map; returns the references that could not be followed yet, by table."""
@@ -268,16 +271,18 @@ class Mover:
         self.moved.tallies[work.label] = tally
         return [
             *preflight.stops(tally, target, work),
+            *constraints.numbers(target, work),
             *preflight.nulls(target, work),
             *constraints.foreign(target, work, self.moved.works),
             *constraints.halves(target, work),
             *constraints.checks(target, work),
             *constraints.partitions(target, work),
             *collisions.uniques(target, work),
+            *collisions.exclusions(target, work),
         ]
 
     def _move(self, target: Connection, step: StepHandle) -> None:
-        works, run = resolving.order_of_writing(self.moved.works), int(self.facts["run"])
+        works = resolving.order_of_writing(self.moved.works)
         target.execute("SET CONSTRAINTS ALL DEFERRED")
         for work in works:
             if self.rules.triggers == "off":
@@ -285,7 +290,7 @@ class Mover:
         for place, work in enumerate(works):
             step.doing(f"Writing {work.label}")
             step.progress(place, len(works), "tables")
-            self.sides.ask(target, partial(self._write, target, work, run))
+            self.sides.ask(target, partial(self._write, target, work))
         for work in works:
             self.sides.ask(target, partial(writing.second_step, target, work))
         step.doing("Asking every constraint")
@@ -299,15 +304,16 @@ class Mover:
                 writing.switch_triggers(target, work.target, on=True)
 
     def _keep(self, target: Connection, step: StepHandle) -> None:
-        works, run = resolving.order_of_writing(self.moved.works), int(self.facts["run"])
+        works = resolving.order_of_writing(self.moved.works)
         for place, work in enumerate(works):
             step.doing(f"Keeping which row of {work.label} became which")
             step.progress(place, len(works), "tables")
-            self.sides.ask(target, partial(keeping.keep_keys, target, work, run, SEED))
-        keeping.write_journal(target, run=run, facts=self.facts, document=self._document(target, works))
+            self.sides.ask(target, partial(keeping.keep_keys, target, work, SEED))
+        document = self._document(target, works)
+        keeping.write_journal(target, place=works[0].place, facts=self.facts, document=document)
 
-    def _write(self, target: Connection, work: TableWork, run: int) -> None:
-        keeping.keep_before(target, work, run)
+    def _write(self, target: Connection, work: TableWork) -> None:
+        keeping.keep_before(target, work)
         writing.merge(target, work)
         writing.insert(target, work)
 
@@ -321,6 +327,7 @@ class Mover:
                     "table": work.label,
                     "keys": work.mapping.keys_in_target,
                     "postponed": sorted(work.postponed),
+                    "veiled": sorted(work.veiled),
                 }
                 for work in works
             ],
@@ -350,8 +357,8 @@ class Mover:
 
     def _proof_of(self, target: Connection, work: TableWork) -> tuple[list[str], dict[str, Any]]:
         return proof.prove(
-            target, work, run=int(self.facts["run"]), seed=SEED, before=self.before[work.number],
-            tally=self.moved.tallies[work.label], may_change=self.rules.may_change,
+            target, work, seed=SEED, before=self.before[work.number], tally=self.moved.tallies[work.label],
+            free=allowances.columns(work, self.rules.may_change),
         )  # fmt: skip
 
     def _elsewhere(self, target: Connection) -> list[str]:
@@ -359,7 +366,7 @@ class Mover:
         told = []
         for label in sorted(now.keys() | self.elsewhere.keys()):
             if now.get(label) != self.elsewhere.get(label):
-                short = label.removeprefix("public.")
+                short = allowances.short(label)
                 if short in self.rules.may_change:
                     self.moved.notes.append(f"{label} changed, as declared: {self.rules.may_change[short]}")
                 else:

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import sql
 
 from checks.tools.postgres import Connection
-from checks.tools.transition.work import Action, Mapped, TableWork, column, listed
+from checks.tools.transition.work import Action, Mapped, TableWork, column, listed, takes
 
 MAX_KEYS = 20
 
@@ -16,7 +16,7 @@ MAX_KEYS = 20
 class Conflict:
     """``rows`` rows of the source cannot be moved as declared. ``keys``: source keys of the first of them.
 
-    Keys, never values: what a person typed about themselves stays in the databases.
+    Keys, never values: what a person typed about themselves stays in the databases, also where it is the key.
     """
 
     table: str
@@ -50,7 +50,7 @@ def _one(connection: Connection, query: sql.Composed) -> Any:
 
 def keys_of(connection: Connection, work: TableWork, rows: sql.Composable, alias: str) -> list[str]:
     """The first source keys of ``SELECT ... rows`` (a FROM clause with its conditions)."""
-    key = sql.SQL("concat_ws(', ', {})").format(listed(column(alias, name) for name in work.key_names))
+    key = work.key_text(column(alias, name) for name in work.key_names)
     order = listed(column(alias, name) for name in work.key_names)
     query = sql.SQL("SELECT {} {} ORDER BY {} LIMIT {}").format(key, rows, order, sql.Literal(MAX_KEYS))
     return [found for (found,) in connection.execute(query).fetchall()]
@@ -73,15 +73,16 @@ def misfits(connection: Connection, work: TableWork) -> list[Conflict]:
 
 
 def _misfits(connection: Connection, work: TableWork) -> Iterator[Conflict]:
-    if connection.info.server_version < 160000:
-        return
     for one in work.columns.values():
-        if one.reference is not None or one.same_type:
+        if one.reference is not None:
+            if one.reference.column_of(one).type != one.column.type:
+                one.fits = takes(one.reference.value_of(one), one.column.type)
+            continue
+        if one.same_type:
             continue
         value = column("s", one.stage)
-        misfit = sql.SQL("FROM {} s WHERE s.rule = 0 AND {} IS NOT NULL AND NOT {}").format(
-            work.stage, value, one.fits()
-        )
+        one.fits = takes(one.asked(), one.column.type)
+        misfit = sql.SQL("FROM {} s WHERE s.rule = 0 AND {} IS NOT NULL AND NOT {}").format(work.stage, value, one.fits)
         conflicts = list(found(
             connection, work, misfit, alias="s", kind="overflow", about=one.column.name,
             text=f"do not fit into {one.column.type}",
@@ -99,7 +100,7 @@ def _altered(connection: Connection, work: TableWork, one: Mapped) -> Iterator[C
     rows = sql.SQL("FROM {} s WHERE s.rule = 0 AND {} IS NOT NULL AND {} AND record_send(ROW({})) <> {}").format(
         work.stage,
         value,
-        one.fits() if one.wrong else sql.SQL("true"),
+        one.fits if one.wrong and one.fits else sql.SQL("true"),
         one.comparable(one.cast()),
         sql.SQL("record_send(ROW({}))").format(one.comparable(value)),
     )

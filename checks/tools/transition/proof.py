@@ -5,7 +5,7 @@ cast back to the source's types, must hash to its row of the stage. It runs in t
 difference undoes everything.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from psycopg import sql
 
 from checks.tools import digest
-from checks.tools.digest import TableDigest
+from checks.tools.digest import Table, TableDigest
 from checks.tools.postgres import Connection, one
 from checks.tools.transition import accounting, keeping, measuring, staging
 from checks.tools.transition.preflight import keys_of
@@ -57,6 +57,10 @@ def _sums(
 
 def others(connection: Connection, works: list[TableWork], seed: int) -> dict[str, TableDigest]:
     """Every table of the target that the mapping does not name, nor this program keeps for itself."""
+    return {table.label: digest.digest_table(connection, table, seed) for table in other_tables(connection, works)}
+
+
+def other_tables(connection: Connection, works: Sequence[TableWork]) -> list[Table]:
     ours = {work.label for work in works}
     parts = {
         name
@@ -68,40 +72,34 @@ def others(connection: Connection, works: list[TableWork], seed: int) -> dict[st
             [work.target.oid],
         ).fetchall()
     }
-    return {
-        table.label: digest.digest_table(connection, table, seed)
-        for table in digest.tables(connection)
-        if table.label not in ours | parts and table.schema != SCHEMA
-    }
+    return [table for table in digest.tables(connection) if table.label not in ours | parts and table.schema != SCHEMA]
 
 
 def prove(
     target: Connection,
     work: TableWork,
     *,
-    run: int,
     seed: int,
     before: Sums,
     tally: accounting.Tally,
-    may_change: Mapping[str, str],
+    free: list[str],
 ) -> tuple[list[str], dict[str, Any]]:
     """One table of the mapping: sentences about differences, none of which means proven, and its figures.
 
-    ``before``: all of its rows as they were. ``may_change``: 'table.column' -> why.
+    ``before``: all of its rows as they were. ``free``: columns that triggers may change.
     """
-    free = [name for name in work.target.columns if f"{work.label.removeprefix('public.')}.{name}" in may_change]
     figures: dict[str, Any] = {}
     told = [
         f"{work.label}: {sentence}"
         for sentence in (
             *_everything_came(target, work, seed, figures),
             *_inserted(target, work, seed, figures, free),
-            *accounting.merged(target, work, run, seed, figures, free),
+            *accounting.merged(target, work, seed, figures, free),
             *accounting.skipped(target, work, tally),
             *accounting.placed(target, work),
             *accounting.balance(work, tally, figures),
-            *_rest(target, work, run, seed, before, figures, free),
-            *accounting.kept(target, work, run),
+            *_rest(target, work, seed, before, figures, free),
+            *accounting.kept(target, work),
         )
     ]
     figures["columns"] = measuring.columns(target, work, free, told)
@@ -166,12 +164,12 @@ def _hash(hashed: list[Mapped], seed: int, *, at_target: bool) -> sql.Composable
 
 
 def _rest(
-    target: Connection, work: TableWork, run: int, seed: int, before: Sums, figures: dict[str, Any], free: list[str]
+    target: Connection, work: TableWork, seed: int, before: Sums, figures: dict[str, Any], free: list[str]
 ) -> Iterable[str]:
     """Rows that were neither inserted nor merged: as many as before, and the same."""
     rest_before = before
     if work.mapping.existing == "merge":
-        kept = sql.SQL("FROM {} t").format(keeping.before_table(run, work.number))
+        kept = sql.SQL("FROM {} t").format(keeping.before_table(work.place, work.number))
         rest_before = before - _sums(target, kept, work, seed, free)
     outside = sql.SQL("FROM {} t WHERE NOT EXISTS (SELECT FROM {} m WHERE m.action IN ({}, {}) AND {})").format(
         work.target.identifier, work.map, sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE)),

@@ -188,9 +188,9 @@ def _literal(text: str) -> sql.Composable:
     return sql.Literal(spreadsheet.cell(text))
 
 
-def _joined(alias: str, names: list[str]) -> sql.Composable:
+def _joined(work: TableWork, names: list[str]) -> sql.Composable:
     """A key as one cell; what a spreadsheet would run stays text, as ``spreadsheet.cell`` does it."""
-    key = sql.SQL("concat_ws(', ', {})").format(listed(column(alias, name) for name in names))
+    key = work.key_text(column("m", name) for name in names)
     return sql.SQL("CASE WHEN {0} ~ {1} AND {0} !~ {2} THEN chr(39) || {0} ELSE {0} END").format(
         key, sql.Literal(r"^[=+@\t\r-]"), sql.Literal(r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$")
     )
@@ -199,7 +199,7 @@ def _joined(alias: str, names: list[str]) -> sql.Composable:
 def _skipped_rows(work: TableWork, action: Action, rule: int) -> sql.Composable:
     narrow = sql.SQL(" AND m.rule = {}").format(sql.Literal(rule)) if action == Action.RULE else sql.SQL("")
     return sql.SQL("SELECT {}, {}, {} FROM {} m WHERE m.action = {}{} ORDER BY {}").format(
-        _literal(work.label), _joined("m", work.key_names), _literal(reason_of(work, action, rule)), work.map,
+        _literal(work.label), _joined(work, work.key_names), _literal(reason_of(work, action, rule)), work.map,
         sql.Literal(int(action)), narrow, listed(column("m", name) for name in work.key_names),
     )  # fmt: skip
 
@@ -209,7 +209,7 @@ def _key_rows(work: TableWork) -> sql.Composable:
         "SELECT {}, {}, {}, CASE m.action WHEN {} THEN 'inserted' WHEN {} THEN 'merged' ELSE 'there' END FROM {} m"
         " WHERE m.t1 IS NOT NULL ORDER BY {}"
     ).format(
-        _literal(work.label), _joined("m", work.key_names), _joined("m", work.target_key_names),
+        _literal(work.label), _joined(work, work.key_names), _joined(work, work.target_key_names),
         sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE)), work.map,
         listed(column("m", name) for name in work.key_names),
     )  # fmt: skip

@@ -16,12 +16,13 @@ from checks.tools.transition.work import Mapped, Reference, Staged, TableWork, c
 _NOTHING = "Correct the mapping in the plan. Nothing was written."
 
 
-def resolve(source: Connection, target: Connection, tables: Sequence[TableMapping], run: int) -> list[TableWork]:
+def resolve(source: Connection, target: Connection, tables: Sequence[TableMapping]) -> list[TableWork]:
     """One TableWork for each mapping, in the order of the plan, with its references. CheckError names what is amiss."""
-    works = [_resolve_table(source, target, run, number, mapping) for number, mapping in enumerate(tables, 1)]
+    works = [_resolve_table(source, target, number, mapping) for number, mapping in enumerate(tables, 1)]
     by_label = {work.label: work for work in works}
     for work in works:
         work.references, work.beside = _references(work, by_label)
+        _ask_casts(target, work)
     _refuse_shared_numbers(works)
     return works
 
@@ -40,6 +41,34 @@ def _refuse_shared_numbers(works: Sequence[TableWork]) -> None:
                 )
 
 
+def _ask_casts(target: Connection, work: TableWork) -> None:
+    """CheckError where the server makes no value of the target's type of what travels, without asking for a row."""
+    for name, one in work.columns.items():
+        if one.reference is not None or one.same_type:
+            continue
+        stage = sql.SQL("(SELECT NULL::{} AS {}, 0 AS rule) s").format(
+            sql.SQL(one.staged.type), sql.Identifier(one.stage)
+        )
+        try:
+            _try(target, one.cast(), stage)
+        except psycopg.Error as error:
+            raise CheckError(
+                f"{work.label}.{name} is {one.column.type}, and the mapping gives {one.staged.type}:"
+                f" {server_words.of(error)}.",
+                remedy="Say by an expression (sql:) in the plan how the one becomes the other. Nothing was written.",
+            ) from error
+        try:
+            _try(target, one.comparable(one.cast()), stage)
+        except psycopg.Error:
+            one.one_way = True
+            del one.canonical
+
+
+def _try(target: Connection, value: sql.Composable, rows: sql.Composable) -> None:
+    with target.transaction():
+        target.execute(sql.SQL("SELECT {} FROM {} LIMIT 0").format(value, rows))
+
+
 def _shape(connection: Connection, label: str, where: str) -> catalog.Shape:
     found = catalog.shape(connection, label)
     if found is None:
@@ -47,7 +76,7 @@ def _shape(connection: Connection, label: str, where: str) -> catalog.Shape:
     return found
 
 
-def _resolve_table(source: Connection, target: Connection, run: int, number: int, mapping: TableMapping) -> TableWork:
+def _resolve_table(source: Connection, target: Connection, number: int, mapping: TableMapping) -> TableWork:
     there = _shape(source, mapping.source_label, "source")
     here = _shape(target, mapping.label, "target")
     _refuse_unknown(mapping, there, here)
@@ -61,7 +90,7 @@ def _resolve_table(source: Connection, target: Connection, run: int, number: int
         name: Mapped(here.columns[name], one, staged[len(keys) + place], f"c{place + 1}", ruled=bool(mapping.skip))
         for place, (name, one) in enumerate(mapping.mapped.items())
     }
-    return TableWork(run, number, mapping, there, here, staged[: len(keys)], columns)
+    return TableWork(number, mapping, there, here, staged[: len(keys)], columns)
 
 
 def _refuse_unknown(mapping: TableMapping, there: catalog.Shape, here: catalog.Shape) -> None:
@@ -140,6 +169,11 @@ def _references(work: TableWork, by_label: dict[str, TableWork]) -> tuple[list[R
     for key in sorted(work.target.foreign_keys, key=lambda key: (len(key.columns), key.name)):
         parent = by_label.get(key.table)
         mapped = [work.columns[name] for name in key.columns if name in work.columns]
+        if key.of_periods and mapped:
+            raise CheckError(
+                f"{work.label} has the foreign key {key.name} with a PERIOD, which names no single row.",
+                remedy="Such a reference is not followed: leave its columns out of the mapping. Nothing was written.",
+            )
         if parent is None:
             _refuse_unmoved(work, key, mapped)
         elif len(mapped) == len(key.columns):

@@ -1,8 +1,8 @@
-"""Whether the role may do in the target itself what a rehearsal does on a clone, which belongs to the role."""
+"""Whether the target itself can take the rows: it is not their source, and gives the rights that a clone gives."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import LiteralString
+from typing import Final, LiteralString
 
 from psycopg import sql
 
@@ -21,6 +21,12 @@ _MAY_CREATE: LiteralString = """
     FROM (VALUES (1)) v LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = %s
 """
 _OWNS: LiteralString = "SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class c WHERE c.oid = %s::regclass"
+#: It brought hashbyteaextended for everybody.
+OLDEST: Final = 180000
+#: The same for one database of one running server, under whatever address.
+_WHICH_DATABASE: LiteralString = """
+    SELECT pg_postmaster_start_time(), oid FROM pg_catalog.pg_database WHERE datname = current_database()
+"""
 #: What locks a table in the mode that keeps others from writing to it.
 _LOCKS = "UPDATE, DELETE, TRUNCATE"
 
@@ -36,6 +42,27 @@ def refuse_missing(target: Address, tables: Sequence[TableMapping], *, triggers_
             f" {'; '.join(what for what, _ in missing)}. Nothing was written.",
             remedy=f"Give it these rights, as the owner of the database: {' '.join(how for _, how in missing)}",
         )
+
+
+def refuse_servers(source: Address, target: Address, tables: Sequence[TableMapping]) -> None:
+    """CheckError where a server is too old, and where rows would go into the very table from which they come."""
+    places = []
+    for address, what in ((source, "source"), (target, "target")):
+        with connected(address, what=f"the {what}") as connection:
+            if connection.info.server_version < OLDEST:
+                raise CheckError(
+                    f"The {what} is on PostgreSQL {connection.info.server_version // 10000}, and only from"
+                    f" {OLDEST // 10000} on a server can hash rows as the proof does. Nothing was written.",
+                    remedy="Upgrade that server before the transition.",
+                )
+            places.append(connection.execute(_WHICH_DATABASE).fetchone())
+    for mapping in tables:
+        if places[0] == places[1] and mapping.source_label == mapping.label:
+            raise CheckError(
+                f"The source's {mapping.label} is the table in which the rows are to arrive: source and target are one"
+                f" database, {target.database}. Nothing was written.",
+                remedy="Correct the database address of one of the two environments.",
+            )
 
 
 def _missing(connection: Connection, tables: Sequence[TableMapping], triggers_off: bool) -> Iterator[Missing]:

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import sql
 
 from checks.errors import CheckError
 from checks.tools.postgres import Connection
 from checks.tools.transition import catalog, keeping
-from checks.tools.transition.keeping import Position
-from checks.tools.transition.work import Action, column, listed, row_hash
+from checks.tools.transition.keeping import Position, Standing
+from checks.tools.transition.work import Action, column, key_text, listed, row_hash
 from checks.tools.transition.writing import switch_triggers
 
 _INSERTED, _MERGED = sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE))
@@ -33,8 +33,9 @@ class _Table:
     number: int
     shape: catalog.Shape
     keys: Sequence[str]
-    run: int
+    place: int
     postponed: Sequence[str]
+    veiled: Sequence[int]
 
     @property
     def labels(self) -> set[str]:
@@ -43,11 +44,11 @@ class _Table:
 
     @property
     def kept(self) -> sql.Identifier:
-        return keeping.keys_table(self.run, self.number)
+        return keeping.keys_table(self.place, self.number)
 
     @property
     def before(self) -> sql.Identifier:
-        return keeping.before_table(self.run, self.number)
+        return keeping.before_table(self.place, self.number)
 
     def named(self, left: str = "t", right: str = "m") -> sql.Composable:
         """The row of the target (``left``) that a kept key names."""
@@ -57,26 +58,32 @@ class _Table:
         )
 
 
-def tables_of(connection: Connection, run: int, document: Mapping[str, Any]) -> list[_Table]:
+def tables_of(connection: Connection, standing: Standing) -> list[_Table]:
     """The tables of a transition, in the order in which they were written."""
     found = []
-    for entry in document["tables"]:
+    for entry in standing.document["tables"]:
         shape = catalog.shape(connection, entry["table"])
         if shape is None:
             raise CheckError(f"The target has no table {entry['table']} any more.", remedy=_UNTOUCHED)
-        found.append(_Table(entry["number"], shape, entry["keys"], run, entry["postponed"]))
+        found.append(
+            _Table(entry["number"], shape, entry["keys"], standing.place, entry["postponed"], entry.get("veiled", []))
+        )
     return found
 
 
-def undo(connection: Connection, run: int, document: Mapping[str, Any], *, triggers: str) -> Undone:
+def undo(connection: Connection, standing: Standing, *, triggers: str) -> Undone:
     """Undo a transition in the open transaction. With ``refusals`` the caller rolls back."""
-    tables = tables_of(connection, run, document)
-    seed = int(document["seed"])
+    tables = tables_of(connection, standing)
+    document, seed = standing.document, int(standing.document["seed"])
     undone = Undone()
-    later = keeping.later(connection, run)
+    later = keeping.later(connection, standing.place)
     if later:
-        numbers = ", ".join(f"#{number}" for number in later)
-        undone.refusals.append(f"Runs {numbers} moved data after run #{run}. Undo those first.")
+        told = ", ".join(each.told for each in later)
+        undone.refusals.append(f"Runs {told} moved data after run {standing.told}. Undo those first.")
+        return undone
+    for table in tables:
+        undone.refusals += _reshaped(connection, table)
+    if undone.refusals:
         return undone
     for table in tables:
         undone.refusals += _changed(connection, table, seed)
@@ -91,19 +98,32 @@ def undo(connection: Connection, run: int, document: Mapping[str, Any], *, trigg
     for table in tables if triggers == "off" else []:
         switch_triggers(connection, table.shape, on=True)
     _sequences(connection, tables, document, undone)
-    keeping.forget(connection, run, [table.number for table in tables])
+    keeping.forget(connection, standing.place, [table.number for table in tables])
     return undone
+
+
+def _reshaped(connection: Connection, table: _Table) -> list[str]:
+    """Other columns than then: each row would look changed, and merged rows could not become what they were."""
+    query: LiteralString = """
+        SELECT attname, format_type(atttypid, atttypmod) FROM pg_catalog.pg_attribute
+        WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
+    """
+    then = set(connection.execute(query, [table.before.as_string(connection)]).fetchall())
+    now = {(one.name, one.type) for one in table.shape.columns.values()}
+    names = ", ".join(sorted({name for name, _ in then ^ now}))
+    told = f"{table.shape.label} has other columns than when its rows were moved ({names}). Bring them back first."
+    return [told] if names else []
 
 
 def _changed(connection: Connection, table: _Table, seed: int) -> list[str]:
     """Rows that somebody changed or removed since; their own work would be lost."""
     query = sql.SQL(
         "SELECT count(*) FILTER (WHERE t.{key} IS NULL), count(*) FILTER (WHERE {hash} <> m.h),"
-        " (array_agg(concat_ws(', ', {keys})) FILTER (WHERE t.{key} IS NULL OR {hash} <> m.h))[1:20]"
+        " (array_agg({keys}) FILTER (WHERE t.{key} IS NULL OR {hash} <> m.h))[1:20]"
         " FROM {kept} m LEFT JOIN {table} t ON {named} WHERE m.action IN ({ins}, {merged})"
     ).format(
         key=sql.Identifier(table.keys[0]), hash=row_hash(table.shape, seed), kept=table.kept,
-        keys=listed(column("m", f"t{place}") for place in range(1, len(table.keys) + 1)),
+        keys=key_text([column("m", f"t{place}") for place in range(1, len(table.keys) + 1)], table.veiled),
         table=table.shape.identifier, named=table.named(), ins=_INSERTED, merged=_MERGED,
     )  # fmt: skip
     row = connection.execute(query).fetchone()

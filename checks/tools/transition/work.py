@@ -5,19 +5,22 @@ On the target two unlogged tables belong to it until the transaction ends: its s
 the target, ``p1`` and so on for the maps of the tables that it refers to.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 
 from psycopg import sql
 
-from checks.tools.transition.catalog import Column, Shape
+from checks.tools.transition.catalog import Column, OwnSequence, Shape
 from checks.tools.transition.declaration import ColumnSource, TableMapping
 
 #: Of the target, for all that is this program's own there; see ``keeping``.
 SCHEMA = "gonogo_transition"
 _JSON = {"json", "jsonb"}
+#: What becomes the other type by a cast that never fails, though that type does not read it as it is written.
+_BY_CAST = {("boolean", "integer"), ("money", "numeric")}
 
 
 class Action(IntEnum):
@@ -55,7 +58,8 @@ class Staged:
 class Mapped:
     """One target column. ``stage``: its column in the stage. ``wrong``: some values do not fit the target's type.
 
-    ``ruled``: rules leave rows out, and what stands in those is asked of nobody.
+    ``fits``: the condition that a value does; asked where the types differ. ``ruled``: rules leave rows out, and what
+    stands in those is asked of nobody. ``one_way``: the target's type does not become the source's again.
     """
 
     column: Column
@@ -65,37 +69,46 @@ class Mapped:
     reference: "Reference | None" = None
     wrong: bool = False
     ruled: bool = False
+    fits: sql.Composable | None = None
+    one_way: bool = False
 
     @cached_property
     def canonical(self) -> str:
         """The type in which both sides are compared: the source's own, so that what the target lost is seen."""
         if self.staged.base != self.column.base and {self.staged.base, self.column.base} <= _JSON:
             return "jsonb"
-        return self.staged.type if self.staged.plain and self.column.plain else "text"
+        both = self.staged.plain and self.column.stored_plain and not self.one_way
+        return self.staged.type if both else "text"
 
     def comparable(self, value: sql.Composable) -> sql.Composable:
         """The value in its canonical type; equal numbers of different scale become the same."""
         cast = sql.SQL("({})::{}").format(value, sql.SQL(self.canonical))
-        return sql.SQL("trim_scale({})").format(cast) if self.canonical.startswith("numeric") else cast
+        return sql.SQL("trim_scale({})").format(cast) if _bare(self.canonical) == "numeric" else cast
 
     @property
     def same_type(self) -> bool:
         return self.staged.type == self.column.type
 
-    def fits(self) -> sql.Composable:
-        """Whether the staged value (of ``s``) can become the target's type; only asked where the types differ."""
+    def asked(self) -> sql.Composable:
+        """The staged value (of ``s``) as it is asked whether it fits."""
         value = sql.SQL("s.{}").format(sql.Identifier(self.stage))
-        return sql.SQL("pg_input_is_valid(({})::text, {})").format(value, sql.Literal(self.column.type))
+        bare = _bare(self.column.stored)
+        return sql.SQL("({})::{}").format(value, sql.SQL(bare)) if (self.staged.type, bare) in _BY_CAST else value
 
     def cast(self) -> sql.Composable:
-        """The staged value in the target's type; null where it was found not to fit, or a rule leaves the row out."""
+        """The staged value in the target's type; null where it was found not to fit, or a rule leaves the row out.
+
+        Of a domain, in the type under it: a domain may refuse the null, and what it takes was asked before.
+        """
         value: sql.Composable = sql.SQL("s.{}").format(sql.Identifier(self.stage))
-        if self.same_type:
+        if self.staged.type == self.column.stored:
             return value
-        if not self.column.plain and self.staged.plain and self.staged.base not in ("text", "varchar"):
+        if not self.column.stored_plain and self.staged.plain and self.staged.base not in ("text", "varchar"):
             value = sql.SQL("({})::text").format(value)
-        value = sql.SQL("({})::{}").format(value, sql.SQL(self.column.type))
-        conditions = [*([sql.SQL("s.rule = 0")] if self.ruled else []), *([self.fits()] if self.wrong else [])]
+        value = sql.SQL("({})::{}").format(value, sql.SQL(self.column.stored))
+        conditions: list[sql.Composable] = [sql.SQL("s.rule = 0")] if self.ruled else []
+        if self.wrong and self.fits is not None:
+            conditions.append(self.fits)
         if not conditions:
             return value
         return sql.SQL("CASE WHEN {} THEN {} END").format(sql.SQL(" AND ").join(conditions), value)
@@ -121,6 +134,10 @@ class Reference:
             self.parent.map, sql.SQL(self.alias), sql.SQL(" AND ").join(pairs)
         )
 
+    def column_of(self, mapped: Mapped) -> Column:
+        """The column of the parent's key that it names."""
+        return self.parent.target.columns[self.parent.mapping.keys_in_target[self.columns.index(mapped)]]
+
     def value_of(self, mapped: Mapped) -> sql.Composable:
         return sql.SQL("{}.{}").format(sql.SQL(self.alias), sql.Identifier(f"t{self.columns.index(mapped) + 1}"))
 
@@ -134,20 +151,23 @@ class Reference:
 
 @dataclass
 class TableWork:
-    """One table under way. ``number`` counts from 1 in the order of the plan; ``run``: the number of the run.
+    """One table under way. ``number`` counts from 1 in the order of the plan; ``place``: the transition's in the
+    target's journal, by which everything of it there is named.
 
     ``references`` give columns their new values; ``beside`` are foreign keys to tables of the mapping that give none
     (their columns have theirs from another one, or are taken as they are) and bind the order all the same.
-    ``source_sum``: of everything that the source gave. ``steady_sum``: the same, but without what the clock decides.
+    ``veiled``: places in the key whose values are people's own. ``source_sum``: of everything that the source gave.
+    ``steady_sum``: the same, but without what the clock decides.
     """
 
-    run: int
     number: int
     mapping: TableMapping
     source: Shape
     target: Shape
     keys: list[Staged]
     columns: dict[str, Mapped]
+    place: int = 0
+    veiled: frozenset[int] = frozenset()
     references: list[Reference] = field(default_factory=list)
     beside: list[Reference] = field(default_factory=list)
     postponed: set[str] = field(default_factory=set)
@@ -167,7 +187,7 @@ class TableWork:
 
     @property
     def stage_name(self) -> str:
-        return f"r{self.run}_{self.number}_stage"
+        return f"r{self.place}_{self.number}_stage"
 
     @property
     def stage(self) -> sql.Identifier:
@@ -175,7 +195,7 @@ class TableWork:
 
     @property
     def map(self) -> sql.Identifier:
-        return sql.Identifier(SCHEMA, f"r{self.run}_{self.number}_map")
+        return sql.Identifier(SCHEMA, f"r{self.place}_{self.number}_map")
 
     @property
     def key_names(self) -> list[str]:
@@ -196,11 +216,23 @@ class TableWork:
     def value(self, name: str) -> sql.Composable:
         """What the target column is to hold, in queries FROM ``joins``."""
         mapped = self.columns[name]
-        return mapped.reference.value_of(mapped) if mapped.reference else mapped.cast()
+        if mapped.reference is None:
+            return mapped.cast()
+        value = mapped.reference.value_of(mapped)
+        return value if mapped.fits is None else sql.SQL("CASE WHEN {} THEN {} END").format(mapped.fits, value)
 
     def hashed(self) -> list[Mapped]:
         """The columns that travel unchanged and are hashed on both sides, in the order of their names."""
         return [self.columns[name] for name in sorted(self.columns) if self.columns[name].reference is None]
+
+    @property
+    def numbered_by(self) -> OwnSequence:
+        """The sequence that gives new keys."""
+        return next(own for own in self.target.sequences if own.column == self.mapping.keys_in_target[0])
+
+    def key_text(self, parts: Iterable[sql.Composable]) -> sql.Composable:
+        """A key as people see it, in the source or in the target."""
+        return key_text(parts, self.veiled)
 
     def same_key(self, left: str = "m", right: str = "s") -> sql.Composable:
         return equal([(column(left, name), column(right, name)) for name in self.key_names])
@@ -212,6 +244,26 @@ class TableWork:
 
     def merged_columns(self) -> list[str]:
         return [name for name, rule in self.mapping.merge.items() if rule != "target"]
+
+
+def _bare(kind: str) -> str:
+    """numeric(6,2) -> numeric."""
+    return re.sub(r"\([\d,]+\)", "", kind)
+
+
+def takes(value: sql.Composable, kind: str) -> sql.Composable:
+    """A condition: the type ``kind`` reads the value as it is written, with its length and the rules of its domain."""
+    return sql.SQL("pg_input_is_valid(({})::text, {})").format(value, sql.Literal(kind))
+
+
+def fingerprint(value: sql.Composable) -> sql.Composable:
+    return sql.SQL("'sha256:' || left(encode(sha256(convert_to(({})::text, 'UTF8')), 'hex'), 16)").format(value)
+
+
+def key_text(parts: Iterable[sql.Composable], veiled: Collection[int]) -> sql.Composable:
+    """The parts of a key in one text; of those at the ``veiled`` places, counted from 1, the fingerprint."""
+    shown = [fingerprint(part) if place in veiled else part for place, part in enumerate(parts, 1)]
+    return sql.SQL("concat_ws(', ', {})").format(listed(shown))
 
 
 def column(alias: str, name: str) -> sql.Composable:

@@ -109,9 +109,13 @@ def advance(target: Connection, work: TableWork) -> dict[str, dict[str, int]]:
     for own in work.target.sequences:
         before = keeping.position(target, own)
         extreme = sql.SQL("max" if own.increment > 0 else "min")
+        # What lies outside of its range it never gives out, and could not be set to.
         row = target.execute(
-            sql.SQL("SELECT {}({})::bigint FROM {}").format(extreme, sql.Identifier(own.column), work.target.identifier)
-        ).fetchone()
+            sql.SQL("SELECT {0}({1})::bigint FROM {2} WHERE {1} BETWEEN {3} AND {4}").format(
+                extreme, sql.Identifier(own.column), work.target.identifier, sql.Literal(own.least),
+                sql.Literal(own.greatest),
+            )
+        ).fetchone()  # fmt: skip
         held = row[0] if row else None
         next_free = before.last + own.increment if before.called else before.last
         if held is None or (held < next_free if own.increment > 0 else held > next_free):

@@ -1,0 +1,120 @@
+"""What several transitions keep in one target stays apart, though numbers of runs come again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checks.tools.transition import keeping
+from releases.domain import environment as environments
+from releases.models import Environment
+from tests.factories import check, make_approved, make_release, make_team
+from tests.kinds_data.people import TABLES, People, people
+from tests.kinds_deploy.local_server import LocalServer, Reply
+from tests.kinds_deploy.support import OLD, Shop, step
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SMOKE = [{"path": "/"}]
+FIRST = {"key": "people", "title": "Move the people", "category": "database", "transition": "people"}
+SECOND = {"key": "words", "title": "Move the words", "category": "database", "transition": "words"}
+WORDS = {"table": "word", "same": ["a"]}
+TABLE = "CREATE TABLE word (id serial PRIMARY KEY, a text); INSERT INTO word (a) VALUES ('x'), ('y')"
+
+
+@contextmanager
+def approved(folder: Path, server: LocalServer) -> Iterator[tuple[Shop, People]]:
+    server.replies["/"] = Reply()
+    moves = {
+        name: check("transition", "production", params={"source": "staging", "tables": tables})
+        for name, tables in {"people": TABLES, "words": [WORDS]}.items()
+    }
+    plan: dict[str, Any] = {
+        "checks": moves,
+        "deploy": {"steps": [FIRST, SECOND, step("switch", '[ ! -e "$GONOGO_PLAN_DIR/broken" ]')], "smoke": SMOKE},
+        "rollback": {"steps": [SECOND, FIRST], "smoke": SMOKE},
+    }
+    with people(folder, plan=plan, url=server.url) as data:
+        data.sql(TABLE)
+        data.at_source(TABLE)
+        team = make_team(data.application)
+        production = Environment.objects.get(application=data.application, name="production")
+        environments.adopt_build(
+            environment=production, version="1.0", build_digest=OLD, actor=None, reason="It was there."
+        )
+        release = make_release(application=data.application, requester=team.engineer, version="2.0")
+        make_approved(release, team)
+        yield Shop(data.application, team, release, folder, server), data
+
+
+def test_two_steps_of_one_deploy_move_and_are_both_undone(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    with approved(tmp_path, server) as (shop, data):
+        before = data.everything()
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        assert data.sql("SELECT count(*) FROM word") == [(4,)]
+        assert data.sql("SELECT run, section FROM gonogo_transition.journal ORDER BY place") == [
+            (run.number, "checks.people"), (run.number, "checks.words"),
+        ]  # fmt: skip
+        data.sql("ALTER TABLE word ADD note text")
+        back = shop.roll_back()
+        assert back.state == "failed"
+        assert "public.word has other columns than when its rows were moved (note)." in back.summary
+        data.sql("ALTER TABLE word DROP note")
+        back = shop.roll_back()
+        assert back.state == "passed", (back.error, back.summary)
+        assert data.everything() == before
+
+
+def test_a_move_with_the_number_and_the_check_of_another_installation_is_kept_apart(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    with approved(tmp_path, server) as (shop, data):
+        foreign = "INSERT INTO gonogo_transition.journal (run, run_id, section, build, document) VALUES"
+        before = data.everything()
+        (tmp_path / "broken").touch()
+        run = shop.deploy()
+        assert run.result["failed_step"] == "switch", (run.error, run.summary)
+        # As the same deploy by an installation elsewhere would leave it: its own place, and any number.
+        data.sql(
+            f"{foreign} (%s, gen_random_uuid(), 'checks.people', 'sha256:other', '{{\"tables\": []}}')", run.number + 1
+        )
+        (tmp_path / "broken").unlink()
+        again = shop.deploy()
+        assert again.state == "passed", (again.error, again.summary)
+        assert data.sql("SELECT count(*) FROM word") == [(4,)], "theirs is no reason to move ours twice"
+        back = shop.roll_back()
+        assert back.state == "failed", "what was moved later goes first, and only they know how"
+        assert f"Runs #{run.number + 1} of " in back.summary
+        assert f"moved data after run #{run.number} of " in back.summary
+        data.sql("DELETE FROM gonogo_transition.journal WHERE build = 'sha256:other'")
+        assert shop.roll_back().state == "passed"
+        assert data.everything() == before
+
+
+def test_what_was_kept_when_runs_gave_the_numbers_can_still_be_undone(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    with approved(tmp_path, server) as (shop, data):
+        before = data.everything()
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        data.sql("DELETE FROM gonogo_transition.journal WHERE section = 'checks.words'")
+        (place,) = data.sql("SELECT place FROM gonogo_transition.journal")[0]
+        for number in range(1, len(TABLES) + 1):
+            for made in (keeping.keys_table, keeping.before_table):
+                old = made(place, number).as_string().split(".")
+                new = made(run.number, number).as_string().split(".")
+                if old != new:
+                    data.sql(f"ALTER TABLE {'.'.join(old)} RENAME TO {new[1]}")
+        data.sql("ALTER TABLE gonogo_transition.journal DROP COLUMN place, ADD PRIMARY KEY (run)")
+        back = shop.roll_back()
+        assert back.state == "passed", (back.error, back.summary)
+        left = data.everything()
+        assert {name: rows for name, rows in left.items() if name in before and "word" not in name} == {
+            name: rows for name, rows in before.items() if "word" not in name
+        }
