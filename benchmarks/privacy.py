@@ -7,7 +7,7 @@ password, a text and a document each, and as many rows of a newsletter and of lo
 staging runs through the engine in a worker process of its own, whose peak memory is told beside that of one that looked
 at ten people; the kind ``privacy`` does the same but for the last step. Their peers, on the same data in the same run:
 
-- cloning: CREATE DATABASE with PostgreSQL's default strategy;
+- cloning: CREATE DATABASE with PostgreSQL's default strategy; where files are not copied, that of carrying over;
 - masking: one UPDATE of the same columns with md5 of each value, which is nobody's pseudonym, in one transaction;
 - proving: hashing each value of the same columns once on both databases, which finds nothing by itself;
 - carrying over: pg_dump piped into pg_restore, which carries everybody in clear.
@@ -87,9 +87,12 @@ def main(people: int) -> None:
         peers = _peers(server)
         done = _execute(large, "refresh")
         steps, figures = done["steps"], done["figures"]
-        for step, (limit, peer) in LIMITS.items():
-            times = steps[step] / peers[step]
-            print(f"  {step}: {steps[step]:.1f} s; {peer}: {peers[step]:.1f} s, {times:.1f} times (limit {limit})")
+        for step in LIMITS:
+            # Copying files would keep new sessions out for too long here, so the clone may be a dump as well.
+            beside = "carry" if step == "clone" and done["clone"]["method"] == "dump" else step
+            limit, peer = LIMITS[beside]
+            times = steps[step] / peers[beside]
+            print(f"  {step}: {steps[step]:.1f} s; {peer}: {peers[beside]:.1f} s, {times:.1f} times (limit {limit})")
         print(
             f"  look and compare: {steps['look'] + steps['compare']:.1f} s; of ten people {idle['steps']['look']:.1f} s"
         )
@@ -237,7 +240,7 @@ def _worker(slug: str, kind: str) -> None:
     steps = {step.key: (step.ended_at - step.started_at).total_seconds() for step in run.steps.all() if step.started_at}
     status = Path("/proc/self/status").read_text()
     peak = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
-    told = {name: run.result[name] for name in ("figures", "masked")}
+    told = {name: run.result[name] for name in ("figures", "masked", "clone") if name in run.result}
     print(json.dumps({**told, "steps": steps, "memory": peak}))
 
 

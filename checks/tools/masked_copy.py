@@ -114,6 +114,11 @@ class MaskedCopy:
                 clone = stack.enter_context(copying)
                 step.figure("seconds", clone.seconds)
             self.clone = clone
+            self.result["clone"] = {
+                "method": clone.method,
+                "seconds": clone.seconds,
+                "passed_over": [list(each) for each in clone.passed_over],
+            }
             self._mask(clone.address)
             with context.step("prove") as step:
                 sentences = self.prove(clone.address, "the masked clone", step)

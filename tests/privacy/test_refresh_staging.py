@@ -61,6 +61,7 @@ def test_staging_gets_the_data_and_no_value_of_anybody(
         assert [each["name"] for each in run.result["artifacts"]] == ["inventory.csv", "privacy.json"]
         assert "has the masked data" in told
         assert "Large objects stayed behind" in told
+        assert re.search(r"Masked on a clone\s+(that shares|copied file|made by dump)", told)
         _pseudonyms_are_keyed(shop, staging, aside)
 
 
