@@ -25,7 +25,7 @@ from checks.errors import CheckError
 from checks.kinds.base import Artifact, KindParams, RunContext
 from checks.models import Run
 from checks.plan import Duration
-from checks.tools import catalogue, configuration, digest, dumping, facts, folders, manifest, storage
+from checks.tools import catalogue, configuration, database_settings, digest, dumping, facts, folders, manifest, storage
 from checks.tools.background import Background
 from checks.tools.crypto import KeyRing, seal
 from checks.tools.manifest import Part, Progress
@@ -215,6 +215,7 @@ def _database_part(
         expected = facts.expected_dump_size(connection)
         before = digest.sequences(connection)
         document["snapshot_at"] = _snapshot_moment(context, connection)
+        _tell_bound(context, connection, address.database)
 
         def seen(done: int) -> None:
             if progress is not None:
@@ -231,6 +232,15 @@ def _database_part(
         after = digest.sequences(connection)
     document["sequences"] = facts.noted_sequences(before, after)
     return part
+
+
+def _tell_bound(context: RunContext, connection: Connection, database: str) -> None:
+    """Told while there is time: not first when something must be restored."""
+    if bound := database_settings.bound(connection, database):
+        context.warn(
+            f"{database} has {', '.join(bound)}, which no backup holds. Restoring into its place is refused until that"
+            " is dropped."
+        )
 
 
 _MOMENT: LiteralString = "SELECT now()"

@@ -95,10 +95,12 @@ def test_a_subscription_stops_the_restore_before_anything_is_made(backed_up: Sho
             " slot_name = NONE)"
         )
         try:
+            earlier = backed_up.run("backup")
             run = restore(backed_up, clean=True)
             found = database.execute("SELECT subname FROM pg_subscription").fetchall()
         finally:
             database.execute("DROP SUBSCRIPTION orders")
+    assert "has the subscription orders, which no backup holds. Restoring into its place is refused" in log_of(earlier)
     assert run.state == RunState.ERRORED
     assert "while it has the subscription orders" in run.error
     assert "is untouched" in run.error
