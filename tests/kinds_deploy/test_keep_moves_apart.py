@@ -96,6 +96,18 @@ def test_a_move_with_the_number_and_the_check_of_another_installation_is_kept_ap
         assert data.everything() == before
 
 
+def test_what_was_dropped_can_no_longer_be_undone(tmp_path: Path, server: LocalServer, storage_folder: Path) -> None:
+    with approved(tmp_path, server) as (shop, data):
+        assert shop.deploy().state == "passed"
+        (place,) = data.sql("SELECT place FROM gonogo_transition.journal WHERE section = 'checks.words'")[0]
+        data.sql(f"DROP TABLE gonogo_transition.r{place}_1_keys, gonogo_transition.r{place}_1_before")
+        moved = data.everything()
+        back = shop.roll_back()
+        assert back.state == "failed"
+        assert "needs was dropped from gonogo_transition, so it stays." in back.summary, back.summary
+        assert data.everything() == moved
+
+
 def test_what_was_kept_when_runs_gave_the_numbers_can_still_be_undone(
     tmp_path: Path, server: LocalServer, storage_folder: Path
 ) -> None:

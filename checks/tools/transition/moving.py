@@ -30,6 +30,7 @@ from checks.tools.transition import (
     proof,
     resolving,
     staging,
+    telling,
     writing,
 )
 from checks.tools.transition.declaration import TableMapping
@@ -171,22 +172,11 @@ class Mover:
         allowances.refuse_unknown(target, works, self.rules.may_change)
         for work in works:
             work.veiled = discretion.veiled(work, self.context.plan.privacy)
-            self.moved.notes += discretion.told(work)
-            if work.target.row_security or work.source.row_security:
-                self.moved.notes.append(f"{work.label} has row security; the role sees every row, or this would fail.")
-            if work.target.triggers:
-                how = "are off meanwhile" if self.rules.triggers == "off" else "fire"
-                own = [trigger for trigger in work.target.triggers if not trigger.inherited]
-                self.moved.notes.append(f"{work.label} has {len(own)} triggers, which {how}.")
-            self.moved.notes += [
-                f"{work.label}.{one.column.name} becomes jsonb: of several equal keys in one object the last one stays,"
-                " and neither order nor spaces do."
-                for one in work.columns.values()
-                if (one.staged.base, one.column.base) == ("json", "jsonb")
-            ]
+            self.moved.notes += telling.notes(work, self.rules.triggers)
         shapes = [work.target for work in works]
         self.positions = locking.seize(self.context, target, shapes, seconds=self.rules.lock_seconds, what="the target")
         source.rollback()
+        resolving.refuse_changed(target, works)
         place = keeping.open_journal(target)
         for work in works:
             work.place = place

@@ -27,6 +27,16 @@ def resolve(source: Connection, target: Connection, tables: Sequence[TableMappin
     return works
 
 
+def refuse_changed(target: Connection, works: Sequence[TableWork]) -> None:
+    """CheckError where somebody altered a table between the look at it and its lock."""
+    for work in works:
+        if catalog.shape(target, work.label) != work.target:
+            raise CheckError(
+                f"The target's {work.label} was altered while its lock was waited for. Nothing was written.",
+                remedy="Start again when nobody changes the schema any more.",
+            )
+
+
 def _refuse_shared_numbers(works: Sequence[TableWork]) -> None:
     """Each table's new numbers are counted by themselves, so two tables of one sequence would get the same ones."""
     taken: dict[str, str] = {}
