@@ -35,11 +35,11 @@ def test_a_server_that_cannot_hash_rows_is_refused_before_the_clone_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with people(tmp_path) as made:
-        monkeypatch.setattr(rights, "OLDEST", 990000)
+        monkeypatch.setattr(rights, "HASHES", "SELECT false")
         run = made.rehearse()
         assert run.state == RunState.ERRORED, run.summary
         assert run.error == (
-            "The source is on PostgreSQL 18, and only from 99 on a server can hash rows as the proof does. Nothing was"
+            "The source is on PostgreSQL 18, which has no hashbyteaextended: the proof hashes rows by it. Nothing was"
             " written."
         )
         assert "Cloned" not in log_of(run)

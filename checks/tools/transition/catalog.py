@@ -313,4 +313,6 @@ def _refuses_null(connection: Connection, column: Column) -> bool:
             connection.execute(sql.SQL("SELECT NULL::{}").format(sql.SQL(column.type)))
     except errors.IntegrityError:
         return True
+    except errors.InsufficientPrivilege:
+        pass  # A type that the role may not name is only read.
     return column.not_null

@@ -24,6 +24,7 @@ def resolve(source: Connection, target: Connection, tables: Sequence[TableMappin
         work.references, work.beside = _references(work, by_label)
         _ask_casts(target, work)
     _refuse_shared_numbers(works)
+    order_of_writing(works)  # A circle without a way in is told before a row is read.
     return works
 
 

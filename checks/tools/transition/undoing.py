@@ -81,7 +81,7 @@ def undo(connection: Connection, standing: Standing, *, triggers: str) -> Undone
         told = ", ".join(each.told for each in later)
         undone.refusals.append(f"Runs {told} moved data after run {standing.told}. Undo those first.")
         return undone
-    if any(not _is_kept(connection, table) for table in tables):
+    if not all(is_there(connection, kept) for table in tables for kept in (table.kept, table.before)):
         undone.refusals.append(f"What an undo of run {standing.told} needs was dropped from {SCHEMA}, so it stays.")
         return undone
     for table in tables:
@@ -105,9 +105,8 @@ def undo(connection: Connection, standing: Standing, *, triggers: str) -> Undone
     return undone
 
 
-def _is_kept(connection: Connection, table: _Table) -> bool:
-    names = [name.as_string(connection) for name in (table.kept, table.before)]
-    return bool(one(connection, "SELECT num_nulls(to_regclass(%s), to_regclass(%s)) = 0", names))
+def is_there(connection: Connection, table: sql.Identifier) -> bool:
+    return bool(one(connection, "SELECT to_regclass(%s) IS NOT NULL", [table.as_string(connection)]))
 
 
 def _reshaped(connection: Connection, table: _Table) -> list[str]:
