@@ -220,8 +220,6 @@ class _DryRun:
             return found
 
     def _outcome(self, moved: Moved, result: dict[str, Any], seconds: float, undone: Mapping[str, Any]) -> Outcome:
-        rows = sum(work.source_rows for work in moved.works)
-        delivering.refuse_nothing(rows + len(moved.conflicts), self.params.source)
         self.artifacts += report.keep_report(self.context, result)
         summary = report.summary_of(moved, rehearsed=True)
         if moved.committed and undone["differences"]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from checks.enums import RunState
@@ -9,6 +10,7 @@ from checks.tools.transition import rights
 from tests.kinds_data.people import People, people
 from tests.kinds_data.support import log_of, shop
 from tests.kinds_data.test_move_any_value import passed, thing
+from tests.kinds_data.test_name_conflicts import conflicts
 
 pytestmark = pytest.mark.usefixtures("transactional_db", "storage_folder")
 
@@ -33,11 +35,11 @@ def test_a_server_that_cannot_hash_rows_is_refused_before_the_clone_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with people(tmp_path) as made:
-        monkeypatch.setattr(rights, "OLDEST", 990000)
+        monkeypatch.setattr(rights, "HASHES", "SELECT false")
         run = made.rehearse()
         assert run.state == RunState.ERRORED, run.summary
         assert run.error == (
-            "The source is on PostgreSQL 18, and only from 99 on a server can hash rows as the proof does. Nothing was"
+            "The source is on PostgreSQL 18, which has no hashbyteaextended: the proof hashes rows by it. Nothing was"
             " written."
         )
         assert "Cloned" not in log_of(run)
@@ -74,3 +76,27 @@ def test_rules_about_whole_rows_rules_that_bind_nobody_and_numbers_that_go_down(
         run = made.rehearse([thing("ruled", "a"), {"table": "counted", "same": ["a"]}])
         passed(run)
         assert run.result["sequences"] == [{"sequence": "public.down", "from": -2, "to": -4}]
+
+
+UNSURE = """
+CREATE TABLE account (id serial PRIMARY KEY, email text, photo oid, other text);
+CREATE UNIQUE INDEX ON account (lower(left(other, 3)));
+INSERT INTO account (email) VALUES ('ann@x'), ('ann@x'), ('bob@x');
+"""
+
+
+def test_an_index_that_is_not_valid_and_one_on_a_part_of_a_value_settle_nothing(tmp_path: Path) -> None:
+    source = "CREATE TABLE account (id int PRIMARY KEY, email text, photo oid, other text);"
+    rows = "INSERT INTO account VALUES (1, 'ann@x', 1, 'abcd'), (2, 'carl@x', 2, 'ABCe'), (3, 'bob@x', 3, 'x')"
+    by_email = {"table": "account", "same": ["email", "photo"], "match": ["email"], "existing": "skip"}
+    by_other = {"table": "account", "same": ["other"], "match": ["other"], "ignoring": ["case"]}
+    with people(tmp_path, source=source + rows, target=UNSURE) as made:
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            made.sql("CREATE UNIQUE INDEX CONCURRENTLY broken ON account (email)")
+        run = made.rehearse([by_email])
+        assert run.state == RunState.FAILED, (run.error, log_of(run))
+        assert conflicts(run) == {("account", "ambiguous", "email", 1, "1")}, "it is no loss of data"
+        told = "public.account.photo is an oid: where it names a large object, that object does not move."
+        assert told in run.result["notes"]
+        made.sql("DROP INDEX broken")
+        assert conflicts(made.rehearse([by_other])) == {("account", "unique", "account_lower_idx", 2, "1 2")}

@@ -153,6 +153,9 @@ def test_a_key_that_is_kept_beyond_its_sequence_stops_nothing(tmp_path: Path) ->
         run = made.rehearse([thing("few", "a")])
         passed(run)
         assert run.result["sequences"] == [{"sequence": "public.numbers", "from": 1, "to": 11}]
+        made.at_source("UPDATE few SET id = 12 WHERE id = 3")
+        run = made.rehearse([thing("few", "a")])
+        assert conflicts(run) == {("few", "number", "id", 1, "12")}, "the application could add nothing any more"
 
 
 CAST = """

@@ -96,6 +96,18 @@ def test_a_move_with_the_number_and_the_check_of_another_installation_is_kept_ap
         assert data.everything() == before
 
 
+def test_what_was_dropped_can_no_longer_be_undone(tmp_path: Path, server: LocalServer, storage_folder: Path) -> None:
+    with approved(tmp_path, server) as (shop, data):
+        assert shop.deploy().state == "passed"
+        (place,) = data.sql("SELECT place FROM gonogo_transition.journal WHERE section = 'checks.words'")[0]
+        data.sql(f"DROP TABLE gonogo_transition.r{place}_1_keys, gonogo_transition.r{place}_1_before")
+        moved = data.everything()
+        back = shop.roll_back()
+        assert back.state == "failed"
+        assert "needs was dropped from gonogo_transition, so it stays." in back.summary, back.summary
+        assert data.everything() == moved
+
+
 def test_what_was_kept_when_runs_gave_the_numbers_can_still_be_undone(
     tmp_path: Path, server: LocalServer, storage_folder: Path
 ) -> None:
@@ -118,3 +130,40 @@ def test_what_was_kept_when_runs_gave_the_numbers_can_still_be_undone(
         assert {name: rows for name, rows in left.items() if name in before and "word" not in name} == {
             name: rows for name, rows in before.items() if "word" not in name
         }
+
+
+def test_a_move_of_nothing_and_one_by_another_mapping_do_not_stand_for_this_one(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    with approved(tmp_path, server) as (shop, data):
+        data.at_source("DELETE FROM word")
+        run = shop.deploy()
+        assert run.result["failed_step"] == "words", (run.error, run.summary)
+        assert "The source holds no row of the declared tables, so nothing was moved." in run.summary
+        data.at_source("INSERT INTO word (a) VALUES ('x'), ('y')")
+        data.sql('UPDATE gonogo_transition.journal SET document = document || \'{"mapping": "of before"}\'')
+        run = shop.deploy()
+        assert run.result["failed_step"] == "people", (run.error, run.summary)
+        assert "moved them for this build by another mapping than the plan has now" in run.summary
+        data.sql("UPDATE gonogo_transition.journal SET document = document - 'mapping'")
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        assert data.sql("SELECT count(*) FROM word") == [(4,)]
+
+
+def test_rows_that_stand_are_not_moved_again_for_another_build(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    with approved(tmp_path, server) as (shop, data):
+        assert shop.deploy().state == "passed"
+        # As the rehearsal of the next release finds it: the same check, another build, and nothing to match by.
+        data.sql("UPDATE gonogo_transition.journal SET section = 'checks.transition' WHERE section = 'checks.words'")
+        run = data.rehearse([WORDS])
+        assert run.state == "failed", (run.error, run.summary)
+        assert [(row["kind"], row["keys"]) for row in run.result["conflicts"]] == [("again", ["1", "2"])]
+        assert "already, and are in the target. Nothing was written." in run.summary
+        data.at_source("UPDATE word SET a = 'another one' WHERE id = 1")
+        assert data.rehearse([WORDS]).result["conflicts"][0]["keys"] == ["2"]
+        data.at_source("DELETE FROM word WHERE id = 2")
+        again = data.rehearse([WORDS])
+        assert again.state == "passed", (again.error, again.summary)

@@ -63,7 +63,8 @@ _INDEX: LiteralString = """
           WHERE a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey::int2[]) AND a.attnum > 0)
 """
 _UNIQUE: LiteralString = f"""
-    SELECT i.relname, {_INDEX}, x.indisprimary, COALESCE((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false),
+    SELECT i.relname, {_INDEX}, x.indisvalid, x.indisprimary,
+           COALESCE((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false),
            ARRAY(SELECT a.attname::text FROM generate_series(0, x.indnkeyatts - 1) k LEFT JOIN pg_catalog.pg_attribute a
                  ON a.attrelid = x.indrelid AND a.attnum = x.indkey[k] AND x.indkey[k] <> 0 ORDER BY k)
     FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
@@ -175,12 +176,16 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Unique:
-    """A unique index. ``keys``: its expressions as SQL; ``plain``: the column, or None for an expression."""
+    """A unique index. ``keys``: its expressions as SQL; ``plain``: the column, or None for an expression.
+
+    ``valid``: all rows of before it are unique too; one that was made CONCURRENTLY and broke off is not.
+    """
 
     name: str
     predicate: str
     keys: tuple[str, ...]
     columns: tuple[str, ...]
+    valid: bool
     primary: bool
     nulls_equal: bool
     plain: tuple[str | None, ...]
@@ -308,4 +313,6 @@ def _refuses_null(connection: Connection, column: Column) -> bool:
             connection.execute(sql.SQL("SELECT NULL::{}").format(sql.SQL(column.type)))
     except errors.IntegrityError:
         return True
+    except errors.InsufficientPrivilege:
+        pass  # A type that the role may not name is only read.
     return column.not_null

@@ -1,5 +1,6 @@
 """Rows that a unique index or an exclusion of the target refuses, and rows that differ by case or composition only."""
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import product
 
@@ -79,7 +80,8 @@ def _settled(work: TableWork, unique: Unique) -> bool:
     if not matched or not matched <= set(unique.columns) or unique.nulls_equal:
         return False
     for key, plain in zip(unique.keys, unique.plain, strict=True):
-        if plain is None and not (key.lower().startswith("lower(") and "case" in work.mapping.ignoring):
+        lowered = re.fullmatch(r'lower\("?([^"()]+?)"?(::text)?\)', key)
+        if plain is None and not (lowered and lowered[1] in matched and "case" in work.mapping.ignoring):
             return False
     return True
 

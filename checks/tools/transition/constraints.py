@@ -99,6 +99,22 @@ def numbers(connection: Connection, work: TableWork) -> Iterator[Conflict]:
         yield from conflicts
 
 
+def last_numbers(connection: Connection, work: TableWork) -> Iterator[Conflict]:
+    """Numbers at the very end of the sequence that feeds their column: pushed past them, it would give no more."""
+    for own in work.target.sequences:
+        if own.column not in work.columns or not written.known(work, [own.column]):
+            continue
+        last = sql.SQL("{} = {}").format(
+            sql.Identifier(own.column), sql.Literal(own.greatest if own.increment > 0 else own.least)
+        )
+        yield from found(
+            connection, work, sql.SQL("FROM {} q").format(written.rows(work, [own.column], where=last)), alias="q",
+            kind="number", about=own.column,
+            text=f"take the last number of {own.label}, which would give the application no more",
+            remedy="Give such rows another number by an expression, leave them out, or say keys: new.",
+        )  # fmt: skip
+
+
 def checks(connection: Connection, work: TableWork) -> Iterator[Conflict]:
     """CHECK constraints of the target whose columns all arrive."""
     for name, condition, columns in work.target.checks:

@@ -1,6 +1,8 @@
 """How a plan declares a transition: tables, keys, columns, and what to do with what is there already."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -124,6 +126,11 @@ class TableMapping(_Part):
     @property
     def matched_by(self) -> list[str]:
         return self.match or (self.keys_in_target if self.keys == "keep" else [])
+
+
+def digest(tables: Sequence[TableMapping]) -> str:
+    """Of the whole mapping: two that differ in anything have another one."""
+    return sha256(json.dumps([table.model_dump(mode="json") for table in tables]).encode()).hexdigest()
 
 
 def cross_check(tables: list[TableMapping]) -> None:

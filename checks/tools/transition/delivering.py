@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from checks.errors import CheckError
 from checks.kinds.base import Artifact, RunContext, StepHandle, get_kind
 from checks.models import Run
 from checks.plan import DeployStep
 from checks.tools import delivery
 from checks.tools.delivery import Part
 from checks.tools.postgres import Address, connected
-from checks.tools.transition import discretion, keeping, report, rights, undo_rehearsal
+from checks.tools.transition import declaration, discretion, keeping, report, rights, undo_rehearsal
 from checks.tools.transition.moving import Mover
 from releases.domain import risk
 
@@ -46,6 +45,11 @@ def _move(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
     elsewhere = _elsewhere(context, check.environment)
     target = Address.parse(context.database_url(), what="The database address of the target")
     standing = None if elsewhere else _standing(context, target, key)
+    if standing is not None and standing.document.get("mapping", "") not in ("", declaration.digest(params.tables)):
+        return (
+            f"Run {standing.told} moved them for this build by another mapping than the plan has now, and that stands."
+            " Undo it by a rollback first. Nothing was moved."
+        )
     if elsewhere or standing is not None:
         handle.skip(elsewhere or f"Run {standing.told} moved them for this build, and that stands.")  # type: ignore[union-attr]
         return ""
@@ -62,7 +66,6 @@ def _move(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
         "rehearsed": False,
         "seconds": round(time.monotonic() - began, 3),
     }
-    refuse_nothing(made.result["total"]["source"] + len(moved.conflicts), params.source)
     made.artifacts += report.keep_report(context, made.result)
     summary = report.summary_of(moved, rehearsed=False)
     context.note(summary)
@@ -132,13 +135,4 @@ def open_data_loss(run: Run, differences: list[str]) -> None:
             key=DATA_LOSS,
             reason=f"Run #{run.number} found a difference that nothing explains. {differences[0]}{more}",
             run_number=run.number,
-        )
-
-
-def refuse_nothing(rows: int, source: str) -> None:
-    """CheckError where there was nothing to move: that is no rehearsal, and no transition."""
-    if not rows:
-        raise CheckError(
-            f"The source {source} holds no row of the declared tables, so nothing was moved.",
-            remedy="Correct the source in the plan, or wait until there is something to move.",
         )

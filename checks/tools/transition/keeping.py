@@ -144,6 +144,12 @@ def newest(connection: Connection, section: str, build: str | None) -> Standing 
     return Standing(*row) if row else None
 
 
+def of_section(connection: Connection, section: str) -> list[Standing]:
+    """Every transition of a section that stands, for whatever build."""
+    query = sql.SQL("SELECT place, run, moved_at, document FROM {} WHERE section = %s ORDER BY place").format(_JOURNAL)
+    return [Standing(*row) for row in connection.execute(query, [section]).fetchall()]
+
+
 def later(connection: Connection, place: int) -> list[Standing]:
     """Transitions that were made after this one and stand, whoever made them: they are undone first."""
     query = sql.SQL("SELECT place, run, moved_at, document FROM {} WHERE place > %s ORDER BY place").format(_JOURNAL)

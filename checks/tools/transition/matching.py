@@ -140,7 +140,7 @@ def _existing(work: TableWork, matched: Sequence[str]) -> sql.Composable:
     named = [sql.SQL("{} AS {}").format(value, sql.Identifier(f"v{n}")) for n, value in enumerate(values, 1)]
     named += [sql.SQL("{} AS {}").format(key, sql.Identifier(f"t{n}")) for n, key in enumerate(keys, 1)]
     exact = not work.mapping.ignoring and any(
-        set(unique.plain) == set(matched) and not unique.predicate for unique in work.target.uniques
+        set(unique.plain) == set(matched) and unique.valid and not unique.predicate for unique in work.target.uniques
     )
     if exact:
         rows = sql.SQL("SELECT {}, 1 AS many FROM {} t").format(listed(named), work.target.identifier)

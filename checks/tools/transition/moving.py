@@ -18,9 +18,11 @@ from checks.kinds.base import RunContext, StepHandle
 from checks.tools.background import Background
 from checks.tools.postgres import Address, Connection
 from checks.tools.transition import (
+    again,
     allowances,
     collisions,
     constraints,
+    declaration,
     discretion,
     encodings,
     keeping,
@@ -30,13 +32,14 @@ from checks.tools.transition import (
     proof,
     resolving,
     staging,
+    telling,
     writing,
 )
 from checks.tools.transition.declaration import TableMapping
 from checks.tools.transition.preflight import Conflict
 from checks.tools.transition.proof import Proof, Sums
 from checks.tools.transition.sides import Sides
-from checks.tools.transition.work import SKIPPED, Action, Reference, TableWork
+from checks.tools.transition.work import Action, Reference, TableWork
 
 #: Fixed, so that what was hashed at the move can be hashed again at its undo.
 SEED = 7_340_033
@@ -171,22 +174,11 @@ class Mover:
         allowances.refuse_unknown(target, works, self.rules.may_change)
         for work in works:
             work.veiled = discretion.veiled(work, self.context.plan.privacy)
-            self.moved.notes += discretion.told(work)
-            if work.target.row_security or work.source.row_security:
-                self.moved.notes.append(f"{work.label} has row security; the role sees every row, or this would fail.")
-            if work.target.triggers:
-                how = "are off meanwhile" if self.rules.triggers == "off" else "fire"
-                own = [trigger for trigger in work.target.triggers if not trigger.inherited]
-                self.moved.notes.append(f"{work.label} has {len(own)} triggers, which {how}.")
-            self.moved.notes += [
-                f"{work.label}.{one.column.name} becomes jsonb: of several equal keys in one object the last one stays,"
-                " and neither order nor spaces do."
-                for one in work.columns.values()
-                if (one.staged.base, one.column.base) == ("json", "jsonb")
-            ]
+            self.moved.notes += telling.notes(work, self.rules.triggers)
         shapes = [work.target for work in works]
         self.positions = locking.seize(self.context, target, shapes, seconds=self.rules.lock_seconds, what="the target")
         source.rollback()
+        resolving.refuse_changed(target, works)
         place = keeping.open_journal(target)
         for work in works:
             work.place = place
@@ -224,6 +216,12 @@ class Mover:
             if not self.moved.conflicts:
                 self._look_for_conflicts(target, step)
             counting.result(self.context)
+        if not self.moved.conflicts and not any(work.source_rows for work in self.moved.works):
+            # Before anything is kept: what stands in the journal is not moved again.
+            raise CheckError(
+                "The source holds no row of the declared tables, so nothing was moved.",
+                remedy="Correct the source in the plan, or wait until there is something to move.",
+            )
         self.moved.notes += [
             f"{work.source.label} has no row in the source, so nothing of it was moved or proven."
             for work in self.moved.works
@@ -271,7 +269,9 @@ class Mover:
         self.moved.tallies[work.label] = tally
         return [
             *preflight.stops(tally, target, work),
+            *again.moved(target, work, self.facts["section"], SEED),
             *constraints.numbers(target, work),
+            *constraints.last_numbers(target, work),
             *preflight.nulls(target, work),
             *constraints.foreign(target, work, self.moved.works),
             *constraints.halves(target, work),
@@ -321,6 +321,7 @@ class Mover:
         after = {own.label: keeping.position(target, own) for work in works for own in work.target.sequences}
         return {
             "seed": SEED,
+            "mapping": declaration.digest(self.rules.tables),
             "tables": [
                 {
                     "number": work.number,
@@ -391,16 +392,3 @@ class Mover:
             self.moved.notes += [f"{told} {allowed}" for told in self.moved.changed_meanwhile]
         else:
             self.moved.refusals += self.moved.changed_meanwhile
-
-
-def accounts(moved: Moved) -> dict[str, dict[str, int]]:
-    """Table -> source, inserted, merged, skipped, stopped. Each row is in exactly one of the last four."""
-    found = {}
-    for work in moved.works:
-        tally = moved.tallies.get(work.label, {})
-        rows = dict.fromkeys(("inserted", "merged", "skipped", "stopped"), 0)
-        for (action, _), count in tally.items():
-            name = {Action.INSERT: "inserted", Action.MERGE: "merged"}.get(action)
-            rows[name or ("skipped" if action in SKIPPED else "stopped")] += count
-        found[work.label] = {"source": work.source_rows, **rows}
-    return found

@@ -114,7 +114,7 @@ def _altered(connection: Connection, work: TableWork, one: Mapped) -> Iterator[C
 def keys(connection: Connection, work: TableWork) -> list[Conflict]:
     """Rows that their key does not name: it is null, or that of another row as well."""
     there, key = work.source, work.mapping.key
-    named = [unique for unique in there.uniques if not unique.predicate and all(unique.plain)]
+    named = [unique for unique in there.uniques if unique.valid and not unique.predicate and all(unique.plain)]
     if all(there.columns[name].not_null for name in key) and any(set(one.plain) <= set(key) for one in named):
         return []
     names, about = [column("s", name) for name in work.key_names], ", ".join(key)

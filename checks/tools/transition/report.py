@@ -9,7 +9,7 @@ from psycopg import sql
 from checks.kinds.base import Artifact, RunContext
 from checks.tools.background import patiently
 from checks.tools.postgres import Connection
-from checks.tools.transition.moving import Moved, accounts
+from checks.tools.transition.moving import Moved
 from checks.tools.transition.work import SKIPPED, Action, TableWork, column, listed
 from releases import spreadsheet
 
@@ -41,6 +41,19 @@ def reasons(moved: Moved) -> list[dict[str, Any]]:
         for (action, rule), rows in sorted(moved.tallies.get(work.label, {}).items())
         if action in SKIPPED
     ]
+
+
+def accounts(moved: Moved) -> dict[str, dict[str, int]]:
+    """Table -> source, inserted, merged, skipped, stopped. Each row is in exactly one of the last four."""
+    found = {}
+    for work in moved.works:
+        tally = moved.tallies.get(work.label, {})
+        rows = dict.fromkeys(("inserted", "merged", "skipped", "stopped"), 0)
+        for (action, _), count in tally.items():
+            name = {Action.INSERT: "inserted", Action.MERGE: "merged"}.get(action)
+            rows[name or ("skipped" if action in SKIPPED else "stopped")] += count
+        found[work.label] = {"source": work.source_rows, **rows}
+    return found
 
 
 def result_of(moved: Moved) -> dict[str, Any]:

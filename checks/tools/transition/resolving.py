@@ -24,7 +24,18 @@ def resolve(source: Connection, target: Connection, tables: Sequence[TableMappin
         work.references, work.beside = _references(work, by_label)
         _ask_casts(target, work)
     _refuse_shared_numbers(works)
+    order_of_writing(works)  # A circle without a way in is told before a row is read.
     return works
+
+
+def refuse_changed(target: Connection, works: Sequence[TableWork]) -> None:
+    """CheckError where somebody altered a table between the look at it and its lock."""
+    for work in works:
+        if catalog.shape(target, work.label) != work.target:
+            raise CheckError(
+                f"The target's {work.label} was altered while its lock was waited for. Nothing was written.",
+                remedy="Start again when nobody changes the schema any more.",
+            )
 
 
 def _refuse_shared_numbers(works: Sequence[TableWork]) -> None:

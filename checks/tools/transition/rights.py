@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Final, LiteralString
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -21,8 +21,8 @@ _MAY_CREATE: LiteralString = """
     FROM (VALUES (1)) v LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = %s
 """
 _OWNS: LiteralString = "SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class c WHERE c.oid = %s::regclass"
-#: It brought hashbyteaextended for everybody.
-OLDEST: Final = 180000
+#: Whether the server has the hash of ``work.hash_of``; PostgreSQL 15 has not.
+HASHES: LiteralString = "SELECT to_regprocedure('pg_catalog.hashbyteaextended(bytea, bigint)') IS NOT NULL"
 #: The same for one database of one running server, under whatever address.
 _WHICH_DATABASE: LiteralString = """
     SELECT pg_postmaster_start_time(), oid FROM pg_catalog.pg_database WHERE datname = current_database()
@@ -49,11 +49,11 @@ def refuse_servers(source: Address, target: Address, tables: Sequence[TableMappi
     places = []
     for address, what in ((source, "source"), (target, "target")):
         with connected(address, what=f"the {what}") as connection:
-            if connection.info.server_version < OLDEST:
+            if not one(connection, HASHES):
                 raise CheckError(
-                    f"The {what} is on PostgreSQL {connection.info.server_version // 10000}, and only from"
-                    f" {OLDEST // 10000} on a server can hash rows as the proof does. Nothing was written.",
-                    remedy="Upgrade that server before the transition.",
+                    f"The {what} is on PostgreSQL {connection.info.server_version // 10000}, which has no"
+                    " hashbyteaextended: the proof hashes rows by it. Nothing was written.",
+                    remedy="Upgrade that server to PostgreSQL 18 before the transition.",
                 )
             places.append(connection.execute(_WHICH_DATABASE).fetchone())
     for mapping in tables:

@@ -8,10 +8,10 @@ from typing import Any, LiteralString
 from psycopg import sql
 
 from checks.errors import CheckError
-from checks.tools.postgres import Connection
+from checks.tools.postgres import Connection, one
 from checks.tools.transition import catalog, keeping
 from checks.tools.transition.keeping import Position, Standing
-from checks.tools.transition.work import Action, column, key_text, listed, row_hash
+from checks.tools.transition.work import SCHEMA, Action, column, key_text, listed, row_hash
 from checks.tools.transition.writing import switch_triggers
 
 _INSERTED, _MERGED = sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE))
@@ -81,6 +81,9 @@ def undo(connection: Connection, standing: Standing, *, triggers: str) -> Undone
         told = ", ".join(each.told for each in later)
         undone.refusals.append(f"Runs {told} moved data after run {standing.told}. Undo those first.")
         return undone
+    if not all(is_there(connection, kept) for table in tables for kept in (table.kept, table.before)):
+        undone.refusals.append(f"What an undo of run {standing.told} needs was dropped from {SCHEMA}, so it stays.")
+        return undone
     for table in tables:
         undone.refusals += _reshaped(connection, table)
     if undone.refusals:
@@ -102,6 +105,10 @@ def undo(connection: Connection, standing: Standing, *, triggers: str) -> Undone
     return undone
 
 
+def is_there(connection: Connection, table: sql.Identifier) -> bool:
+    return bool(one(connection, "SELECT to_regclass(%s) IS NOT NULL", [table.as_string(connection)]))
+
+
 def _reshaped(connection: Connection, table: _Table) -> list[str]:
     """Other columns than then: each row would look changed, and merged rows could not become what they were."""
     query: LiteralString = """
@@ -109,7 +116,7 @@ def _reshaped(connection: Connection, table: _Table) -> list[str]:
         WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
     """
     then = set(connection.execute(query, [table.before.as_string(connection)]).fetchall())
-    now = {(one.name, one.type) for one in table.shape.columns.values()}
+    now = {(each.name, each.type) for each in table.shape.columns.values()}
     names = ", ".join(sorted({name for name, _ in then ^ now}))
     told = f"{table.shape.label} has other columns than when its rows were moved ({names}). Bring them back first."
     return [told] if names else []

@@ -1,0 +1,25 @@
+"""What people should know of a table before its rows are moved: sentences that stop nothing."""
+
+from collections.abc import Iterator
+
+from checks.tools.transition import discretion
+from checks.tools.transition.work import TableWork
+
+
+def notes(work: TableWork, triggers: str) -> Iterator[str]:
+    """``triggers``: the plan's word for what they do meanwhile."""
+    yield from discretion.told(work)
+    if work.target.row_security or work.source.row_security:
+        yield f"{work.label} has row security; the role sees every row, or this would fail."
+    if work.target.triggers:
+        how = "are off meanwhile" if triggers == "off" else "fire"
+        own = [trigger for trigger in work.target.triggers if not trigger.inherited]
+        yield f"{work.label} has {len(own)} triggers, which {how}."
+    for name, one in work.columns.items():
+        if (one.staged.base, one.column.base) == ("json", "jsonb"):
+            yield (
+                f"{work.label}.{name} becomes jsonb: of several equal keys in one object the last one stays, and"
+                " neither order nor spaces do."
+            )
+        if one.column.stored_base == "oid":
+            yield f"{work.label}.{name} is an oid: where it names a large object, that object does not move."
