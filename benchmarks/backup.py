@@ -153,7 +153,13 @@ def _plan(slug: str, url: str) -> dict[str, Any]:
         "title": slug,
         "environments": {"production": places, "staging": {"tier": "staging"}},
         "checks": {
-            "backup": {"kind": "backup", "title": "Backup", "environment": "production"},
+            # Without its counting a backup knows of no table.
+            "backup": {
+                "kind": "backup",
+                "title": "Backup",
+                "environment": "production",
+                "params": {"may_be_empty": True},
+            },
             "drill": {"kind": "drill", "title": "Drill", "environment": "production"},
             "migration": {"kind": "migration", "title": "M", "environment": "production", "params": migrate},
         },

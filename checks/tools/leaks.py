@@ -6,6 +6,7 @@ and lists, and, where it is distinctive, as one to four words inside of longer t
 which such values begin, so most of their words are asked for once.
 """
 
+import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -155,7 +156,7 @@ _KNOWS_COLLATION: Final[LiteralString] = """
 """
 _TABLE: Final[LiteralString] = """
     CREATE TEMPORARY TABLE gonogo_source (number integer, h1 bigint, h2 bigint, first bigint, words integer,
-        own boolean, inside boolean, short bigint)
+        own boolean, inside boolean, short bigint, digits integer)
 """
 
 
@@ -222,9 +223,10 @@ def _distinct(source: _Source, reading: _Reading) -> sql.Composed:
         " GROUP BY form)"
         " SELECT {number}, {hash}, {first}, 1 + length(form) - length(replace(form, ' ', '')),"
         " form !~ '@' AND (times > greatest(20, total / 100) OR form ~ '^[0-9 .-]{{1,6}}$'),"
-        " form ~ '@' OR form ~ ' ' OR (form ~ '[0-9]' AND length(form) >= 8), NULL"
+        " form ~ '@' OR form ~ ' ' OR (form ~ '[0-9]' AND length(form) >= 8), NULL,"
+        " CASE WHEN form ~ '^[0-9 .-]{{1,6}}$' THEN length(regexp_replace(form, '[^0-9]', '', 'g')) END"
         " FROM counted WHERE length(form) >= {shortest}"
-        " UNION ALL SELECT {number}, NULL, NULL, NULL, NULL, NULL, NULL, count(*) FROM counted"
+        " UNION ALL SELECT {number}, NULL, NULL, NULL, NULL, NULL, NULL, count(*), NULL FROM counted"
         " WHERE length(form) < {shortest} HAVING count(*) > 0"
     ).format(
         form=reading.form,
@@ -273,8 +275,9 @@ def _look_through(
     query = sql.SQL(
         "WITH forms AS (SELECT {form} AS form, {whole} AS whole FROM ({values}) AS v WHERE v.value IS NOT NULL),"
         " hashes AS (SELECT {hash}, NOT whole AS inside FROM forms WHERE length(form) >= {shortest}{pieces})"
-        " SELECT s.number, count(DISTINCT s.h1) FROM hashes h JOIN pg_temp.gonogo_source s USING (h1, h2)"
-        " WHERE (s.inside OR NOT h.inside) AND (NOT s.own OR s.number = {own} AND NOT h.inside) GROUP BY 1 ORDER BY 1"
+        " SELECT s.number, s.digits, count(DISTINCT s.h1) FROM hashes h JOIN pg_temp.gonogo_source s USING (h1, h2)"
+        " WHERE (s.inside OR NOT h.inside) AND (NOT s.own OR s.number = {own} AND NOT h.inside)"
+        " GROUP BY 1, 2 ORDER BY 1, 2"
     ).format(
         form=reading.form,
         # Four letters in the midst of a picture are nobody's name.
@@ -285,7 +288,14 @@ def _look_through(
         pieces=_pieces(reading) if place.shape != "number" else sql.SQL(""),
         own=sql.Literal(own),
     )
-    for number, values in patiently(context, copy, lambda: copy.execute(query).fetchall()):
+    found: dict[int, int] = {}
+    for number, digits, values in patiently(context, copy, lambda: copy.execute(query).fetchall()):
+        if digits is not None and _by_chance(copy, sources[number], digits, values):
+            reason = f"of {digits} digits stand in the masked column too, as many as chance puts there"
+            proof.not_provable.append({"column": place.label, "values": values, "reason": reason})
+        else:
+            found[number] = found.get(number, 0) + values
+    for number, values in found.items():
         source = sources[number].column
         proof.leaks.append(
             {
@@ -296,6 +306,24 @@ def _look_through(
                 "values": values,
             }
         )
+
+
+def _by_chance(copy: Connection, source: _Source, digits: int, found: int) -> bool:
+    """Whether so many of a column's short numbers may be there although every one was replaced by another.
+
+    A mask makes digits of which the likeliest comes once in eight times: no number is likelier than 1 in 8 ** digits.
+    """
+    query: LiteralString = "SELECT count(*) FROM pg_temp.gonogo_source WHERE number = %s AND digits = %s"
+    there = int(one(copy, query, [source.number, digits]))
+    return is_chance(found, there * min(1.0, there / 8**digits))
+
+
+def is_chance(found: int, expected: float) -> bool:
+    """Whether so many come about once in ten thousand times or more often, where so many are expected (Poisson)."""
+    if expected > 50:
+        return found <= expected + 4 * math.sqrt(expected)
+    fewer = sum(expected**count / math.factorial(count) for count in range(min(found, 150)))
+    return 1 - math.exp(-expected) * fewer >= 1e-4
 
 
 def _tell_longer(context: RunContext, copy: Connection, place: Column, proof: Proof) -> None:
