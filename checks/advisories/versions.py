@@ -63,12 +63,19 @@ def affects(affected: Mapping[str, Any], version: str, ecosystem: str) -> bool:
     return any(_inside(each["events"], wanted, read) for each in ranges) or _listed(versions, version, wanted, read)
 
 
+def _rebuilt(wanted: Key, read: Any) -> Key:
+    """The version of which this one is a rebuild (1.5 of 1.5+cu118), itself where it is none: one is as bad as the
+    other."""
+    if not isinstance(wanted[1], Version) or not wanted[1].local:
+        return wanted
+    original: Key = read(wanted[1].public)
+    return original
+
+
 def _listed(versions: list[Any], version: str, wanted: Key, read: Any) -> bool:
     if version in versions:
         return True
-    spellings = [wanted]
-    if isinstance(wanted[1], Version) and wanted[1].local:
-        spellings.append(read(wanted[1].public))  # a rebuild of an affected version is affected
+    spellings = [wanted, _rebuilt(wanted, read)]
     for each in versions:
         try:
             if read(str(each)) in spellings:
@@ -82,11 +89,11 @@ def _inside(events: list[Mapping[str, Any]], wanted: Key, read: Any) -> bool:
     """Events in the order of their versions; each turns the answer."""
     told = [(key, kind) for event in events for kind, text in event.items() if (key := _key(kind, str(text), read))]
     told.sort(key=cmp_to_key(_order))
-    inside = False
+    inside, original = False, _rebuilt(wanted, read)
     for key, kind in told:
         if kind == "introduced" and wanted >= key:
             inside = True
-        elif (kind in ("fixed", "limit") and wanted >= key) or (kind == "last_affected" and wanted > key):
+        elif (kind in ("fixed", "limit") and wanted >= key) or (kind == "last_affected" and original > key):
             inside = False
     return inside
 

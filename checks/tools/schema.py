@@ -66,20 +66,22 @@ def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[
 _CASTS_AND_BRACKETS: LiteralString = (
     r"'(::(character varying|double precision|time(stamp)? with(out)? time zone|[a-z_0-9.\"]+)(\[\])?)|[()]'"
 )
-_OURS: LiteralString = "n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"
+#: A condition: its schema ``n`` is none of the server's own.
+OURS: LiteralString = "n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"
 
 
-def _not_of_extension(catalog: LiteralString, oid: LiteralString) -> LiteralString:
+def not_of_extension(catalog: LiteralString, oid: LiteralString) -> LiteralString:
+    """A condition: no extension brought it."""
     return (
         "NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' AND d.classid = '"
         + catalog + "'::regclass AND d.objid = " + oid + ")"
     )  # fmt: skip
 
 
-_RELATION: LiteralString = _OURS + " AND " + _not_of_extension("pg_catalog.pg_class", "c.oid")
+_RELATION: LiteralString = OURS + " AND " + not_of_extension("pg_catalog.pg_class", "c.oid")
 #: (name, definition) of each object. What stands in «» is an expression as PostgreSQL prints it.
 _SCHEMA: Sequence[LiteralString] = (
-    "SELECT 'schema ' || quote_ident(n.nspname), '' FROM pg_catalog.pg_namespace n WHERE " + _OURS,
+    "SELECT 'schema ' || quote_ident(n.nspname), '' FROM pg_catalog.pg_namespace n WHERE " + OURS,
     "SELECT 'extension ' || extname, extname FROM pg_catalog.pg_extension",
     # tables, views, sequences: kind, persistence, row security, partitioning
     "SELECT CASE c.relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'S' THEN 'sequence '"
@@ -111,7 +113,7 @@ _SCHEMA: Sequence[LiteralString] = (
     "SELECT format('function %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)),"
     " CASE WHEN p.prokind IN ('f', 'p') THEN pg_get_functiondef(p.oid) ELSE p.prosrc END"
     " FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE "
-    + _OURS + " AND " + _not_of_extension("pg_catalog.pg_proc", "p.oid"),
+    + OURS + " AND " + not_of_extension("pg_catalog.pg_proc", "p.oid"),
     "SELECT format('trigger %s on %I.%I', quote_ident(g.tgname), n.nspname, c.relname),"
     " concat_ws(' ', g.tgenabled, «pg_get_triggerdef(g.oid)»)"
     " FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid"
@@ -120,7 +122,7 @@ _SCHEMA: Sequence[LiteralString] = (
     " (SELECT string_agg(quote_literal(e.enumlabel), ',' ORDER BY e.enumsortorder)"
     " FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid), format_type(t.typbasetype, t.typtypmod), t.typnotnull)"
     " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"
-    " WHERE t.typtype IN ('e', 'd', 'r') AND " + _OURS + " AND " + _not_of_extension("pg_catalog.pg_type", "t.oid"),
+    " WHERE t.typtype IN ('e', 'd', 'r') AND " + OURS + " AND " + not_of_extension("pg_catalog.pg_type", "t.oid"),
     "SELECT format('policy %s on %I.%I', quote_ident(p.polname), n.nspname, c.relname), concat_ws(' ', p.polcmd,"
     " p.polpermissive, «pg_get_expr(p.polqual, p.polrelid)»,"
     " «pg_get_expr(p.polwithcheck, p.polrelid)»)"
@@ -131,16 +133,16 @@ _DOMAINS: Sequence[LiteralString] = (
     "SELECT format('constraint %s on domain %I.%I', quote_ident(o.conname), n.nspname, t.typname),"
     " concat_ws(' ', o.contype, o.convalidated, pg_get_constraintdef(o.oid))"
     " FROM pg_catalog.pg_constraint o JOIN pg_catalog.pg_type t ON t.oid = o.contypid"
-    " JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE o.contype <> 'n' AND " + _OURS
-    + " AND " + _not_of_extension("pg_catalog.pg_type", "t.oid"),
+    " JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE o.contype <> 'n' AND " + OURS
+    + " AND " + not_of_extension("pg_catalog.pg_type", "t.oid"),
     "SELECT format('default of domain %I.%I', n.nspname, t.typname), pg_get_expr(t.typdefaultbin, 0)"
     " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"
-    " WHERE t.typtype = 'd' AND t.typdefaultbin IS NOT NULL AND " + _OURS
-    + " AND " + _not_of_extension("pg_catalog.pg_type", "t.oid"),
+    " WHERE t.typtype = 'd' AND t.typdefaultbin IS NOT NULL AND " + OURS
+    + " AND " + not_of_extension("pg_catalog.pg_type", "t.oid"),
     "SELECT format('collation of domain %I.%I', n.nspname, t.typname), t.typcollation::regcollation::text"
     " FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"
-    " WHERE t.typtype = 'd' AND t.typcollation <> 0 AND " + _OURS
-    + " AND " + _not_of_extension("pg_catalog.pg_type", "t.oid"),
+    " WHERE t.typtype = 'd' AND t.typcollation <> 0 AND " + OURS
+    + " AND " + not_of_extension("pg_catalog.pg_type", "t.oid"),
 )  # fmt: skip
 #: What changes how a table, a view or a type works, and stands in no definition above.
 _BESIDES: Sequence[LiteralString] = (

@@ -4,7 +4,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -135,6 +135,43 @@ def test_an_error_page_says_nothing_of_a_site(site: LocalServer, tmp_path: Path)
     _, report = look(site.url, tmp_path, pages=["/", "/gone/"])
     assert report.status is ToolStatus.INCOMPLETE
     assert "/gone/ answers 404" in report.why
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """A site whose page never ends, and sends a little of it all the time."""
+    stopped = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while not stopped.wait(0.05):
+                    self.wfile.write(b": still here\n")
+
+        def log_message(self, *_args: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        stopped.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.timeout(30)
+def test_a_page_that_never_ends_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "LONGEST_ANSWER_SECONDS", 0.5, raising=False)
+    with dripping() as url:
+        _, report = look(url, tmp_path)
+    assert (report.status, "was still sending its answer after 0.5 s" in report.why) == (
+        ToolStatus.INCOMPLETE, True,
+    ), report.why  # fmt: skip
 
 
 def test_another_host_is_not_asked(site: LocalServer, tmp_path: Path) -> None:

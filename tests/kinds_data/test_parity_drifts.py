@@ -222,6 +222,7 @@ COMMIT = "@0123456789abcdef0123456789abcdef01234567"
      ("shop @ https://get.example/shop.whl#sha256=aa", True), ("shop @ git+https://get.example/shop.git@main", False),
      ("shop @ git+https://get.example/shop.git", False), (f"shop @ git+https://get.example/shop.git{COMMIT}", True),
      (f"-e git+https://get.example/x.git{COMMIT}#egg=shop&subdirectory=b", True), ("shop==1.0", True),
+     ("shop==0+unknown", False), ("shop==1.0+gitunknown1", True),
      ('[{"name": "shop", "version": "1.0", "editable_project_location": "/srv/shop"}]', False),
      ('[{"name": "shop", "version": "1.0"}]', True)],
 )  # fmt: skip

@@ -29,6 +29,8 @@ from checks.tools.origins import origin, same_place
 MAX_BODY_BYTES: Final = 2_000_000
 MAX_REDIRECTS: Final = 8
 PATIENCE_SECONDS: Final = 15.0
+#: A page that sends a little all the time would never end.
+LONGEST_ANSWER_SECONDS: Final = 60.0
 AGENT: Final = "gonogo-audit"
 
 
@@ -166,11 +168,7 @@ class Visitor:
         try:
             response = self.client.send(request, stream=True)
             try:
-                body = b""
-                for piece in response.iter_bytes(64 * 1024):
-                    body += piece
-                    if len(body) >= MAX_BODY_BYTES:
-                        break
+                body = _body(address, response)
             finally:
                 response.close()
         except httpx.HTTPError as error:
@@ -178,6 +176,21 @@ class Visitor:
         # The jar asks an answer for its headers only.
         self.jar.extract_cookies(cast(http.client.HTTPResponse, _Told(response)), asked)
         return response, body.decode(response.encoding or "utf-8", "replace")
+
+
+def _body(address: str, response: httpx.Response) -> bytes:
+    """As much of an answer as is looked at, piece by piece as it comes."""
+    body, end = bytearray(), time.monotonic() + LONGEST_ANSWER_SECONDS
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) >= MAX_BODY_BYTES:
+            break
+        if time.monotonic() > end:
+            raise NotSeen(
+                f"{address} was still sending its answer after {LONGEST_ANSWER_SECONDS:g} s.",
+                remedy="Name pages that come to an end.",
+            )
+    return bytes(body)
 
 
 class _Told(urllib.response.addinfourl):

@@ -28,8 +28,11 @@ def plain(address: str) -> str:
 def names_content(package: str) -> bool:
     """Whether this says what is installed: a version, or an address with a commit or a checksum in it.
 
-    A path, a branch and a file of which nobody knows the checksum hold something else on each machine, or tomorrow.
+    A path, a branch and a file of which nobody knows the checksum hold something else on each machine, or tomorrow. A
+    version that could not be found out when the package was made (0+unknown) is none.
     """
+    if package.casefold().endswith("unknown"):
+        return False
     address = package.removeprefix("editable ").removeprefix("@ ")
     if address == package and not _ADDRESS.match(address):
         return True

@@ -16,8 +16,8 @@ STANDARD: Mapping[Area, tuple[str, ...]] = {
 #: Words that say nothing of such a fact; none at all says nothing only where the other side has none either.
 _NOTHING = ("", "unknown")
 _NONE = ("0", "0.0")
-#: Of a package that comes from the same address on both sides.
-_NO_CONTENT = "its address names neither a commit nor a checksum, so what lies there may differ"
+#: Of a package that both sides call the same.
+_NO_CONTENT = "it names neither a version nor a commit nor a checksum, so what is there may differ"
 #: Areas in which nothing at all cannot be right.
 _NEVER_EMPTY = (Area.SERVER, Area.SETTING, Area.COLLATION, Area.SCHEMA, Area.PACKAGE, Area.VARIABLE, Area.HTTP)
 
