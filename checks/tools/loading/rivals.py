@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
@@ -182,8 +182,12 @@ def _short_run(context: RunContext, job: Job, plan: Plan) -> Mapping[str, float]
 
 
 def earlier_run(run: Run, *, plan: Mapping[str, Any], scenario: Mapping[str, Any]) -> Run | None:
-    """The newest good run of another build that made the same short runs of the same scenario here."""
-    rows = _of_other_builds(run).filter(result__comparison__now__isnull=False).order_by("-number")[:20]
+    """A good run of another build that made the same short runs of the same scenario here.
+
+    Of the build that went live last, or else of the newest: candidates that each lose a little are not each other's.
+    """
+    others = _of_other_builds(run).filter(result__comparison__now__isnull=False)
+    rows = others.order_by(F("release__live_at").desc(nulls_last=True), "-number")[:50]
     made = _as_made(plan)
     return next(
         (row for row in rows if _as_made(row.result["compare"]) == made and row.result["scenario"] == scenario),
