@@ -177,21 +177,21 @@ _BESIDES: Sequence[LiteralString] = (
     " a.aggmtransfn, a.aggmfinalfn, NULLIF(a.aggsortop, 0)::regoperator, quote_nullable(a.agginitval))"
     " FROM pg_catalog.pg_aggregate a JOIN pg_catalog.pg_proc p ON p.oid = a.aggfnoid"
     " JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE "
-    + _OURS + " AND " + _not_of_extension("pg_catalog.pg_proc", "p.oid"),
+    + OURS + " AND " + not_of_extension("pg_catalog.pg_proc", "p.oid"),
     "SELECT format('range of type %I.%I', n.nspname, t.typname), concat_ws(' ', r.rngsubtype::regtype,"
     " NULLIF(r.rngcollation, 0)::regcollation,"
     " (SELECT c.opcname FROM pg_catalog.pg_opclass c WHERE c.oid = r.rngsubopc),"
     " r.rngcanonical, r.rngsubdiff)"
     " FROM pg_catalog.pg_range r JOIN pg_catalog.pg_type t ON t.oid = r.rngtypid"
     " JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE "
-    + _OURS + " AND " + _not_of_extension("pg_catalog.pg_type", "t.oid"),
+    + OURS + " AND " + not_of_extension("pg_catalog.pg_type", "t.oid"),
     # the version of the library that sorts is the server's, and the names of its locale differ between versions
     "SELECT format('collation %I.%I', n.nspname, l.collname), concat_ws(' ', l.collprovider, l.collisdeterministic,"
     " l.collcollate, l.collctype, COALESCE(to_jsonb(l)->>'colllocale', to_jsonb(l)->>'colliculocale'),"
     " to_jsonb(l)->>'collicurules')"
     " FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace WHERE "
-    + _OURS + " AND " + _not_of_extension("pg_catalog.pg_collation", "l.oid"),
+    + OURS + " AND " + not_of_extension("pg_catalog.pg_collation", "l.oid"),
     "SELECT format('event trigger %I', e.evtname), concat_ws(' ', e.evtevent, e.evtenabled, e.evtfoid::regprocedure,"
     " array_to_string(e.evttags, ','))"
-    " FROM pg_catalog.pg_event_trigger e WHERE " + _not_of_extension("pg_catalog.pg_event_trigger", "e.oid"),
+    " FROM pg_catalog.pg_event_trigger e WHERE " + not_of_extension("pg_catalog.pg_event_trigger", "e.oid"),
 )  # fmt: skip
