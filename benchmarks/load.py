@@ -211,7 +211,7 @@ class Turns:
 
 
 #: The record alone costs as it goes. What the program does with a second follows within the next one.
-RECORD, WHOLE = Turns(0.25, 0, 160), Turns(2, 1, 25)
+RECORD, BESIDE, WHOLE = Turns(0.25, 0, 160), Turns(2, 1, 15), Turns(2, 1, 40)
 IDLE_SECONDS = 20
 
 
@@ -328,22 +328,24 @@ def lag(person: Person, where: Stack, check: str, what: str, patience: float) ->
 
 def whole(person: Person, where: Stack) -> None:
     """The load of the whole program, its page followed, recorded and not in turns; then in a browser, for its lag."""
-    found, cores, recorded = where.home / "found.json", len(CORES), WHOLE.seconds / 2
-    (where.home / "turns.py").write_text(WHOLE.locustfile(found))
+    found, cores = where.home / "found.json", len(CORES)
     with Spent(where.home, LAUNCHER) as idle:
         time.sleep(IDLE_SECONDS)
     os.sched_setaffinity(0, OTHERS)  # who follows is somewhere else
-    for its_cores, title in ((OTHERS, "the program beside it"), (GENERATOR, "the program on every core")):
+    # In the second, the generator gives up on its one core all that the program needs, as each would on all of them.
+    for turns, its_cores, title, of in (
+        (BESIDE, OTHERS, "the program beside it", 1), (WHOLE, GENERATOR, "the program on every core", cores)
+    ):  # fmt: skip
+        (where.home / "turns.py").write_text(turns.locustfile(found))
         give_cores(where.home, its_cores)
         number = begin(person, where, "turns")
         with Spent(where.home, LAUNCHER) as spent:
             shown = follow(person, where, number)
-        # The generator has one core of the machine, and there it gives up all that the program needs.
-        lost(found, title, cores if its_cores == GENERATOR else 1)
-        show("seconds that were shown meanwhile", shown, "", f"of {recorded:.0f} that were recorded")
-        added = (spent.processor - idle.processor / idle.seconds * spent.seconds) / recorded / cores
-        what = f"of all {cores} cores, for each second that is recorded and shown"
-        show("processor time of the program around it", 100 * added, "%", what, at_most=LOST_AT_MOST)
+        lost(found, title, of)
+        show("seconds that were shown meanwhile", shown, "", f"of {turns.seconds / 2:.0f} that were recorded")
+    added = (spent.processor - idle.processor / idle.seconds * spent.seconds) / (WHOLE.seconds / 2) / cores
+    what = f"of all {cores} cores, for each second that is recorded and shown"
+    show("processor time of the program around it", 100 * added, "%", what, at_most=LOST_AT_MOST)
     os.sched_setaffinity(0, CORES)
     give_cores(where.home, CORES)
     (where.home / "turns.py").write_text(replace(WHOLE, rounds=8).locustfile(found))
