@@ -90,7 +90,12 @@ def own(app_configs, **_):
         file.write("\nSILENCED_SYSTEM_CHECKS = ['security.W018']\nINSTALLED_APPS += ['shop_rules']\n")
     (tmp_path / "shop_rules.py").write_text(rule)
     argv = [sys.executable, "-m", "django", "check", "--deploy", "--settings", "site_settings"]
-    run, row = audited(world, "debug-left-on", deploy_check={"command": {"argv": argv, "variables": variables}})
+    # The plan excuses Django's own, so that the application's rule is all that is left to say no.
+    section = {
+        "command": {"argv": argv, "variables": variables},
+        "silenced": {"security.W018": "The shop has its own."},
+    }
+    run, row = audited(world, "debug-left-on", deploy_check=section)
     caught(run, row, "security.W018")
     assert "debug mode" in row["with"]["summary"]
 
