@@ -142,7 +142,7 @@ class _DryRun:
         self.artifacts: list[Artifact] = []
 
     def run(self) -> Outcome:
-        rights.refuse_servers(self.source, self.target, self.params.tables)
+        rights.refuse_same(self.source, self.target, self.params.tables)
         rights.refuse_missing(
             self.target, self.params.tables, triggers_off=self.params.triggers == "off", wait=self.params.lock_timeout
         )

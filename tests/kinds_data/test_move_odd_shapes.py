@@ -6,7 +6,6 @@ import psycopg
 import pytest
 
 from checks.enums import RunState
-from checks.tools.transition import rights
 from tests.kinds_data.people import People, people
 from tests.kinds_data.support import log_of, shop
 from tests.kinds_data.test_move_any_value import passed, thing
@@ -29,20 +28,6 @@ def test_rows_are_recognised_by_case_in_a_column_of_a_domain(tmp_path: Path) -> 
         run = made.rehearse([mapping])
         passed(run)
         assert [run.result["total"][name] for name in ("inserted", "skipped")] == [1, 2], "nobody comes twice"
-
-
-def test_a_server_that_cannot_hash_rows_is_refused_before_the_clone_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with people(tmp_path) as made:
-        monkeypatch.setattr(rights, "HASHES", "SELECT false")
-        run = made.rehearse()
-        assert run.state == RunState.ERRORED, run.summary
-        assert run.error == (
-            "The source is on PostgreSQL 18, which has no hashbyteaextended: the proof hashes rows by it. Nothing was"
-            " written."
-        )
-        assert "Cloned" not in log_of(run)
 
 
 def test_a_table_is_not_moved_into_itself(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def _rows(work: TableWork, keys: sql.Identifier, seed: int) -> sql.Composable:
     )  # fmt: skip
     at_target = equal([(column("t", work.mapping.keys_in_target[0]), column("k", "t1"))])
     hashed = [one for one in work.hashed() if not one.wrong]
-    then = hash_of([one.comparable(column("t", one.column.name)) for one in hashed], seed)
-    now = hash_of([one.comparable(column("s", one.stage)) for one in hashed], seed)
+    then = hash_of([one.comparable(column("t", one.column.name)) for one in hashed], seed, work.target.server)
+    now = hash_of([one.comparable(column("s", one.stage)) for one in hashed], seed, work.target.server)
     insert = sql.Literal(int(Action.INSERT))
     return sql.SQL(
         "FROM {} s JOIN {} m ON {} AND m.action = {} JOIN {} k ON {} AND k.action = {} JOIN {} t ON {} WHERE {} = {}"

@@ -241,9 +241,10 @@ class Shape(InSchema):
     """One table as its server describes it.
 
     ``bounds``: what each of its partitions takes, as a condition. ``ancestors``: labels of the tables that it is a
-    partition of, and its own where it is one.
+    partition of, and its own where it is one. ``server``: its version, as 180002.
     """
 
+    server: int
     oid: int
     schema: str
     name: str
@@ -277,6 +278,7 @@ def shape(connection: Connection, label: str) -> Shape | None:
     own = _FOREIGN.replace("{end}", "confrelid").replace("{side}", "conrelid")
     others = _FOREIGN.replace("{end}", "conrelid").replace("{side}", "confrelid")
     return Shape(
+        server=connection.info.server_version,
         oid=oid,
         schema=schema,
         name=name,

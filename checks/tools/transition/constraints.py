@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from psycopg import sql
 
 from checks.tools.postgres import Connection
-from checks.tools.transition import written
+from checks.tools.transition import asking, written
 from checks.tools.transition.catalog import ForeignKey
 from checks.tools.transition.preflight import Conflict, arriving, found
-from checks.tools.transition.work import Action, TableWork, column, equal, listed, takes
+from checks.tools.transition.work import Action, TableWork, column, equal, listed
 
 
 def foreign(connection: Connection, work: TableWork, works: Sequence[TableWork]) -> Iterator[Conflict]:
@@ -76,7 +76,7 @@ def numbers(connection: Connection, work: TableWork) -> Iterator[Conflict]:
         key, own = work.target.columns[work.mapping.keys_in_target[0]], work.numbered_by
         beyond: sql.Composable = sql.SQL("m.t1 IS NULL")
         if key.type != key.stored:
-            beyond = sql.SQL("({} OR NOT {})").format(beyond, takes(column("m", "t1"), key.type))
+            beyond = sql.SQL("({} OR NOT {})").format(beyond, asking.takes(connection, column("m", "t1"), key.type))
         rows = sql.SQL("FROM {} m WHERE m.action = {} AND {}").format(work.map, sql.Literal(int(Action.INSERT)), beyond)
         yield from found(
             connection, work, rows, alias="m", kind="number", about=key.name,

@@ -54,7 +54,7 @@ def _move(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
         handle.skip(elsewhere or f"Run {standing.told} moved them for this build, and that stands.")  # type: ignore[union-attr]
         return ""
     source = Address.parse(context.database_url(params.source), what=f"The database address of {params.source}")
-    rights.refuse_servers(source, target, params.tables)
+    rights.refuse_same(source, target, params.tables)
     rights.refuse_missing(target, params.tables, triggers_off=params.triggers == "off", wait=params.lock_timeout)
     began = time.monotonic()
     mover = Mover(context, source, target, params.rules(), facts_of(context, f"checks.{key}"), enter=_within(handle))

@@ -7,7 +7,8 @@ from typing import Any
 from psycopg import sql
 
 from checks.tools.postgres import Connection
-from checks.tools.transition.work import Action, Mapped, TableWork, column, listed, takes
+from checks.tools.transition import asking
+from checks.tools.transition.work import Action, Mapped, TableWork, column, listed
 
 MAX_KEYS = 20
 
@@ -76,12 +77,12 @@ def _misfits(connection: Connection, work: TableWork) -> Iterator[Conflict]:
     for one in work.columns.values():
         if one.reference is not None:
             if one.reference.column_of(one).type != one.column.type:
-                one.fits = takes(one.reference.value_of(one), one.column.type)
+                one.fits = asking.takes(connection, one.reference.value_of(one), one.column.type)
             continue
         if one.same_type:
             continue
         value = column("s", one.stage)
-        one.fits = takes(one.asked(), one.column.type)
+        one.fits = asking.takes(connection, one.asked(), one.column.type)
         misfit = sql.SQL("FROM {} s WHERE s.rule = 0 AND {} IS NOT NULL AND NOT {}").format(work.stage, value, one.fits)
         conflicts = list(found(
             connection, work, misfit, alias="s", kind="overflow", about=one.column.name,

@@ -124,7 +124,7 @@ def _inserted(
 ) -> Iterable[str]:
     """Each inserted row, read back, hashes to what the source said; each reference leads where it must."""
     hashed = [one for one in work.hashed() if one.column.name not in free]
-    found, said = _hash(hashed, seed, at_target=True), _hash(hashed, seed, at_target=False)
+    found, said = (_hash(work, hashed, seed, at_target=there) for there in (True, False))
     wrong = [sql.SQL("{} <> {}").format(found, said), *(_beyond(one) for one in hashed if not one.same_type)]
     for reference in work.references:
         wrong += [
@@ -157,10 +157,10 @@ def _beyond(one: Mapped) -> sql.Composable:
     return sql.SQL("({})::text IS DISTINCT FROM ({})::text").format(column("t", one.column.name), one.cast())
 
 
-def _hash(hashed: list[Mapped], seed: int, *, at_target: bool) -> sql.Composable:
+def _hash(work: TableWork, hashed: list[Mapped], seed: int, *, at_target: bool) -> sql.Composable:
     """Of these columns, in types of the source: as the target holds them, or as they were staged."""
     values = [one.comparable(column("t", one.column.name) if at_target else column("s", one.stage)) for one in hashed]
-    return hash_of(values, seed)
+    return hash_of(values, seed, work.target.server)
 
 
 def _rest(

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from checks.errors import CheckError
 from checks.tools.postgres import Address, Connection, connected, one
-from checks.tools.transition import catalog
+from checks.tools.transition import asking, catalog
 from checks.tools.transition.declaration import TableMapping
 from checks.tools.transition.work import SCHEMA
 
@@ -20,9 +20,8 @@ _MAY_CREATE: LiteralString = """
                 ELSE has_schema_privilege(n.oid, 'CREATE') END
     FROM (VALUES (1)) v LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = %s
 """
+_MAY_TRY: LiteralString = "SELECT has_database_privilege(current_database(), 'TEMPORARY')"
 _OWNS: LiteralString = "SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class c WHERE c.oid = %s::regclass"
-#: Whether the server has the hash of ``work.hash_of``; PostgreSQL 15 has not.
-HASHES: LiteralString = "SELECT to_regprocedure('pg_catalog.hashbyteaextended(bytea, bigint)') IS NOT NULL"
 #: The same for one database of one running server, under whatever address.
 _WHICH_DATABASE: LiteralString = """
     SELECT pg_postmaster_start_time(), oid FROM pg_catalog.pg_database WHERE datname = current_database()
@@ -44,17 +43,11 @@ def refuse_missing(target: Address, tables: Sequence[TableMapping], *, triggers_
         )
 
 
-def refuse_servers(source: Address, target: Address, tables: Sequence[TableMapping]) -> None:
-    """CheckError where a server is too old, and where rows would go into the very table from which they come."""
+def refuse_same(source: Address, target: Address, tables: Sequence[TableMapping]) -> None:
+    """CheckError where rows would go into the very table from which they come."""
     places = []
     for address, what in ((source, "source"), (target, "target")):
         with connected(address, what=f"the {what}") as connection:
-            if not one(connection, HASHES):
-                raise CheckError(
-                    f"The {what} is on PostgreSQL {connection.info.server_version // 10000}, which has no"
-                    " hashbyteaextended: the proof hashes rows by it. Nothing was written.",
-                    remedy="Upgrade that server to PostgreSQL 18 before the transition.",
-                )
             places.append(connection.execute(_WHICH_DATABASE).fetchone())
     for mapping in tables:
         if places[0] == places[1] and mapping.source_label == mapping.label:
@@ -73,6 +66,9 @@ def _missing(connection: Connection, tables: Sequence[TableMapping], triggers_of
             yield f"create the schema {SCHEMA}", f"GRANT CREATE ON DATABASE {database} TO {role};"
         else:
             yield f"make tables in the schema {SCHEMA}", f"ALTER SCHEMA {SCHEMA} OWNER TO {role};"
+    if connection.info.server_version < asking.SINCE and not one(connection, _MAY_TRY):
+        database = sql.Identifier(connection.info.dbname).as_string(connection)
+        yield "make functions of its session", f"GRANT TEMPORARY ON DATABASE {database} TO {role};"
     for mapping in tables:
         shape = catalog.shape(connection, mapping.label)
         if shape is not None:

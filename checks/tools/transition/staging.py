@@ -29,9 +29,13 @@ def count(source: Connection, work: TableWork, seed: int) -> None:
         for place in range(1, len(work.mapping.skip) + 1)
     ]
     timed = _timed(work)
-    steady = sql.SQL(", COALESCE(sum({}), 0)::text").format(hash_of(_steady(work), seed)) if timed else sql.SQL("")
+    steady = (
+        sql.SQL(", COALESCE(sum({}), 0)::text").format(hash_of(_steady(work), seed, work.source.server))
+        if timed
+        else sql.SQL("")
+    )
     query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0)::text{}{} FROM {} x").format(
-        hash_of(_arriving(work), seed), steady, sql.Composed(rules), work.source.identifier
+        hash_of(_arriving(work), seed, work.source.server), steady, sql.Composed(rules), work.source.identifier
     )
     row = source.execute(query).fetchone()
     assert row is not None
@@ -83,7 +87,7 @@ def arrived(target: Connection, work: TableWork, seed: int) -> tuple[int, str]:
     """(rows, checksum) of the stage, to hold against what ``count`` was told by the source."""
     names = [*work.key_names, *(mapped.stage for mapped in work.columns.values()), "rule"]
     query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0)::text FROM {} s").format(
-        hash_of([column("s", name) for name in names], seed), work.stage
+        hash_of([column("s", name) for name in names], seed, work.target.server), work.stage
     )
     row = target.execute(query).fetchone()
     assert row is not None

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from psycopg import sql
 
+from checks.tools import bytes_hash
 from checks.tools.transition.catalog import Column, OwnSequence, Shape
 from checks.tools.transition.declaration import ColumnSource, TableMapping
 
@@ -251,11 +252,6 @@ def _bare(kind: str) -> str:
     return re.sub(r"\([\d,]+\)", "", kind)
 
 
-def takes(value: sql.Composable, kind: str) -> sql.Composable:
-    """A condition: the type ``kind`` reads the value as it is written, with its length and the rules of its domain."""
-    return sql.SQL("pg_input_is_valid(({})::text, {})").format(value, sql.Literal(kind))
-
-
 def fingerprint(value: sql.Composable) -> sql.Composable:
     return sql.SQL("'sha256:' || left(encode(sha256(convert_to(({})::text, 'UTF8')), 'hex'), 16)").format(value)
 
@@ -278,8 +274,9 @@ def listed(parts: Iterable[sql.Composable]) -> sql.Composed:
     return sql.SQL(", ").join(parts)
 
 
-def hash_of(values: Sequence[sql.Composable], seed: int) -> sql.Composable:
-    return sql.SQL("hashbyteaextended(record_send(ROW({})), {})").format(listed(values), sql.Literal(seed))
+def hash_of(values: Sequence[sql.Composable], seed: int, server: int) -> sql.Composable:
+    """``server``: the version of the one that hashes; the hash is the same on every one."""
+    return bytes_hash.of(sql.SQL("record_send(ROW({}))").format(listed(values)), seed, server)
 
 
 def row_hash(shape: Shape, seed: int, alias: str = "t", without: Iterable[str] = ()) -> sql.Composable:
@@ -290,4 +287,4 @@ def row_hash(shape: Shape, seed: int, alias: str = "t", without: Iterable[str] =
         for name, one in sorted(shape.columns.items())
         if name not in left_out
     ]
-    return hash_of(values, seed)
+    return hash_of(values, seed, shape.server)
