@@ -46,6 +46,7 @@ def older() -> Iterator[Address]:
         yield address
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(PROGRAMS is None, reason="no older PostgreSQL is installed")
 @pytest.mark.parametrize("same", [*THE_SAME, moved_and_undone], ids=lambda test: test.__name__.removeprefix("test_"))
 def test_an_older_server_does_the_same(
