@@ -90,7 +90,7 @@ def test_incidents_are_filtered_sorted_and_exported(watched: Watched) -> None:
     record(watched.probe, "ddduuuddd")
     person = watched.team.auditor
     assert page(person, "incident_list", query="?state=open").count("Front page") == 1
-    assert "No incidents here" in page(person, "incident_list", query="?q=nothing-like-it")
+    assert "No incident fits" in page(person, "incident_list", query="?q=nothing-like-it")
     csv = page(person, "incident_list", query="?format=csv&state=closed")
     assert csv.splitlines()[0].startswith("application,environment,probe")
     assert len(csv.splitlines()) == 2
