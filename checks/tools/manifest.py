@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import IO, Any
 
@@ -27,7 +27,10 @@ MAX_BYTES = 64 * 1024 * 1024
 SUFFIX = ".manifest.json"
 #: Folder below an environment's backups for what a test of the gate puts there; it is never listed as a backup.
 ASIDE = "gate-test"
-_NAME = re.compile(r"(?P<time>\d{8}T\d{6}Z)-(?P<run>[0-9a-f]{32})-(?P<attempt>\d+)\.(?P<rest>.+)")
+#: Those of before say no milliseconds.
+_NAME = re.compile(
+    r"(?P<time>\d{8}T\d{6})(?P<milliseconds>\d{3})?Z-(?P<run>[0-9a-f]{32})-(?P<attempt>\d+)\.(?P<rest>.+)"
+)
 
 Progress = Callable[[float, float | None, str], None]
 
@@ -60,7 +63,8 @@ def folder(application: str, environment: str) -> str:
 
 def stem(application: str, environment: str, *, moment: datetime, run: str, attempt: int) -> str:
     """The common beginning of a backup's object names; sorts by time. ``run``: 32 hex digits."""
-    return f"{folder(application, environment)}/{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run}-{attempt}"
+    time, milliseconds = moment.astimezone(UTC), moment.microsecond // 1000
+    return f"{folder(application, environment)}/{time:%Y%m%dT%H%M%S}{milliseconds:03}Z-{run}-{attempt}"
 
 
 def stem_aside(application: str, environment: str, run: str) -> str:
@@ -145,7 +149,10 @@ def published(application: str, environment: str) -> list[str]:
 def moment_of(key: str) -> datetime | None:
     """The time in a backup's name, UTC."""
     match = _NAME.match(key.rsplit("/", 1)[-1])
-    return datetime.strptime(match["time"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) if match else None
+    if match is None:
+        return None
+    time = datetime.strptime(match["time"], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    return time + timedelta(milliseconds=int(match["milliseconds"] or 0))
 
 
 def snapshot_text(document: Mapping[str, Any]) -> str:
