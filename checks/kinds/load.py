@@ -1,6 +1,7 @@
 """Load: steps of users or of requests a second, judged by limits, up to the expected traffic and beyond."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -19,6 +20,10 @@ from checks.tools.loading.driving import Job, Workers
 from checks.tools.loading.judging import Verdict
 from checks.tools.loading.params import UNITS, CompareParams, LoadParams, WorkersParams, consent_refusal, requests_of
 
+#: Addresses of pages that ask strangers who they are; others may have a form for it at their edge.
+_WALL: Final = re.compile(
+    r"log[-_]?in|sign[-_]?in|auth|sso\b|password|[?&](next|return\w*|redirect\w*|continue|came_from)=", re.IGNORECASE
+)
 Problems = list[tuple[tuple[str | int, ...], str]]
 
 
@@ -176,7 +181,8 @@ def _workers(given: WorkersParams | None) -> Workers | None:
 def _ask_once(context: RunContext, job: Job) -> tuple[Job, dict[str, str]]:
     """Each address once, by ourselves: a wrong answer, or one from elsewhere, must be known before load is made.
 
-    The job knows then where each of its requests ends, and under load may end nowhere else.
+    The job knows then where its addresses lead, and under load none may lead anywhere else. Which of them leads a
+    visitor there may depend on what he asked before (a first visit is welcomed), so each may lead where another does.
     """
     paths = [(one["path"], one["status"], one["text"]) for one in job.requests] or [("/", 200, "")]
     declared = [Request(path=path, status=status, text=text, within=_PATIENT) for path, status, text in paths]
@@ -189,14 +195,25 @@ def _ask_once(context: RunContext, job: Job) -> tuple[Job, dict[str, str]]:
                 f"{answer.path}: {answer.problems[0]}, before any load.",
                 remedy="No load was made. Let the environment answer as declared first.",
             )
-        if answer.asks_password and job.requests:
+        if job.requests and answer.asks_password and _WALL.search(answer.redirected_to):
             raise CheckError(
                 f"{answer.path} leads to {urlsplit(answer.redirected_to).path}, which asks for a password: load would"
                 " be made on that page.",
                 remedy="No load was made. Let a locustfile log in, or declare a text that stands on the page you mean.",
             )
-    led = {answer.path: unquote(urlsplit(answer.redirected_to).path) for answer in answers if answer.redirected_to}
-    return replace(job, requests=tuple({**one, "ends": led.get(one["path"], "")} for one in job.requests)), led
+    led = {answer.path: end for answer in answers if (end := _end(answer))}
+    strangers = [request for request, answer in zip(declared, answers, strict=True) if _end(answer)]
+    again = http.ask_all(job.url, strangers, answered=lambda answer: None, check=context.check) if strangers else []
+    anywhere = {answer.path for answer in again if _end(answer) not in led.values()}
+    ends = sorted({*led.values()})
+    requests = tuple({**one, "ends": None if one["path"] in anywhere else ends} for one in job.requests)
+    return replace(job, requests=requests), led
+
+
+def _end(answer: http.Answer) -> str:
+    """The path where an answer came from; "" where that is what was asked, whatever its scheme and query are there."""
+    asked, ended = (unquote(urlsplit(url).path) or "/" for url in (answer.url, answer.redirected_to or answer.url))
+    return ended if ended != asked else ""
 
 
 def _carry_out(context: RunContext, params: LoadParams, found: Findings) -> None:

@@ -46,7 +46,39 @@ def test_a_server_that_sends_visitors_to_a_waiting_room_has_not_answered_them(
     server.answered = lambda path: server.replies.update({"/b": to("/busy")})
     run = run_load(release_of(server, LOAD))
     assert (run.state, run.verdict) == ("failed", "failed"), log_text(run) + run.error
-    assert any("led to /busy, and before to nowhere else" in text for text, _ in run.result["failures"])
+    assert any("led to /busy, where no address led before the load" in text for text, _ in run.result["failures"])
+
+
+def test_a_redirect_to_the_same_path_is_no_other_page(server: LocalServer, storage_folder: Path) -> None:
+    server.replies |= {"/b": to("/b?cookies=1"), "/b?cookies=1": Reply()}
+    run = run_load(release_of(server, LOAD))
+    assert run.state == "passed", log_text(run) + run.error
+    assert not any("leads to" in note for note in run.result["notes"])
+
+
+def test_a_page_that_welcomes_some_visitors_first_is_an_answer(server: LocalServer, storage_folder: Path) -> None:
+    def welcome(path: str) -> None:
+        server.replies["/b"] = to("/welcome/") if len(server.seen) % 4 else Reply()
+
+    server.replies["/welcome/"] = Reply()
+    server.before = welcome
+    run = run_load(release_of(server, LOAD))
+    assert run.state == "passed", log_text(run) + run.error
+    assert "/b leads to /welcome/, and that page was loaded." in run.result["notes"]
+
+
+def test_an_address_that_leads_somewhere_else_each_time_is_an_answer(server: LocalServer, storage_folder: Path) -> None:
+    server.default = Reply()
+    server.before = lambda path: server.replies.update({"/b": to(f"/items/{len(server.seen)}")})
+    run = run_load(release_of(server, LOAD))
+    assert run.state == "passed", log_text(run) + run.error
+
+
+def test_a_page_with_a_log_in_form_at_its_edge_is_loaded(server: LocalServer, storage_folder: Path) -> None:
+    server.replies |= {"/b": to("/home/"), "/home/": LOG_IN}
+    run = run_load(release_of(server, LOAD))
+    assert run.state == "passed", log_text(run) + run.error
+    assert "/b leads to /home/, and that page was loaded." in run.result["notes"]
 
 
 def test_a_redirect_that_is_declared_is_an_answer_by_itself(server: LocalServer, storage_folder: Path) -> None:
@@ -79,6 +111,16 @@ def test_server_errors_that_a_locustfile_forgives_are_failures(
     assert (run.state, run.verdict) == ("failed", "failed"), log_text(run) + run.error
     assert "answered 503, which the locustfile counts as good" in run.result["failures"][0][0]
     assert run.result["steps"][0]["failed"] == run.result["steps"][0]["count"]
+
+
+def test_dropped_connections_that_a_locustfile_forgives_are_failures(
+    server: LocalServer, storage_folder: Path, tmp_path: Path
+) -> None:
+    release = with_locustfile(server, tmp_path, FORGIVING, steps=[2], hold="4s", settle="1s")
+    server.replies["/b"] = Reply(drop=True)
+    run = run_load(release)
+    assert (run.state, run.verdict) == ("failed", "failed"), log_text(run) + run.error
+    assert any("no answer, which the locustfile counts as good" in text for text, _ in run.result["failures"])
 
 
 def test_refusals_that_a_locustfile_forgives_are_told(

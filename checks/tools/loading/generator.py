@@ -123,20 +123,22 @@ class Record:
         if exception is not None:
             cell.failed += 1
             self.failures[f"{name}: {exception}"[:200]] += 1
-        # A connection that failed has the status 0.
-        if response is not None and response.status_code >= 400:
-            if response.status_code >= 500:
+        # A connection that failed has the status 0; what is not of HTTP has none.
+        status = getattr(response, "status_code", None)
+        if status is not None and not 0 < status < 400:
+            if status >= 500:
                 cell.server_errors += 1
             if exception is None and CONFIG["locustfile"]:
-                self.let_pass(name, response.status_code)
+                self.let_pass(name, status)
 
     def let_pass(self, name: str, status: int) -> None:
-        """A locustfile calls this good. An error of the server is a failure all the same; a refusal may be meant."""
-        if status < 500:
+        """A locustfile calls this good. An error of the server, or no answer, is a failure; a refusal may be meant."""
+        if 400 <= status < 500:
             self.refused += 1
         else:
             self.cells[name].failed += 1
-            self.failures[f"{name}: answered {status}, which the locustfile counts as good"[:200]] += 1
+            what = f"answered {status}" if status else "no answer"
+            self.failures[f"{name}: {what}, which the locustfile counts as good"[:200]] += 1
 
     def breaks_off(self, exception: BaseException, **_: Any) -> None:
         """Locust's event of a user whose task ended by an exception: what it would have asked was not asked."""
@@ -399,7 +401,7 @@ if not CONFIG["locustfile"]:
 
     def led_to(url: str, path: str) -> str:
         """Where an answer came from in the end; '' where that is what was asked."""
-        ended, asked = (unquote(urlsplit(each).path) for each in (url, CONFIG["host"] + path))
+        ended, asked = (unquote(urlsplit(each).path) or "/" for each in (url, CONFIG["host"] + path))
         return ended if ended != asked else ""
 
     WEIGHTS = list(accumulate(entry["weight"] for entry in CONFIG["requests"]))
@@ -423,8 +425,8 @@ if not CONFIG["locustfile"]:
             ) as answer:
                 if answer.status_code != one["status"]:
                     answer.failure(f"answered {answer.status_code or answer.error}, expected {one['status']}")
-                elif (led := led_to(answer.url, one["path"])) != one.get("ends", led):
-                    answer.failure(f"led to {led or 'nowhere else'}, and before to {one['ends'] or 'nowhere else'}")
+                elif one.get("ends") is not None and led_to(answer.url, one["path"]) not in ("", *one["ends"]):
+                    answer.failure(f"led to {led_to(answer.url, one['path'])}, where no address led before the load")
                 elif one["text"] and one["text"] not in (answer.text or ""):
                     answer.failure("the declared text is not in the answer")
                 else:

@@ -86,7 +86,8 @@ def judge_step(step: Measured, limits: Sequence[Limit], *, samples: int, unit: s
     invalid += _sample_faults(step, limits, samples, bool(broken))
     if not total.count:
         invalid = ["nothing was answered or refused, so there is nothing to judge"]
-    if any("generator" in fault for fault in invalid) or step.elsewhere:
+    # Behind a colon stands the text of somebody's exception.
+    if any("generator" in fault.partition(": ")[0] for fault in invalid) or step.elsewhere:
         # A slow generator makes everything look slow: what it says is not held against the application either.
         broken = []
     return Judged(step.load, total.rate, tuple(broken), tuple(invalid))
