@@ -36,6 +36,7 @@ Piece = bytes | memoryview
 _KNOWS_EVERY_SETTING = 170000
 _BY_SCRIPT = """
 restore=$1 psql=$2 database=$3; shift 3
+rm -f "$0"
 { "$restore" "$@" --file=- || : >"$0"; } | sed '1,99{/^SET transaction_timeout = 0;$/d;}' |
     "$psql" --no-psqlrc --quiet --no-password --set=ON_ERROR_STOP=1 --dbname="$database" >/dev/null
 code=$?

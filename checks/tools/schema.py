@@ -186,8 +186,11 @@ _BESIDES: Sequence[LiteralString] = (
     " JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE "
     + OURS + " AND " + not_of_extension("pg_catalog.pg_type", "t.oid"),
     # the version of the library that sorts is the server's, and the names of its locale differ between versions
+    # (before 15 one of ICU had it twice, where one of the system's library has it)
     "SELECT format('collation %I.%I', n.nspname, l.collname), concat_ws(' ', l.collprovider, l.collisdeterministic,"
-    " l.collcollate, l.collctype, COALESCE(to_jsonb(l)->>'colllocale', to_jsonb(l)->>'colliculocale'),"
+    " CASE WHEN l.collprovider <> 'i' THEN l.collcollate END, CASE WHEN l.collprovider <> 'i' THEN l.collctype END,"
+    " COALESCE(to_jsonb(l)->>'colllocale', to_jsonb(l)->>'colliculocale',"
+    " CASE WHEN l.collprovider = 'i' THEN l.collcollate END),"
     " to_jsonb(l)->>'collicurules')"
     " FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace WHERE "
     + OURS + " AND " + not_of_extension("pg_catalog.pg_collation", "l.oid"),

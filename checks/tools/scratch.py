@@ -310,8 +310,7 @@ def nobody_there(connection: Connection, database: str) -> bool:
 
 def _terminate(connection: Connection, database: str) -> None:
     connection.execute(
-        "SELECT pg_terminate_backend(pid, 1000) FROM pg_catalog.pg_stat_activity"
-        " WHERE datname = %s AND usesysid IS NOT NULL",
+        "SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL",
         [database],
     )
 
@@ -319,7 +318,7 @@ def _terminate(connection: Connection, database: str) -> None:
 def _end_sessions(connection: Connection, database: str) -> None:
     for _ in range(50):
         _terminate(connection, database)
-        if not sessions(connection, database):
+        if nobody_there(connection, database):
             return
     raise CheckError(f"Sessions of the database {database} do not end.", remedy="Stop the application, then try again.")
 

@@ -15,9 +15,12 @@ from checks.tools.postgres import Address, connected
 from checks.tools.rehearsal import State
 
 _LEFT: LiteralString = """
-    SELECT pg_terminate_backend(pid, 5000), left(query, 200) FROM pg_catalog.pg_stat_activity
+    SELECT pg_terminate_backend(pid), left(query, 200) FROM pg_catalog.pg_stat_activity
     WHERE datname = current_database() AND usesysid IS NOT NULL AND application_name <> %s AND pid <> pg_backend_pid()
 """
+_STILL: LiteralString = _LEFT.replace("pg_terminate_backend(pid)", "pid")
+#: Seconds; PostgreSQL 13 ends sessions without waiting for it.
+_ENDS_WITHIN = 5.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,9 @@ def _end_what_is_left(context: RunContext, address: Address) -> None:
     with connected(address, what="the clone") as connection:
         for _, query in connection.execute(_LEFT, [locks.WATCHERS]).fetchall():
             context.warn(f"A session of the command was at work after its end, and was ended: {query}")
+        until = time.monotonic() + _ENDS_WITHIN
+        while connection.execute(_STILL, [locks.WATCHERS]).fetchone() and time.monotonic() < until:
+            time.sleep(0.05)
 
 
 def last_lines(context: RunContext) -> list[str]:
