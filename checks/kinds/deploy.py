@@ -153,6 +153,9 @@ def _backup_part(context: RunContext, artifacts: list[Artifact], skip: str) -> d
     section = context.plan.checks[str(context.plan.deploy.backup)]
 
     def act(step: StepHandle) -> str:
+        if context.plan.rollback.restore_backup:
+            # Better not to begin than to find on the way back that there is none.
+            backup.refuse_bound(context.database_url())
         taken = backup.take(
             context,
             environment=context.run.environment.name,

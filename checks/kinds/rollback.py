@@ -119,6 +119,8 @@ def _refuse(context: RunContext, base: dict[str, Any]) -> None:
             "The plan puts the backup of before the deploy back, and there is none.",
             remedy="Restore a backup by hand, or mend what is wrong and deploy again. Nothing was touched.",
         )
+    if context.plan.rollback.restore_backup and base.get("restore_point"):
+        backup.refuse_bound(context.database_url())
 
 
 def _restore_part(context: RunContext, base: dict[str, Any], restored: dict[str, Any]) -> delivery.Part:

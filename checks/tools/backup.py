@@ -30,7 +30,7 @@ from checks.tools.background import Background
 from checks.tools.crypto import KeyRing, seal
 from checks.tools.manifest import Part, Progress
 from checks.tools.postgres import Address, Connection, connect, explain, one
-from checks.tools.restoring import RestoreReport, authenticate, restore
+from checks.tools.restoring import RestoreReport, authenticate, refuse_bound, restore
 from releases.models import Environment
 
 
@@ -386,6 +386,7 @@ __all__ = [
     "authenticate",
     "described",
     "newest",
+    "refuse_bound",
     "restore",
     "take",
 ]

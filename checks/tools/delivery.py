@@ -197,8 +197,14 @@ def begin(run: Run) -> dict[str, Any]:
 
 
 def _undoes(run: Run, earlier: Run) -> bool:
-    """A rollback goes back to what stood before the newest deploy of its own release."""
-    return earlier.kind == "deploy" and earlier.release_id == run.release_id
+    """A rollback goes back to what stood before the newest deploy of its own release.
+
+    One that was refused, or stopped before it touched anything, has taken nothing back: it can be tried again.
+    """
+    if earlier.release_id != run.release_id:
+        return False
+    refused = earlier.state != RunState.PASSED and earlier.result.get("continues") is not None
+    return earlier.kind == "deploy" or (earlier.kind == "rollback" and refused)
 
 
 def _same_work(run: Run, earlier: Run) -> bool:

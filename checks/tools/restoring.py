@@ -140,14 +140,20 @@ def restore(
         ) from error
 
 
+def refuse_bound(database_url: str) -> None:
+    """CheckError where ``restore`` with ``clean`` would be refused for what belongs to that very database."""
+    target = Address.parse(database_url, what="The address to restore to")
+    with connected(maintenance(target), what="the server") as connection:
+        scratch.refuse_bound(connection, target.database)
+
+
 def _restore_beside(
     context: RunContext, manifest_key: str, target: Address, phases: Phases, progress: Progress | None
 ) -> RestoreReport:
-    orders = maintenance(target)
-    with connected(orders, what="the server") as connection:
-        scratch.refuse_bound(connection, target.database)
+    refuse_bound(target.url())
     with phases.phase("authenticate"):
         document = authenticate(manifest_key, _looking(context, progress))
+    orders = maintenance(target)
     with connected(orders, what="the server") as connection:
         facts.require(connection, document)
     with phases.phase("create"):

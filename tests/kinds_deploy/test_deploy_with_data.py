@@ -1,6 +1,7 @@
 """A deploy with its backup, and a rollback that puts the data of before it back, on a real database."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from releases.domain import environment as environments
 from releases.models import Environment
 from tests.factories import check, make_approved, make_release, make_team
 from tests.kinds_data.support import Shop as Data
+from tests.kinds_data.support import administration
 from tests.kinds_data.support import shop as data_shop
 from tests.kinds_deploy.local_server import LocalServer, Reply
 from tests.kinds_deploy.support import OLD, Shop, step
@@ -87,6 +89,38 @@ def test_a_backup_that_cannot_be_made_stops_it_before_anything_changed(shop: Sho
     assert not run.result["changed"]
     assert shop.production.current_build_digest == OLD, "it still runs what it ran"
     assert shop.fresh().state == "failed"
+
+
+def test_what_would_stop_the_way_back_stops_a_deploy_and_a_rollback_before_anything_is_touched(
+    shop: Shop, data: Data
+) -> None:
+    with subscribed(data):
+        run = shop.deploy()
+    assert (run.state, run.result["failed_step"]) == ("failed", "backup"), (run.summary, run.error)
+    assert "while it has the subscription orders" in run.summary
+    assert shop.deploy().state == "passed"
+    with subscribed(data):
+        back = shop.roll_back()
+    assert back.state == "errored", (back.summary, back.error)
+    assert "while it has the subscription orders" in back.error
+    assert not back.result.get("touched")
+    assert data.sql("SELECT count(*) FROM customer") == [(2,)]
+    back = shop.roll_back()
+    assert back.state == "passed", (back.summary, back.error)
+    assert data.sql("SELECT count(*) FROM customer") == [(50,)]
+
+
+@contextmanager
+def subscribed(data: Data) -> Iterator[None]:
+    with administration(data.address.database) as database:
+        database.execute(
+            "CREATE SUBSCRIPTION orders CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false,"
+            " slot_name = NONE)"
+        )
+        try:
+            yield
+        finally:
+            database.execute("DROP SUBSCRIPTION orders")
 
 
 def deploy_without_storage(shop: Shop) -> Run:

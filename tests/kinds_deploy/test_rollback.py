@@ -79,13 +79,19 @@ def test_it_is_done_once(shop: Shop) -> None:
     assert shop.written("staging").count("back 1.0") == 1
 
 
-def test_a_refused_rollback_leaves_a_watched_release_watched(tmp_path: Path, server: LocalServer) -> None:
+def test_a_refused_rollback_leaves_a_watched_release_watched_and_can_be_tried_again(
+    tmp_path: Path, server: LocalServer
+) -> None:
     steps = [step("switch", "true", point_of_no_return=True)]
     shop = make_shop(tmp_path, server, deploy={"steps": steps})
     shop.deploy()
     assert shop.roll_back().state == "errored"
     assert shop.fresh().state == "watching"
     assert runs_there(shop.production) == ("2.0", shop.release.build_digest)
+    assert shop.roll_back().state == "errored", "still without a reason"
+    back = shop.roll_back(reason="Orders are lost.")
+    assert back.state == "passed", back.error
+    assert runs_there(shop.production) == ("1.0", OLD)
 
 
 @pytest.mark.campaign
