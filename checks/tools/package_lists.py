@@ -8,36 +8,35 @@ import fnmatch
 import lzma
 import posixpath
 import re
-import shlex
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-
 from checks.errors import CheckError
-from checks.tools import package_locks
+from checks.tools import package_locks, package_pins
 from checks.tools.components import Component
 
 MAX_LIST_BYTES: Final = 20 * 1024**2
 MAX_MEMBERS: Final = 200_000
-#: How many lists one list may include, those of its includes counted.
-MAX_INCLUDES: Final = 200
 #: In this order: the more a file says about what is really installed, the earlier.
 LISTS: Final = (
     "uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.lock", "requirements.txt",
     "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb", "deno.lock",
 )  # fmt: skip
 _PINS: Final = "requirements.txt"
-#: Requirements by another name: requirements-prod.txt, prod-requirements.txt, and any text in a folder requirements.
+#: Requirements by another name: requirements-prod.txt, prod-requirements.txt; and texts in a folder requirements.
 _OTHER_PINS: Final = re.compile(r"(?:.*[-_.])?requirements(?:[-_.].*)?\.txt", re.IGNORECASE)
+_FOLDER: Final = "requirements"
+#: How deep in that folder: requirements/base.txt, requirements/tools/web.txt. Whatever is deeper is an application's.
+_DEPTH: Final = 2
+#: Papers about the lists beside them. A heading of one word would look like a package.
+_PAPERS: Final = re.compile(r"(?:readme|licen[cs]e|copying|notice)(?:[-_.].*)?", re.IGNORECASE)
 #: They name versions of what is installed, and install nothing.
 _CONSTRAINTS: Final = re.compile(r"(?:.*[-_.])?constraints?(?:[-_.].*)?\.txt", re.IGNORECASE)
 NODE_LOCKS: Final = LISTS[LISTS.index("package-lock.json") :]
@@ -49,13 +48,6 @@ _TARS: Final = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".tar.bz2")
 ARCHIVE_ERRORS: Final = (
     tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, RuntimeError, OSError, UnicodeError,
 )  # fmt: skip
-_HASH: Final = re.compile(r"--hash[= ](sha256|sha384|sha512):([0-9a-fA-F]+)")
-_ALGORITHMS: Final = {"sha256": "SHA-256", "sha384": "SHA-384", "sha512": "SHA-512"}
-#: Names and passwords in addresses.
-_USER: Final = re.compile(r"//[^/\s]*@")
-_QUERY: Final = re.compile(r"(?<=\S)\?[^\s#]*")
-#: What pip takes for an address or a path where a requirement could stand.
-_ADDRESS: Final = re.compile(r"^(?:[\w.+-]+:|[./~$])|\.(?:whl|zip|tar|tar\.gz|tgz|tar\.bz2|tar\.xz)(?:[\s\[#;]|$)")
 
 
 @dataclass(frozen=True)
@@ -64,7 +56,8 @@ class Contents:
 
     ``unknown``: lines without one exact version and includes that are not there, each after the name of its list.
     ``left_out``: lists that were not read since the plan leaves them out. ``without_hashes``: requirements in which a
-    version stands without a checksum; pip installs whatever else these packages bring along.
+    version stands without a checksum; pip installs whatever else these packages bring along. ``no_lists``: texts in a
+    folder ``requirements`` that were not taken for lists.
     """
 
     lists: tuple[str, ...]
@@ -72,6 +65,7 @@ class Contents:
     unknown: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     without_hashes: tuple[str, ...] = ()
+    no_lists: tuple[str, ...] = ()
 
     @property
     def listing(self) -> str:
@@ -123,6 +117,7 @@ def together(contents: Sequence[Contents]) -> Contents:
         tuple(dict.fromkeys(one for each in contents for one in each.unknown)),
         tuple(one for each in contents for one in each.left_out),
         tuple(one for each in contents for one in each.without_hashes),
+        tuple(one for each in contents for one in each.no_lists),
     )
 
 
@@ -138,21 +133,32 @@ def _of_build(build: Path, name: str, exclude: Sequence[str], kinds: Collection[
 
 
 def _contents(files: _Files, lists: Sequence[str]) -> Contents:
+    lines = cache(partial(_lines_in, files))
+    no_lists = [each for each in lists if _only_by_folder(PurePosixPath(each)) and _is_no_list(each, lines)]
     known: set[str] = set()
     told: list[Component | str] = []
     read: list[str] = []
     without_hashes: list[str] = []
-    for listing in lists:
+    for listing in _including_first(files, [each for each in lists if each not in no_lists], lines):
         if listing not in known:
             read.append(listing)
-            here = list(_read(files, listing, known))
+            here = list(_read(files, listing, lines, known))
             told += here
             if listing in known and any(isinstance(each, Component) and not each.hashes for each in here):
                 without_hashes.append(listing)
     found = {(one.ecosystem, one.name, one.version): one for one in told if isinstance(one, Component)}
     unknown = dict.fromkeys(one for one in told if isinstance(one, str))
     return Contents(tuple(read), tuple(found[key] for key in sorted(found)), tuple(unknown),
-                    without_hashes=tuple(without_hashes))  # fmt: skip
+                    without_hashes=tuple(without_hashes), no_lists=tuple(no_lists))  # fmt: skip
+
+
+def _including_first(files: _Files, lists: Sequence[str], lines: package_pins.Lines) -> list[str]:
+    """Lists that no other one includes, then the others: by itself an included one has no constraints."""
+    included: set[str] = set()
+    for each in filter(_is_pins, lists):
+        with _naming(each):
+            included |= {*package_pins.reached(files, each, lines)} - {each}
+    return sorted(lists, key=lambda each: each in included)
 
 
 def _none(name: str, left_out: Sequence[str] = ()) -> CheckError:
@@ -207,8 +213,24 @@ def _kind(path: PurePosixPath) -> str:
     """The name by which such a list is known."""
     if path.name in LISTS or _CONSTRAINTS.fullmatch(path.name):
         return path.name
-    in_folder = path.suffix.lower() == ".txt" and "requirements" in path.parts[:-1]
-    return _PINS if in_folder or _OTHER_PINS.fullmatch(path.name) else path.name
+    # What pip has installed has lists of its own.
+    other = _OTHER_PINS.fullmatch(path.name) and "site-packages" not in path.parts
+    return _PINS if other or _only_by_folder(path) else path.name
+
+
+def _only_by_folder(path: PurePosixPath) -> bool:
+    """Whether nothing but the folder ``requirements`` says that a text may be a list."""
+    if any(one.fullmatch(path.name) for one in (_OTHER_PINS, _CONSTRAINTS)) or path.suffix.lower() != ".txt":
+        return False
+    return _FOLDER in path.parts[:-1][-_DEPTH:] and not {"templates", "site-packages"} & set(path.parts)
+
+
+def _is_no_list(name: str, lines: package_pins.Lines) -> bool:
+    """Whether such a text is no list after all."""
+    if _PAPERS.fullmatch(PurePosixPath(name).name):
+        return True
+    with _naming(name):
+        return package_pins.is_no_list(lines(name))
 
 
 def _nearness(path: PurePosixPath) -> tuple[bool, int, str]:
@@ -229,20 +251,15 @@ def _text(files: _Files, name: str) -> str:
     return data.decode("utf-8-sig")
 
 
-def _read(files: _Files, name: str, known: set[str]) -> Iterator[Component | str]:
-    """Each component of a list, and as a text whatever it names that has no exact version.
+def _lines_in(files: _Files, name: str) -> tuple[str, ...]:
+    return tuple(package_pins.lines_of(_text(files, name)))
 
-    ``known``: requirements that were read already, alone or by another one; they are not read again.
-    """
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """CheckError for whatever a list raises that cannot be read."""
     try:
-        reader = _reader(PurePosixPath(name).name)
-        if PurePosixPath(name).name in UNREAD:
-            yield f"{name} (such locks are not read)"
-        elif reader is not None:
-            told = reader(_text(files, name), name)
-            yield from (_shown(each) if isinstance(each, str) else each for each in told)
-        else:
-            yield from _requirements(files, name, known)
+        yield
     except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise CheckError(
             f"{name} of the build cannot be read: {error}.",
@@ -250,104 +267,29 @@ def _read(files: _Files, name: str, known: set[str]) -> Iterator[Component | str
         ) from error
 
 
+def _read(files: _Files, name: str, lines: package_pins.Lines, known: set[str]) -> Iterator[Component | str]:
+    """Each component of a list, and as a text whatever it names that has no exact version.
+
+    ``known``: requirements that were read, alone or by another one, are added.
+    """
+    with _naming(name):
+        reader = _reader(PurePosixPath(name).name)
+        if PurePosixPath(name).name in UNREAD:
+            yield f"{name} (such locks are not read)"
+        elif reader is not None:
+            told = reader(_text(files, name), name)
+            yield from (package_pins.shown(each) if isinstance(each, str) else each for each in told)
+        else:
+            known.update(package_pins.reached(files, name, lines))
+            yield from package_pins.read(files, name, lines)
+
+
+def _is_pins(name: str) -> bool:
+    file = PurePosixPath(name).name
+    return file not in UNREAD and _reader(file) is None
+
+
 def _reader(file: str) -> Callable[[str, str], Iterator[Component | str]] | None:
     """By a lock's name; a build that is one list by itself may have another."""
     endings = {".toml": package_locks.toml_lock, ".json": package_locks.package_lock}
     return package_locks.READERS.get(file) or endings.get(PurePosixPath(file).suffix)
-
-
-def _requirements(files: _Files, name: str, known: set[str]) -> Iterator[Component | str]:
-    waiting, most = [name], len(known) + MAX_INCLUDES
-    known.add(name)
-    loose: list[tuple[str, str]] = []
-    constraints: dict[str, None] = {}
-    while waiting:
-        here = waiting.pop()
-        for line in _lines(_text(files, here)):
-            for written in _named_by(line, "requirement", "r"):
-                target = _beside(here, written)
-                if target not in files:
-                    yield f"{here}: {_shown(line)} (not in the build)"
-                elif target not in known:
-                    known.add(target)
-                    waiting.append(target)
-            constraints |= dict.fromkeys(_beside(here, written) for written in _named_by(line, "constraint", "c"))
-            if len(known) > most:
-                raise ValueError(f"it includes more than {MAX_INCLUDES} lists")
-            if not line.startswith("-") or _editable(line):
-                component = _component(line)
-                if component:
-                    yield component
-                else:
-                    loose.append((here, line))
-    pins = _constrained(files, constraints) if loose else {}
-    for here, line in loose:
-        yield pins.get(_name_of(line)) or f"{here}: {_shown(line)}"
-
-
-def _constrained(files: _Files, constraints: Iterable[str]) -> dict[str, Component]:
-    """What lists of constraints say of packages that are named without a version, by name; only what holds anywhere."""
-    lines = [line for name in constraints if name in files for line in _lines(_text(files, name))]
-    pinned = [one for line in lines if ";" not in line and not line.startswith("-") and (one := _component(line))]
-    return {one.name: one for one in pinned}
-
-
-def _name_of(line: str) -> str:
-    """The package of a line that names one by its name and, perhaps, a range; '' for any other line."""
-    try:
-        wanted = Requirement(line.split(" --", 1)[0].strip())
-    except InvalidRequirement:
-        return ""
-    return "" if wanted.url else canonicalize_name(wanted.name)
-
-
-def _lines(text: str) -> Iterator[str]:
-    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
-        if whole := re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip():
-            yield whole
-
-
-def _named_by(line: str, long: str, short: str) -> Iterator[str]:
-    """The lists that an option of a line names, as pip reads it: -r a, -ra, --requirement a, --requirement=a."""
-    if not line.startswith("-"):
-        return
-    words = shlex.split(line)
-    for number, word in enumerate(words):
-        option, equals, value = word.partition("=")
-        # Long options may be cut as long as they mean one thing; --require-hashes is another.
-        if f"--{long}".startswith(option) and len(option) > len("--require"):
-            yield value if equals else next(iter(words[number + 1 :]), "")
-        elif word.startswith(f"-{short}"):
-            yield word[2:] or next(iter(words[number + 1 :]), "")
-
-
-def _editable(line: str) -> bool:
-    return any(word.startswith("-e") or word.partition("=")[0] == "--editable" for word in shlex.split(line))
-
-
-def _beside(here: str, written: str) -> str:
-    """Where an include leads, from the list in which it stands; '' for a place outside of the build."""
-    if "://" in written or written.startswith(("/", "~", "$")):
-        return ""
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(here), written))
-    return "" if path.startswith("..") else path
-
-
-def _component(line: str) -> Component | None:
-    """None where the line names no single version."""
-    try:
-        wanted = Requirement(line.split(" --", 1)[0].strip())
-    except InvalidRequirement as error:
-        if line.startswith("-") or _ADDRESS.search(line):
-            return None
-        raise ValueError(f"{_shown(line)!r}: {error}") from None
-    pins = [each.version for each in wanted.specifier if each.operator in ("==", "===") and "*" not in each.version]
-    if len(pins) != 1:
-        return None
-    hashes = tuple((_ALGORITHMS[kind], value.lower()) for kind, value in _HASH.findall(line))
-    return Component("pypi", canonicalize_name(wanted.name), pins[0], hashes)
-
-
-def _shown(line: str) -> str:
-    """A line as people may read it: an address often holds a name and a password, or a token as its query."""
-    return _QUERY.sub("?***", _USER.sub("//***@", line))[:160]

@@ -105,11 +105,37 @@ def test_requirements_by_any_of_their_names_are_read_once_each(tmp_path: Path) -
     assert (told.unknown, told.left_out) == ((), ("requirements/tools/web.txt",))
 
 
-def test_a_text_that_is_no_list_is_named_with_what_to_do(tmp_path: Path) -> None:
-    files = {"requirements.txt": "a==1\n", "docs/requirements/goals.txt": "The shop sells.\n"}
-    with pytest.raises(CheckError, match=r"docs/requirements/goals\.txt of the build cannot be read") as told:
-        contents(tar_of(tmp_path / "build.tar.gz", files))
-    assert "source.exclude" in told.value.remedy
+def test_a_list_with_a_line_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path) -> None:
+    for name, text in {
+        "requirements/prod.txt": "b==2\nc = 3\n", "requirements/only.txt": "-r prod.in\nc = 3\n",
+        "requirements/git.txt": "git+https://host.example/b.git@1234567\nc = 3\n",
+        "requirements-prod.txt": "c = 3\n",
+    }.items():  # fmt: skip
+        with pytest.raises(CheckError, match=f"{name} of the build cannot be read") as told:
+            contents(tar_of(tmp_path / "build.tar.gz", {"requirements.txt": "a==1\n", name: text}))
+        assert "source.exclude" in told.value.remedy
+
+
+def test_a_text_in_a_folder_requirements_that_is_no_list_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    licence = "© Shop\nPreamble\n\nEverybody may do anything.\nhttps://host.example/licence\n"
+    papers = {
+        "docs/requirements/goals.txt": "The shop sells.\n- It doesn't buy.\nhttps://host.example/goals\n",
+        "requirements/README.txt": "Requirements\n============\nMade by hand.\n", "requirements/LICENSE.txt": licence,
+    }  # fmt: skip
+    never = {
+        "shop/templates/requirements/email_subject.txt": "Welcome\n",
+        "requirements/templates/requirements/email_body.txt": "Welcome\n",
+        "requirements/static/shop/deep/words.txt": "welcome\n",
+        "venv/lib/python3.12/site-packages/shop/requirements/base.txt": "welcome\n",
+        "venv/lib/python3.12/site-packages/shop/requirements-test.txt": "pytest\n",
+    }
+    lists = {"requirements.txt": "a==1\n", "requirements/empty.txt": "# nothing yet\n"}
+    told = contents(tar_of(tmp_path / "build.tar.gz", lists | papers | never))
+    assert (told.lists, told.unknown) == (("requirements.txt", "requirements/empty.txt"), ())
+    assert sorted(told.no_lists) == sorted(papers)
+    # What another list includes is one, whatever it is called.
+    with pytest.raises(CheckError, match="cannot be read"):
+        contents(tar_of(tmp_path / "build.tar.gz", papers | {"requirements.txt": "-r requirements/LICENSE.txt\n"}))
 
 
 def test_constraints_give_versions_to_what_is_named_without_one_and_install_nothing(tmp_path: Path) -> None:
@@ -123,6 +149,24 @@ def test_constraints_give_versions_to_what_is_named_without_one_and_install_noth
     assert told.unknown == (
         "requirements.txt: old", "requirements.txt: range", "requirements.txt: shop @ file:///s",
     )  # fmt: skip
+
+
+def test_a_list_that_several_include_is_read_with_the_constraints_of_each(tmp_path: Path) -> None:
+    shared = {"requirements/base.txt": "-r more.in\n", "requirements/more.in": "-r again.txt\n",
+              "requirements/again.txt": "django\n", "requirements/constraints.txt": "django==5.0.2\n"}  # fmt: skip
+    prod = {"requirements/prod.txt": "-c constraints.txt\n-r base.txt\n"}
+    told = contents(tar_of(tmp_path / "build.tar.gz", shared | prod))
+    assert ([one.purl for one in told.components], told.unknown) == (["pkg:pypi/django@5.0.2"], ())
+    assert told.lists == ("requirements/prod.txt",)
+    # Whoever installs by the one without constraints gets any version, whichever is read first.
+    for name in ("requirements/dev.txt", "requirements/test.txt"):
+        told = contents(tar_of(tmp_path / "build.tar.gz", shared | prod | {name: "-r base.txt\n"}))
+        assert [one.purl for one in told.components] == ["pkg:pypi/django@5.0.2"]
+        assert told.unknown == ("requirements/again.txt: django",)
+    # Two that include each other are read once.
+    around = {"requirements/a.txt": "-r b.txt\nsix==1.16.0\n", "requirements/b.txt": "-r a.txt\n"}
+    told = contents(tar_of(tmp_path / "build.tar.gz", around))
+    assert (told.lists, told.unknown) == (("requirements/a.txt",), ())
 
 
 def test_a_line_without_one_exact_version_is_named(tmp_path: Path) -> None:

@@ -129,6 +129,34 @@ def test_a_rule_that_the_run_was_told_to_leave_out_mends_nothing_and_its_level_c
         assert [one.rules for one in log_read.seen.covered] == [frozenset({"a"})]
 
 
+def test_an_index_counts_in_the_component_that_it_names() -> None:
+    driver = {"name": "semgrep", "rules": [{"id": "a", "defaultConfiguration": {"level": "error"}}, {"id": "b"}]}
+    more = {"name": "more", "rules": [{"id": "x", "defaultConfiguration": {"level": "note"}}]}
+
+    def told(component: Any, *results: Any, **configuration: Any) -> sarif.Log:
+        override = {"descriptor": {"index": 0, **component}, "configuration": configuration}
+        ran = {"executionSuccessful": True, "ruleConfigurationOverrides": [override] if configuration else []}
+        return read(log(*results, tool={"driver": driver, "extensions": [more]}, invocations=[ran]))
+
+    def results(component: Any) -> list[Any]:
+        message = {"message": {"text": "x"}}
+        return [{"rule": {"index": 0, **component}, **message}, {"ruleIndex": 0, "rule": component, **message}]
+
+    extension, unknown = {"toolComponent": {"index": 0}}, {"toolComponent": {"guid": "1"}}
+    for component, rule, severity in (
+        ({}, "a", Severity.HIGH), (extension, "x", Severity.LOW), (unknown, "x", Severity.MEDIUM),
+        ({"toolComponent": {"index": 7}}, "x", Severity.MEDIUM),
+    ):  # fmt: skip
+        found = told({}, *results(component)).seen.found
+        assert [(each.rule, each.severity) for each in found] == [(rule, severity)] * 2
+    (covered,) = told(extension, enabled=False).seen.covered
+    assert covered.rules == frozenset({"a", "b"})
+    # Which rule was turned off is not known, so none of them was surely looked for; nobody's level is lowered.
+    away = told(unknown, {"message": {"text": "x"}}, {"ruleId": "a"}, enabled=False, level="note")
+    assert [one.rules for one in away.seen.covered] == [frozenset()]
+    assert [one.severity for one in away.seen.found] == [Severity.MEDIUM, Severity.HIGH]
+
+
 def test_a_file_cut_off_is_not_believed() -> None:
     for data in (json.dumps(log(RESULT)).encode()[:-9], b"[" * 100_000, b"\xff\xfe{"):
         with pytest.raises(sarif.NotSarif, match="not valid JSON"):

@@ -118,6 +118,28 @@ def test_where_nobody_sees_what_is_silenced_it_counts_as_high_and_resolves_nothi
     assert resolves(more, Family.CONFIGURATION, "silenced-checks", SystemPlace("1 silenced"))
 
 
+def test_a_silenced_message_that_cannot_be_written_leaves_the_application_s_check_as_it_is(tmp_path: Path) -> None:
+    rule = """
+from django.core.checks import Warning, register
+class Order:
+    def __str__(self):
+        raise RuntimeError("no table shop_order")
+@register(deploy=True)
+def own(app_configs, **_):
+    return [Warning("An order without a buyer.", obj=Order(), id="shop.W001")]
+"""
+    (tmp_path / "shop_rules.py").write_text(rule)
+    apps = SOUND["INSTALLED_APPS"].replace("[", "['shop_rules', ")
+    ended = tmp_path / "ended"
+    command = ["sh", "-c", f"{sys.executable} -m django check --deploy --settings site_settings && touch {ended}"]
+    report = look(tmp_path, command, INSTALLED_APPS=apps, SILENCED_SYSTEM_CHECKS="['shop.W001']")
+    assert ended.exists()
+    assert (report.status, severities(report)) == (ToolStatus.FINDINGS, {"silenced-checks": Severity.UNKNOWN}), (
+        report.why
+    )
+    assert report.found[0].place == SystemPlace("1 silenced")
+
+
 def test_a_command_may_print_which_checks_are_silenced_itself(tmp_path: Path) -> None:
     both = ["sh", "-c", PRINTED]
     silenced = SILENCING | {"SILENCED_SYSTEM_CHECKS": f"['{DEBUG}', '{HSTS}']"}

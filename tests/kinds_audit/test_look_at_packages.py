@@ -100,6 +100,10 @@ def test_a_package_without_an_exact_version_is_no_pass(tmp_path: Path) -> None:
     report = look(left_out, tmp_path / "left out", source={"exclude": ["docs/*"]})
     assert (report.status, report.looked_at) == (ToolStatus.OK, 1)
     assert report.notes[-1] == "Left out by the plan: docs/requirements.txt."
+    texts = {"requirements/README.txt": "Lists\n", "requirements/a.txt": "By hand.\n"}
+    report = look(texts | {"requirements.txt": "six==1.16.0\n"}, tmp_path / "texts")
+    assert (report.status, report.looked_at) == (ToolStatus.OK, 1)
+    assert report.notes[-1] == "Not taken for lists of packages: requirements/README.txt, requirements/a.txt."
 
 
 def test_the_plan_says_which_source_has_locks_of_npm(tmp_path: Path) -> None:

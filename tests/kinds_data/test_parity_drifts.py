@@ -1,9 +1,12 @@
 """Each planted drift is named, with its weight; its safe twin is not. Real databases; each plant is rolled back."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
+from django.http import HttpResponse
 
 from checks.errors import CheckError
 from checks.tools.parity import comparing, of_database, of_schema, of_system, of_web
@@ -236,6 +239,8 @@ def test_a_package_that_comes_from_one_place_on_both_sides_is_the_same_only_with
     for brought in (None, listed):
         rows = [row for row in comparing.compare(here, there, Policy(brought=brought)) if row.area is Area.PACKAGE]
         assert [(row.fact, row.state.value) for row in rows] == [("package.shop", "same" if known else "unknown")]
+        assert known or "pip list --format json" in rows[0].why
+        assert known or "leave it out with a reason" in rows[0].why
     elsewhere = Side("production")
     elsewhere.fill(Area.PACKAGE, {"shop": "2.0"})
     rows = [row for row in comparing.compare(here, elsewhere, Policy()) if row.area is Area.PACKAGE]
@@ -335,6 +340,35 @@ def test_a_header_that_drifted_is_named(servers: tuple[LocalServer, LocalServer]
     rows = [row for row in comparing.compare(*sides, Policy()) if row.area in (Area.HTTP, Area.TLS)]
     found = {row.fact: row.state.value for row in rows if row.state is not State.SAME}
     assert (found.get(fact) == state) if fact else (found == {}), found
+
+
+def test_what_is_left_of_a_cookie_s_life_is_no_drift_and_a_chosen_life_is(
+    servers: tuple[LocalServer, LocalServer],
+) -> None:
+    """By Django, which writes Max-Age and Expires beside each other, whichever of the two it was given."""
+    moment = datetime.now(UTC) + timedelta(days=40)
+
+    def answer(**life: Any) -> Reply:
+        response = HttpResponse()
+        response.set_cookie("one", "1", secure=True, **life)
+        return Reply(headers={"Set-Cookie": response.cookies["one"].OutputString()})
+
+    def found(*lives: dict[str, Any]) -> dict[str, str]:
+        sides = Side("staging"), Side("production")
+        for side, server, life in zip(sides, servers, lives, strict=True):
+            server.before = lambda path, server=server, life=life: server.replies.update({path: answer(**life)})
+            try:
+                of_web.gather(server.url, ["/cookie"], side)
+            finally:
+                server.before = lambda _path: None
+        rows = [row for row in comparing.compare(*sides, Policy()) if row.area is Area.HTTP]
+        return {row.fact: row.state.value for row in rows if row.state is not State.SAME}
+
+    drifted = {"http./cookie cookie one": "drift"}
+    assert found({"expires": moment}, {"expires": moment + timedelta(seconds=9)}) == {}
+    assert found({"max_age": 3600}, {"max_age": 3600}) == {}
+    assert found({"max_age": 3600}, {"max_age": 1800}) == drifted
+    assert found({"max_age": 3600}, {"expires": moment}) == drifted
 
 
 def test_an_error_of_the_server_on_both_sides_is_unknown(servers: tuple[LocalServer, LocalServer]) -> None:

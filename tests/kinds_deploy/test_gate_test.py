@@ -15,6 +15,7 @@ from checks.tools.planting.judging import Seen, names
 from releases.models import Evidence
 from tests.advisories.support import entry, imported
 from tests.engine.support import check, log_text, run_section
+from tests.kinds_audit.test_look_at_source import build_of
 from tests.kinds_data.support import databases
 from tests.kinds_deploy.gate_world import World, page, verdicts
 from tests.kinds_deploy.local_server import Reply
@@ -90,6 +91,21 @@ def test_a_vulnerable_pin_is_caught_and_no_finding_is_kept_of_it(world: World, p
     assert row["named"] == "django 3.2"
     assert (row["without"]["said"], row["with"]["said"]) == ("passed", "failed")
     assert not Finding.objects.exists()
+
+
+@pytest.mark.campaign
+def test_a_vulnerable_pin_is_planted_where_the_plan_leaves_out_a_text_that_is_no_list(
+    world: World, tmp_path: Path
+) -> None:
+    imported(entry("PYSEC-2021-9", "Django", events=[{"introduced": "0"}, {"fixed": "3.2.1"}]))
+    files = {"requirements.txt": "six==1.16.0\n", "docs/requirements.txt": "Not a list.\n"}
+    build = build_of(files, tmp_path, "app-1.0.tar")
+    params = {"packages": {}, "source": {"exclude": ["docs/*"]}}
+    with override_settings(OSV_URL=""):
+        run = world.run(more={"audit": check("audit", params=params)}, faults=["vulnerable-pin"],
+                        build=build.read_bytes(), build_name=build.name)  # fmt: skip
+    (row,) = run.result["faults"]
+    assert (run.state, row["verdict"], row["named"]) == ("passed", "caught", "django 3.2"), (row, log_text(run))
 
 
 GREEN = '<testsuite name="unit"><testcase name="buys"/></testsuite>'

@@ -102,6 +102,8 @@ class PackagesLook:
             )
         if contents.left_out:
             notes.append(f"Left out by the plan: {', '.join(contents.left_out)}.")
+        if contents.no_lists:
+            notes.append(f"Not taken for lists of packages: {', '.join(contents.no_lists)}.")
         return Seen(found, covered, len(components), "packages", version=self.version, notes=notes)
 
     def _refuse_old(self, ecosystem: str, age: timedelta) -> None:

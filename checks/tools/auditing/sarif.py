@@ -114,9 +114,10 @@ class _Run:
         properties = _object(run.get("properties") or {}, f"{where}/properties")
         self.build = _text(properties.get("gonogo.build_digest")).strip().lower().removeprefix("sha256:")[:64]
         components = [self._driver, *_list(tool.get("extensions", []), f"{where}/tool/extensions")]
-        self._rules = [
-            _object(rule, f"{where}/tool") for part in components for rule in _object(part, where).get("rules") or []
+        self._parts = [
+            [_object(rule, f"{where}/tool") for rule in _object(part, where).get("rules") or []] for part in components
         ]
+        self._rules = [rule for part in self._parts for rule in part]
         self._by_id = {_text(rule.get("id")): rule for rule in self._rules}
         self._overridden = dict(self._overrides())
         self._ended_well()
@@ -127,15 +128,25 @@ class _Run:
             raise NotSarif(f"{name} wrote {len(self._results):,} results; at most {MAX_RESULTS:,} are read.")
 
     def _overrides(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """How the scanner was told to take a rule in this run, by the rule's id."""
+        """How the scanner was told to take a rule in this run, by the rule's id; '' for one that nobody can find."""
         for invocation in _list(self._run.get("invocations", []), f"{self._where}/invocations"):
             for each in _object(invocation, f"{self._where}/invocations").get("ruleConfigurationOverrides") or []:
-                index = each["descriptor"].get("index")
-                by_index = self._rules[index] if isinstance(index, int) and 0 <= index < len(self._rules) else {}
-                yield _text(each["descriptor"].get("id")) or _text(by_index.get("id")), each["configuration"]
+                descriptor = each["descriptor"]
+                by_index = self._at(descriptor.get("index"), descriptor)
+                yield _text(descriptor.get("id")) or _text(by_index.get("id")), each["configuration"]
+
+    def _at(self, index: Any, reference: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The rule at an index, of the component that the reference names; {} where that is not known."""
+        rules = self._rules
+        if component := reference.get("toolComponent"):
+            number = component.get("index")
+            known = isinstance(number, int) and 0 <= number < len(self._parts) - 1
+            rules = self._parts[number + 1] if known else []
+        return rules[index] if isinstance(index, int) and 0 <= index < len(rules) else {}
 
     def _configured(self, rule: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {**(rule.get("defaultConfiguration") or {}), **self._overridden.get(_text(rule.get("id")), {})}
+        name = _text(rule.get("id"))
+        return {**(rule.get("defaultConfiguration") or {}), **(self._overridden.get(name, {}) if name else {})}
 
     def _ended_well(self) -> None:
         invocations = _list(self._run.get("invocations", []), f"{self._where}/invocations")
@@ -162,7 +173,8 @@ class _Run:
         """The rules that it names and has not turned off, in the files that it names as those it was to scan.
 
         Where it names none it may be about one part, so nothing is mended by its silence unless it is ``whole``. A log
-        that names no rules does not say what it looked for, and mends nothing either.
+        that names no rules does not say what it looked for, and mends nothing either; nor does one that turned
+        something off of which nobody knows what it was.
         """
         rules = {
             _text(rule.get("id")) for rule in self._rules if self._configured(rule).get("enabled", True) is not False
@@ -173,7 +185,8 @@ class _Run:
             if "analysisTarget" in (artifact.get("roles") or [])
         ]
         places = frozenset(path for path in scanned if path) if scanned or not whole else None
-        yield Covered(self._family, places=places, rules=frozenset(rules - {""}), own=True)
+        known = frozenset() if "" in self._overridden else frozenset(rules - {""})
+        yield Covered(self._family, places=places, rules=known, own=True)
 
     def notes(self) -> Iterator[str]:
         suppressed = sum(bool(result.get("suppressions")) for result in self._results if isinstance(result, dict))
@@ -222,10 +235,7 @@ class _Run:
         for known in (name, name.rsplit("/", 1)[0]):
             if known in self._by_id and known:
                 return self._by_id[known]
-        index = result.get("ruleIndex", reference.get("index"))
-        if isinstance(index, int) and 0 <= index < len(self._rules):
-            return self._rules[index]
-        return {}
+        return self._at(result.get("ruleIndex", reference.get("index")), reference)
 
     @staticmethod
     def _message(result: Mapping[str, Any], rule: Mapping[str, Any]) -> str:

@@ -17,7 +17,10 @@ STANDARD: Mapping[Area, tuple[str, ...]] = {
 _NOTHING = ("", "unknown")
 _NONE = ("0", "0.0")
 #: Of a package that both sides call the same.
-_NO_CONTENT = "it names neither a version nor a commit nor a checksum, so what is there may differ"
+_NO_CONTENT = (
+    "it names neither a version nor a commit nor a checksum, so what is there may differ: print pip list --format json,"
+    " which gives versions, install it from a commit or a file with its hash, or leave it out with a reason"
+)
 #: Areas in which nothing at all cannot be right.
 _NEVER_EMPTY = (Area.SERVER, Area.SETTING, Area.COLLATION, Area.SCHEMA, Area.PACKAGE, Area.VARIABLE, Area.HTTP)
 

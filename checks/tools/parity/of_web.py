@@ -1,11 +1,13 @@
 """Facts that anybody sees from outside: the answer's status, headers and cookies, TLS, and what can be reached."""
 
+import contextlib
 import http.client
 import re
 import socket
 import ssl
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,6 +21,8 @@ from checks.tools.parity.rules import REACHABLE
 
 SECONDS: Final = 10.0
 LEAST_DAYS: Final = 14
+#: After so long what is left of a cookie's life is another whole number of seconds.
+_LATER_SECONDS: Final = 1.1
 _UNREADABLE: Final = "the address cannot be read, or names no host and port"
 #: Another value with every answer, or with every content.
 _VOLATILE: Final = frozenset({
@@ -45,11 +49,30 @@ def gather(url: str, pages: Sequence[str], side: Side) -> None:
         _tls(url, side)
     except (OSError, ValueError) as error:
         side.miss(Area.TLS, _told(error))
+    lives: dict[str, dict[str, str]] = {}
     for page in pages:
         try:
-            _page(url, page, side)
+            lives[page] = _page(url, page, side)
         except (OSError, http.client.HTTPException, ValueError) as error:
             side.miss(Area.HTTP, f"{page}: {_told(error)}")
+    _leave_out_what_is_left(url, lives, side)
+
+
+def _leave_out_what_is_left(url: str, lives: Mapping[str, Mapping[str, str]], side: Side) -> None:
+    """Beside Expires Max-Age is a life that was chosen, or what is left until a moment; only a second look tells.
+
+    ``lives``: page -> cookie with both -> its Max-Age. Where nothing is answered again, it is compared as it was.
+    """
+    if any(lives.values()):
+        time.sleep(_LATER_SECONDS)
+    for page, ages in lives.items():
+        if not ages:
+            continue
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            again = {_cookie(value)[0]: value for name, value in _answer(url, page)[1] if name.lower() == "set-cookie"}
+            for cookie, age in ages.items():
+                if _life(again.get(cookie, "")) not in ("", age):
+                    side.put(Area.HTTP, f"{page} cookie {cookie}", _cookie(again[cookie], "max-age=")[1])
 
 
 def reach(address: str) -> str:
@@ -86,7 +109,8 @@ def _unverified() -> ssl.SSLContext:
     return context
 
 
-def _page(url: str, page: str, side: Side) -> None:
+def _answer(url: str, page: str) -> tuple[int, list[tuple[str, str]]]:
+    """The status and the headers of a page."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     port = parts.port or _DEFAULT_PORTS[parts.scheme]
@@ -95,21 +119,31 @@ def _page(url: str, page: str, side: Side) -> None:
         path = parts.path.rstrip("/") + page
         connection.request("GET", path, headers={"User-Agent": "gonogo-parity", "Accept": "text/html,*/*"})
         answer = connection.getresponse()
-        headers = answer.getheaders()
-        side.put(Area.HTTP, f"{page} status", str(answer.status))
+        return answer.status, answer.getheaders()
     finally:
         connection.close()
+
+
+def _page(url: str, page: str, side: Side) -> dict[str, str]:
+    """Puts what a page answers; returns Max-Age of each cookie that has Expires beside it."""
+    status, headers = _answer(url, page)
+    side.put(Area.HTTP, f"{page} status", str(status))
+    parts = urlsplit(url)
     found: dict[str, list[str]] = {}
+    ages: dict[str, str] = {}
     for name, value in headers:
         if name.lower() == "set-cookie":
             cookie, attributes = _cookie(value)
             side.put(Area.HTTP, f"{page} cookie {cookie}", attributes)
+            if life := _life(value):
+                ages[cookie] = life
         elif name.lower() not in _VOLATILE:
-            settled = _settled(value, parts.netloc, parts.hostname)
+            settled = _settled(value, parts.netloc, parts.hostname or parts.netloc)
             found.setdefault(name.lower(), []).append(_in_order(settled) if "-policy" in name.lower() else settled)
     for name, values in found.items():
         # A header of this name is no status: servers behind others send it, whatever is answered in the end.
         side.put(Area.HTTP, f"{page} {'status header' if name == 'status' else name}", ", ".join(values))
+    return ages
 
 
 def _settled(value: str, *places: str) -> str:
@@ -124,11 +158,20 @@ def _in_order(policy: str) -> str:
     return "; ".join(sorted(part.strip() for part in policy.split(";") if part.strip()))
 
 
-def _cookie(value: str) -> tuple[str, str]:
-    """A cookie's name, and its attributes in order; its value, when it ends and for which host it is are left out."""
+def _life(value: str) -> str:
+    """A cookie's Max-Age where it has Expires as well; '' where it has not both."""
+    attributes = dict(part.strip().lower().partition("=")[::2] for part in value.split(";")[1:])
+    return attributes.get("max-age", "") if "expires" in attributes else ""
+
+
+def _cookie(value: str, *besides: str) -> tuple[str, str]:
+    """A cookie's name, and its attributes in order; its value, when it ends and for which host it is are left out.
+
+    ``besides``: beginnings of further attributes to leave out.
+    """
     first, *rest = value.split(";")
     attributes = [part.strip() for part in rest]
-    kept = sorted(part for part in attributes if not part.lower().startswith(("expires=", "domain=")))
+    kept = sorted(part for part in attributes if not part.lower().startswith(("expires=", "domain=", *besides)))
     return first.split("=", 1)[0].strip(), "; ".join(kept) or "no attributes"
 
 

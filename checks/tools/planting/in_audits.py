@@ -33,7 +33,7 @@ def refuse_without_tls(plan: Plan, planned: Mapping[str, Any], environment: str)
 
 
 def vulnerable_pin(params: Mapping[str, Any], ground: Ground) -> Planted:
-    listed, bad = with_bad_pin(*ground.build)
+    listed, bad = with_bad_pin(*ground.build, (params.get("source") or {}).get("exclude", []))
     build = ground.folder / "requirements.txt"
     build.write_text(listed, encoding="utf-8")
     section = dict(params["packages"])

@@ -5,7 +5,7 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,15 @@ def refuse_without_advisories(plan: Plan, planned: Mapping[str, Any], environmen
         raise NotPlantable(str(reason)) from None
 
 
-def with_bad_pin(build: Path | None, name: str) -> tuple[str, str]:
-    """(list of the build's packages of PyPI with one pinned to a known bad version, "package version")."""
+def with_bad_pin(build: Path | None, name: str, exclude: Sequence[str]) -> tuple[str, str]:
+    """(list of the build's packages of PyPI with one pinned to a known bad version, "package version").
+
+    ``exclude``: patterns of lists that the plan leaves out.
+    """
     if build is None:
         raise NotPlantable("the release has no build whose list of packages could be copied")
     try:
-        components = package_lists.contents_of(build, name).components
+        components = package_lists.contents_of(build, name, exclude=exclude).components
     except CheckError as reason:
         raise NotPlantable(reason.message) from None
     package, version = KNOWN_BAD["PyPI"]

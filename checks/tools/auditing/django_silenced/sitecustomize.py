@@ -42,8 +42,11 @@ def patch(module: Any) -> None:
             return check(self, *arguments, **named)
         finally:
             if named.get("include_deployment_checks"):
-                with contextlib.suppress(OSError), Path(FILE).open("a", encoding="utf-8") as file:
-                    file.write(json.dumps([[each.level, str(each)] for each in held]) + "\n")
+                # A message is the application's own, and its text may be anything, such as a question to the database.
+                with contextlib.suppress(Exception):
+                    line = json.dumps([[each.level, str(each)] for each in held])
+                    with Path(FILE).open("a", encoding="utf-8") as file:
+                        file.write(line + "\n")
 
     CheckMessage.is_silenced, module.BaseCommand.check = is_silenced, told  # type: ignore[method-assign]
 
