@@ -49,6 +49,18 @@ def approved(folder: Path, server: LocalServer) -> Iterator[tuple[Shop, People]]
         yield Shop(data.application, team, release, folder, server), data
 
 
+def number_by_runs(data: People, run: int) -> None:
+    """The journal as it was before it had places of its own: numbered by runs, with one transition in it."""
+    data.sql("DELETE FROM gonogo_transition.journal WHERE section = 'checks.words'")
+    (place,) = data.sql("SELECT place FROM gonogo_transition.journal")[0]
+    for number in range(1, len(TABLES) + 1):
+        for made in (keeping.keys_table, keeping.before_table):
+            old, new = (made(each, number).as_string().split(".") for each in (place, run))
+            if old != new:
+                data.sql(f"ALTER TABLE {'.'.join(old)} RENAME TO {new[1]}")
+    data.sql("ALTER TABLE gonogo_transition.journal DROP COLUMN place, ADD PRIMARY KEY (run)")
+
+
 def test_two_steps_of_one_deploy_move_and_are_both_undone(
     tmp_path: Path, server: LocalServer, storage_folder: Path
 ) -> None:
@@ -115,21 +127,27 @@ def test_what_was_kept_when_runs_gave_the_numbers_can_still_be_undone(
         before = data.everything()
         run = shop.deploy()
         assert run.state == "passed", (run.error, run.summary)
-        data.sql("DELETE FROM gonogo_transition.journal WHERE section = 'checks.words'")
-        (place,) = data.sql("SELECT place FROM gonogo_transition.journal")[0]
-        for number in range(1, len(TABLES) + 1):
-            for made in (keeping.keys_table, keeping.before_table):
-                old = made(place, number).as_string().split(".")
-                new = made(run.number, number).as_string().split(".")
-                if old != new:
-                    data.sql(f"ALTER TABLE {'.'.join(old)} RENAME TO {new[1]}")
-        data.sql("ALTER TABLE gonogo_transition.journal DROP COLUMN place, ADD PRIMARY KEY (run)")
+        number_by_runs(data, run.number)
         back = shop.roll_back()
         assert back.state == "passed", (back.error, back.summary)
         left = data.everything()
         assert {name: rows for name, rows in left.items() if name in before and "word" not in name} == {
             name: rows for name, rows in before.items() if "word" not in name
         }
+
+
+def test_the_next_rehearsal_passes_where_runs_gave_the_numbers(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    with approved(tmp_path, server) as (shop, data):
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        number_by_runs(data, run.number)
+        kept = data.sql("SELECT * FROM gonogo_transition.journal")
+        rehearsed = data.rehearse()
+        assert rehearsed.state == "passed", (rehearsed.error, rehearsed.summary)
+        assert rehearsed.result["undo"]["done"]
+        assert data.sql("SELECT * FROM gonogo_transition.journal") == kept, "the target itself is left as it is"
 
 
 def test_a_move_of_nothing_and_one_by_another_mapping_do_not_stand_for_this_one(
