@@ -1,6 +1,6 @@
 """What several transitions keep in one target stays apart, though numbers of runs come again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,27 @@ FIRST = {"key": "people", "title": "Move the people", "category": "database", "t
 SECOND = {"key": "words", "title": "Move the words", "category": "database", "transition": "words"}
 WORDS = {"table": "word", "same": ["a"]}
 TABLE = "CREATE TABLE word (id serial PRIMARY KEY, a text); INSERT INTO word (a) VALUES ('x'), ('y')"
+#: As the rehearsal of the next release finds it: the same check, another build, and nothing to match by.
+NEXT_RELEASE = "UPDATE gonogo_transition.journal SET section = 'checks.transition' WHERE section = 'checks.words'"
+#: What a trigger writes and what the clock says differs systematically; the target counts further than the source.
+STAMPED = {**WORDS, "same": ["a", "n"], "columns": {"moved_at": {"sql": "now()"}}}
+LOUD = {"word.a": "A trigger writes it in capitals."}
+COUNTED = "CREATE TABLE word (id serial PRIMARY KEY, a text, n {}); INSERT INTO word (a, n) VALUES ('x', 1), ('y', 2);"
+CAPITALS = """
+ALTER TABLE word ADD moved_at timestamptz;
+CREATE FUNCTION louder() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.a = upper(NEW.a); RETURN NEW; END';
+CREATE TRIGGER louder BEFORE INSERT ON word FOR EACH ROW EXECUTE FUNCTION louder();
+"""
 
 
 @contextmanager
-def approved(folder: Path, server: LocalServer) -> Iterator[tuple[Shop, People]]:
+def approved(
+    folder: Path, server: LocalServer, here: str = TABLE, there: str = TABLE, words: Mapping[str, Any] | None = None
+) -> Iterator[tuple[Shop, People]]:
     server.replies["/"] = Reply()
+    params: dict[str, Mapping[str, Any]] = {"people": {"tables": TABLES}, "words": words or {"tables": [WORDS]}}
     moves = {
-        name: check("transition", "production", params={"source": "staging", "tables": tables})
-        for name, tables in {"people": TABLES, "words": [WORDS]}.items()
+        name: check("transition", "production", params={"source": "staging", **more}) for name, more in params.items()
     }
     plan: dict[str, Any] = {
         "checks": moves,
@@ -37,8 +50,8 @@ def approved(folder: Path, server: LocalServer) -> Iterator[tuple[Shop, People]]
         "rollback": {"steps": [SECOND, FIRST], "smoke": SMOKE},
     }
     with people(folder, plan=plan, url=server.url) as data:
-        data.sql(TABLE)
-        data.at_source(TABLE)
+        data.sql(here)
+        data.at_source(there)
         team = make_team(data.application)
         production = Environment.objects.get(application=data.application, name="production")
         environments.adopt_build(
@@ -174,8 +187,7 @@ def test_rows_that_stand_are_not_moved_again_for_another_build(
 ) -> None:
     with approved(tmp_path, server) as (shop, data):
         assert shop.deploy().state == "passed"
-        # As the rehearsal of the next release finds it: the same check, another build, and nothing to match by.
-        data.sql("UPDATE gonogo_transition.journal SET section = 'checks.transition' WHERE section = 'checks.words'")
+        data.sql(NEXT_RELEASE)
         run = data.rehearse([WORDS])
         assert run.state == "failed", (run.error, run.summary)
         assert [(row["kind"], row["keys"]) for row in run.result["conflicts"]] == [("again", ["1", "2"])]
@@ -185,3 +197,34 @@ def test_rows_that_stand_are_not_moved_again_for_another_build(
         data.at_source("DELETE FROM word WHERE id = 2")
         again = data.rehearse([WORDS])
         assert again.state == "passed", (again.error, again.summary)
+
+
+def test_rows_that_stand_are_known_whatever_the_clock_and_triggers_made_of_them(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    here, there = COUNTED.format("bigint") + CAPITALS, COUNTED.format("integer")
+    words = {"tables": [STAMPED], "may_change": LOUD}
+    with approved(tmp_path, server, here, there, words) as (shop, data):
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        assert data.sql("SELECT a, n FROM word ORDER BY id") == [("x", 1), ("y", 2), ("X", 1), ("Y", 2)]
+        data.sql(NEXT_RELEASE)
+        again = data.rehearse([STAMPED], may_change=LOUD)
+        assert again.state == "failed", (again.error, again.summary)
+        assert [(row["kind"], row["keys"]) for row in again.result["conflicts"]] == [("again", ["1", "2"])]
+
+
+def test_rows_that_stand_are_known_beside_one_that_the_source_could_not_hold(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    counted = {**WORDS, "same": ["a", "n"]}
+    with approved(tmp_path, server, COUNTED.format("bigint"), COUNTED.format("integer"), {"tables": [counted]}) as (
+        shop,
+        data,
+    ):
+        assert shop.deploy().state == "passed"
+        data.sql(NEXT_RELEASE)
+        data.sql("UPDATE word SET n = 5000000000 WHERE id = 3")
+        again = data.rehearse([counted])
+        assert again.state == "failed", (again.error, again.summary)
+        assert [(row["kind"], row["keys"]) for row in again.result["conflicts"]] == [("again", ["2"])]

@@ -269,7 +269,7 @@ class Mover:
         self.moved.tallies[work.label] = tally
         return [
             *preflight.stops(tally, target, work),
-            *again.moved(target, work, self.facts["section"], SEED),
+            *again.moved(target, work, self.facts["section"], allowances.columns(work, self.rules.may_change)),
             *constraints.numbers(target, work),
             *constraints.last_numbers(target, work),
             *preflight.nulls(target, work),
