@@ -76,7 +76,7 @@ class Mapped:
     @cached_property
     def canonical(self) -> str:
         """The type in which both sides are compared: the source's own, so that what the target lost is seen."""
-        if self.staged.base != self.column.base and {self.staged.base, self.column.base} <= _JSON:
+        if self.staged.base != self.column.stored_base and {self.staged.base, self.column.stored_base} <= _JSON:
             return "jsonb"
         both = self.staged.plain and self.column.stored_plain and not self.one_way
         return self.staged.type if both else "text"
