@@ -50,6 +50,39 @@ def test_rows_that_an_exclusion_refuses_are_named(tmp_path: Path) -> None:
         passed(made.rehearse([{**merged, "skip": [{"when": "id IN (2, 3)", "reason": "They came second."}]}]))
 
 
+#: The column that names a room is narrower than the room's own number.
+ROOMED = """
+CREATE TABLE room (id bigserial PRIMARY KEY, name text UNIQUE);
+INSERT INTO room (name) VALUES ('c'), ('b');
+CREATE TABLE stay (id int PRIMARY KEY, room_id integer REFERENCES room, days daterange,
+    CONSTRAINT one_guest EXCLUDE USING gist (int4range(room_id, room_id, '[]') WITH =, days WITH &&));
+INSERT INTO stay VALUES (100, 2, '[2026-01-03,2026-01-04)');
+"""
+TO_ROOMS = (
+    STAYS
+    + """
+CREATE TABLE room (id int PRIMARY KEY, name text);
+INSERT INTO room VALUES (1, 'a'), (2, 'b'), (3, 'c');
+ALTER TABLE stay ADD room_id int;
+UPDATE stay SET room_id = ascii(room) - 96;
+"""
+)
+
+
+@pytest.mark.parametrize("merge", [{}, {"room_id": "source"}])
+def test_an_exclusion_over_a_narrower_reference_is_asked(tmp_path: Path, merge: dict[str, str]) -> None:
+    rooms = {"table": "room", "same": ["name"], "match": ["name"], "existing": "skip", "reason": "They are there."}
+    stays = thing("stay", "room_id", "days", existing="merge", merge=merge,
+                  skip=[{"when": "cancelled", "reason": "Nobody came."}])  # fmt: skip
+    with people(tmp_path, source=TO_ROOMS, target=ROOMED) as made:
+        run = made.rehearse([rooms, stays])
+        assert run.state == RunState.FAILED, (run.error, log_of(run))
+        assert conflicts(run) == {
+            ("stay", "exclusion", "one_guest", 2, "1 2"),
+            ("stay", "exclusion", "one_guest", 1, "3"),
+        }
+
+
 def test_a_key_without_overlaps_is_asked_as_an_exclusion(tmp_path: Path) -> None:
     source = """
         CREATE TABLE term (id int4range, valid daterange, a text, PRIMARY KEY (id, valid));

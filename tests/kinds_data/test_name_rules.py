@@ -107,3 +107,11 @@ def test_a_rule_that_nobody_can_ask_beforehand_ends_in_a_sentence_without_the_pe
         assert "The target is as it was." in run.error
         assert "secret" not in run.error + log_of(run), "values stay in the databases"
         assert moving.everything() == before
+
+
+def test_a_rule_about_no_column_is_asked_too(tmp_path: Path) -> None:
+    closed = "ALTER TABLE loose ADD CONSTRAINT closed CHECK (false) NOT VALID"
+    with people(tmp_path, source=SOURCE, target=TARGET + closed) as moving:
+        run = moving.rehearse([{"table": "loose", "same": ["word"], "key": ["word"], "target_key": ["id"]}])
+        assert run.state == RunState.FAILED, (run.error, log_of(run))
+        assert conflicts(run) == {("loose", "check", "closed", 4, "a b c d")}

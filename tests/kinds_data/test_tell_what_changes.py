@@ -59,3 +59,12 @@ def test_what_the_clock_decides_is_no_change_of_the_source_and_what_it_is_comput
         run = made.rehearse([{**THING, "columns": {"made": {"sql": "statement_timestamp()"}}}])
         assert run.state == RunState.ERRORED
         assert "calls statement_timestamp, which gives another value each time" in run.error
+
+
+def test_json_that_becomes_a_domain_over_jsonb_is_told_and_not_taken_for_changed(tmp_path: Path) -> None:
+    source = """CREATE TABLE thing (id int PRIMARY KEY, a json); INSERT INTO thing VALUES (1, '{"b":1,   "a":[ 2 ]}')"""
+    target = "CREATE DOMAIN document AS jsonb; CREATE TABLE thing (id int PRIMARY KEY, a document)"
+    with people(tmp_path, source=source, target=target) as made:
+        run = made.rehearse([{"table": "thing", "keys": "keep", "same": ["a"]}])
+        assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))
+        assert [note for note in run.result["notes"] if note.startswith("public.thing.a becomes jsonb")]

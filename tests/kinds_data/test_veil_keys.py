@@ -57,3 +57,35 @@ def test_a_key_that_the_inventory_keeps_in_clear_is_shown(tmp_path: Path) -> Non
     with people(tmp_path, source=SOURCE, target=TARGET, plan={"privacy": {"inventory": IN_CLEAR}}) as made:
         run = made.rehearse([ACCOUNT])
         assert [row["keys"] for row in run.result["conflicts"]] == [["ann@example.org, 1"]]
+
+
+NUMBERED = "CREATE TABLE account (id serial PRIMARY KEY, a int)"
+BY_NUMBER = [
+    {"columns": ["account.id"], "category": "online", "basis": "contract", "retention": "1 year", "mask": "keep",
+     "why": "A number tells of nobody."},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("inventory", [BY_NUMBER, []])
+def test_an_address_that_is_the_sources_key_alone_is_hidden_and_the_targets_number_shown(
+    tmp_path: Path, inventory: list[dict[str, Any]]
+) -> None:
+    account = {"table": "account", "key": ["email"], "target_key": ["id"], "same": ["a"]}
+    source = SOURCE.replace("PRIMARY KEY (email, shop)", "PRIMARY KEY (email)")
+    with people(tmp_path, source=source, target=NUMBERED, plan={"privacy": {"inventory": inventory}}) as made:
+        run = made.rehearse([account])
+        passed(run)
+        assert "@example" not in everything(run)
+        assert f"public.account,{ANN},1,inserted" in kept(run, "keys.csv")
+        (told,) = [note for note in run.result["notes"] if note.startswith("Keys of public.account are")]
+        assert "own values (email)" in told
+
+
+def test_an_address_that_is_the_key_beside_a_number_of_the_source_is_hidden(tmp_path: Path) -> None:
+    account = thing("account", "a", key=["email"], target_key=["id"], columns={"id": {"column": "shop"}})
+    source = SOURCE.replace("PRIMARY KEY (email, shop)", "PRIMARY KEY (email)")
+    with people(tmp_path, source=source, target=NUMBERED, plan={"privacy": {"inventory": BY_NUMBER}}) as made:
+        run = made.rehearse([account])
+        passed(run)
+        assert "@example" not in everything(run)
+        assert f"public.account,{BOB},2,inserted" in kept(run, "keys.csv")

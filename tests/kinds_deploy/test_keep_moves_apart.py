@@ -1,6 +1,6 @@
 """What several transitions keep in one target stays apart, though numbers of runs come again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,27 @@ FIRST = {"key": "people", "title": "Move the people", "category": "database", "t
 SECOND = {"key": "words", "title": "Move the words", "category": "database", "transition": "words"}
 WORDS = {"table": "word", "same": ["a"]}
 TABLE = "CREATE TABLE word (id serial PRIMARY KEY, a text); INSERT INTO word (a) VALUES ('x'), ('y')"
+#: As the rehearsal of the next release finds it: the same check, another build, and nothing to match by.
+NEXT_RELEASE = "UPDATE gonogo_transition.journal SET section = 'checks.transition' WHERE section = 'checks.words'"
+#: What a trigger writes and what the clock says differs systematically; the target counts further than the source.
+STAMPED = {**WORDS, "same": ["a", "n"], "columns": {"moved_at": {"sql": "now()"}}}
+LOUD = {"word.a": "A trigger writes it in capitals."}
+COUNTED = "CREATE TABLE word (id serial PRIMARY KEY, a text, n {}); INSERT INTO word (a, n) VALUES ('x', 1), ('y', 2);"
+CAPITALS = """
+ALTER TABLE word ADD moved_at timestamptz;
+CREATE FUNCTION louder() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.a = upper(NEW.a); RETURN NEW; END';
+CREATE TRIGGER louder BEFORE INSERT ON word FOR EACH ROW EXECUTE FUNCTION louder();
+"""
 
 
 @contextmanager
-def approved(folder: Path, server: LocalServer) -> Iterator[tuple[Shop, People]]:
+def approved(
+    folder: Path, server: LocalServer, here: str = TABLE, there: str = TABLE, words: Mapping[str, Any] | None = None
+) -> Iterator[tuple[Shop, People]]:
     server.replies["/"] = Reply()
+    params: dict[str, Mapping[str, Any]] = {"people": {"tables": TABLES}, "words": words or {"tables": [WORDS]}}
     moves = {
-        name: check("transition", "production", params={"source": "staging", "tables": tables})
-        for name, tables in {"people": TABLES, "words": [WORDS]}.items()
+        name: check("transition", "production", params={"source": "staging", **more}) for name, more in params.items()
     }
     plan: dict[str, Any] = {
         "checks": moves,
@@ -37,8 +50,8 @@ def approved(folder: Path, server: LocalServer) -> Iterator[tuple[Shop, People]]
         "rollback": {"steps": [SECOND, FIRST], "smoke": SMOKE},
     }
     with people(folder, plan=plan, url=server.url) as data:
-        data.sql(TABLE)
-        data.at_source(TABLE)
+        data.sql(here)
+        data.at_source(there)
         team = make_team(data.application)
         production = Environment.objects.get(application=data.application, name="production")
         environments.adopt_build(
@@ -47,6 +60,18 @@ def approved(folder: Path, server: LocalServer) -> Iterator[tuple[Shop, People]]
         release = make_release(application=data.application, requester=team.engineer, version="2.0")
         make_approved(release, team)
         yield Shop(data.application, team, release, folder, server), data
+
+
+def number_by_runs(data: People, run: int) -> None:
+    """The journal as it was before it had places of its own: numbered by runs, with one transition in it."""
+    data.sql("DELETE FROM gonogo_transition.journal WHERE section = 'checks.words'")
+    (place,) = data.sql("SELECT place FROM gonogo_transition.journal")[0]
+    for number in range(1, len(TABLES) + 1):
+        for made in (keeping.keys_table, keeping.before_table):
+            old, new = (made(each, number).as_string().split(".") for each in (place, run))
+            if old != new:
+                data.sql(f"ALTER TABLE {'.'.join(old)} RENAME TO {new[1]}")
+    data.sql("ALTER TABLE gonogo_transition.journal DROP COLUMN place, ADD PRIMARY KEY (run)")
 
 
 def test_two_steps_of_one_deploy_move_and_are_both_undone(
@@ -115,21 +140,27 @@ def test_what_was_kept_when_runs_gave_the_numbers_can_still_be_undone(
         before = data.everything()
         run = shop.deploy()
         assert run.state == "passed", (run.error, run.summary)
-        data.sql("DELETE FROM gonogo_transition.journal WHERE section = 'checks.words'")
-        (place,) = data.sql("SELECT place FROM gonogo_transition.journal")[0]
-        for number in range(1, len(TABLES) + 1):
-            for made in (keeping.keys_table, keeping.before_table):
-                old = made(place, number).as_string().split(".")
-                new = made(run.number, number).as_string().split(".")
-                if old != new:
-                    data.sql(f"ALTER TABLE {'.'.join(old)} RENAME TO {new[1]}")
-        data.sql("ALTER TABLE gonogo_transition.journal DROP COLUMN place, ADD PRIMARY KEY (run)")
+        number_by_runs(data, run.number)
         back = shop.roll_back()
         assert back.state == "passed", (back.error, back.summary)
         left = data.everything()
         assert {name: rows for name, rows in left.items() if name in before and "word" not in name} == {
             name: rows for name, rows in before.items() if "word" not in name
         }
+
+
+def test_the_next_rehearsal_passes_where_runs_gave_the_numbers(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    with approved(tmp_path, server) as (shop, data):
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        number_by_runs(data, run.number)
+        kept = data.sql("SELECT * FROM gonogo_transition.journal")
+        rehearsed = data.rehearse()
+        assert rehearsed.state == "passed", (rehearsed.error, rehearsed.summary)
+        assert rehearsed.result["undo"]["done"]
+        assert data.sql("SELECT * FROM gonogo_transition.journal") == kept, "the target itself is left as it is"
 
 
 def test_a_move_of_nothing_and_one_by_another_mapping_do_not_stand_for_this_one(
@@ -156,8 +187,7 @@ def test_rows_that_stand_are_not_moved_again_for_another_build(
 ) -> None:
     with approved(tmp_path, server) as (shop, data):
         assert shop.deploy().state == "passed"
-        # As the rehearsal of the next release finds it: the same check, another build, and nothing to match by.
-        data.sql("UPDATE gonogo_transition.journal SET section = 'checks.transition' WHERE section = 'checks.words'")
+        data.sql(NEXT_RELEASE)
         run = data.rehearse([WORDS])
         assert run.state == "failed", (run.error, run.summary)
         assert [(row["kind"], row["keys"]) for row in run.result["conflicts"]] == [("again", ["1", "2"])]
@@ -167,3 +197,34 @@ def test_rows_that_stand_are_not_moved_again_for_another_build(
         data.at_source("DELETE FROM word WHERE id = 2")
         again = data.rehearse([WORDS])
         assert again.state == "passed", (again.error, again.summary)
+
+
+def test_rows_that_stand_are_known_whatever_the_clock_and_triggers_made_of_them(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    here, there = COUNTED.format("bigint") + CAPITALS, COUNTED.format("integer")
+    words = {"tables": [STAMPED], "may_change": LOUD}
+    with approved(tmp_path, server, here, there, words) as (shop, data):
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        assert data.sql("SELECT a, n FROM word ORDER BY id") == [("x", 1), ("y", 2), ("X", 1), ("Y", 2)]
+        data.sql(NEXT_RELEASE)
+        again = data.rehearse([STAMPED], may_change=LOUD)
+        assert again.state == "failed", (again.error, again.summary)
+        assert [(row["kind"], row["keys"]) for row in again.result["conflicts"]] == [("again", ["1", "2"])]
+
+
+def test_rows_that_stand_are_known_beside_one_that_the_source_could_not_hold(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    counted = {**WORDS, "same": ["a", "n"]}
+    with approved(tmp_path, server, COUNTED.format("bigint"), COUNTED.format("integer"), {"tables": [counted]}) as (
+        shop,
+        data,
+    ):
+        assert shop.deploy().state == "passed"
+        data.sql(NEXT_RELEASE)
+        data.sql("UPDATE word SET n = 5000000000 WHERE id = 3")
+        again = data.rehearse([counted])
+        assert again.state == "failed", (again.error, again.summary)
+        assert [(row["kind"], row["keys"]) for row in again.result["conflicts"]] == [("again", ["2"])]

@@ -1,17 +1,21 @@
 """Rows that an earlier transition of the same check moved already: another release's deploy would bring them twice."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from psycopg import sql
 
 from checks.tools.postgres import Connection
 from checks.tools.transition import keeping, undoing
+from checks.tools.transition.expression import tells_the_time
 from checks.tools.transition.preflight import Conflict, found
-from checks.tools.transition.work import Action, TableWork, column, equal, hash_of
+from checks.tools.transition.work import Action, TableWork, column, equal
 
 
-def moved(connection: Connection, work: TableWork, section: str, seed: int) -> Iterator[Conflict]:
-    """Asked where nothing recognises a row (no ``match``): it has the same key, and is the same still in the target."""
+def moved(connection: Connection, work: TableWork, section: str, free: Collection[str]) -> Iterator[Conflict]:
+    """Asked where nothing recognises a row (no ``match``): it has the same key, and is the same still in the target.
+
+    But for what differs in every row anyhow: ``free`` are columns that triggers may change, others tell the time.
+    """
     if work.mapping.matched_by:
         return
     for standing in keeping.of_section(connection, section):
@@ -21,25 +25,28 @@ def moved(connection: Connection, work: TableWork, section: str, seed: int) -> I
             if not same or not undoing.is_there(connection, keys):
                 continue
             yield from found(
-                connection, work, _rows(work, keys, seed), alias="m", kind="again", about="",
+                connection, work, _rows(work, keys, free), alias="m", kind="again", about="",
                 text=f"were moved by run {standing.told} already, and are in the target",
                 remedy="Say by what they are recognised (match:), leave them out, or take the step out of the plan.",
             )  # fmt: skip
 
 
-def _rows(work: TableWork, keys: sql.Identifier, seed: int) -> sql.Composable:
+def _rows(work: TableWork, keys: sql.Identifier, free: Collection[str]) -> sql.Composable:
     same_key = equal(
         [(sql.SQL("{}::text").format(column("k", name)), sql.SQL("{}::text").format(column("m", name)))
          for name in work.key_names]
     )  # fmt: skip
     at_target = equal([(column("t", work.mapping.keys_in_target[0]), column("k", "t1"))])
-    hashed = [one for one in work.hashed() if not one.wrong]
-    then = hash_of([one.comparable(column("t", one.column.name)) for one in hashed], seed, work.target.server)
-    now = hash_of([one.comparable(column("s", one.stage)) for one in hashed], seed, work.target.server)
+    # As the target writes it: what it holds by now the source's type may not hold.
+    same = [
+        sql.SQL("({})::text IS NOT DISTINCT FROM ({})::text").format(column("t", one.column.name), one.cast())
+        for one in work.hashed()
+        if not one.wrong and one.column.name not in free and not tells_the_time(one.source.sql)
+    ]
     insert = sql.Literal(int(Action.INSERT))
     return sql.SQL(
-        "FROM {} s JOIN {} m ON {} AND m.action = {} JOIN {} k ON {} AND k.action = {} JOIN {} t ON {} WHERE {} = {}"
+        "FROM {} s JOIN {} m ON {} AND m.action = {} JOIN {} k ON {} AND k.action = {} JOIN {} t ON {} WHERE {}"
     ).format(
         work.stage, work.map, work.same_key(), insert, keys, same_key, insert, work.target.identifier, at_target,
-        then, now,
+        sql.SQL(" AND ").join([*same, sql.SQL("true")]),
     )  # fmt: skip

@@ -97,12 +97,13 @@ _LEADING: LiteralString = """
     ) e ON a.attname IS NULL
     WHERE x.indrelid = %s AND m.amname = 'btree' AND COALESCE(a.attname::text, e.name) IS NOT NULL ORDER BY i.relname
 """
-# One about the row as a whole cannot be asked of anything but a row of the table.
+# One about the row as a whole cannot be asked of anything but a row of the table. Of one without columns they are null.
 _CHECKS: LiteralString = """
     SELECT o.conname, pg_get_expr(o.conbin, o.conrelid),
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
                  WHERE a.attrelid = o.conrelid AND a.attnum = ANY (o.conkey))
-    FROM pg_catalog.pg_constraint o WHERE o.contype = 'c' AND o.conrelid = %s AND NOT 0 = ANY (o.conkey)
+    FROM pg_catalog.pg_constraint o WHERE o.contype = 'c' AND o.conrelid = %s
+      AND NOT COALESCE(0 = ANY (o.conkey), false)
       AND COALESCE((to_jsonb(o) ->> 'conenforced')::boolean, true) ORDER BY o.conname
 """
 # What each partition takes; of a table that is a partition itself, what it takes.

@@ -129,8 +129,32 @@ class TableMapping(_Part):
 
 
 def digest(tables: Sequence[TableMapping]) -> str:
-    """Of the whole mapping: two that differ in anything have another one."""
-    return sha256(json.dumps([table.model_dump(mode="json") for table in tables]).encode()).hexdigest()
+    """Of what the whole mapping does: not of its order, its reasons, nor of defaults that are written out."""
+    return sha256(json.dumps(sorted(json.dumps(_done(table), sort_keys=True) for table in tables)).encode()).hexdigest()
+
+
+def _done(table: TableMapping) -> dict[str, Any]:
+    written_otherwise = {
+        "table",
+        "source_table",
+        "target_key",
+        "same",
+        "columns",
+        "match",
+        "ignoring",
+        "skip",
+        "reason",
+    }
+    return table.model_dump(mode="json", exclude_defaults=True, exclude=written_otherwise) | {
+        "tables": [table.label, table.source_label],
+        "keys_in_target": table.keys_in_target,
+        "mapped": {
+            name: source.model_dump(mode="json", exclude_defaults=True) for name, source in table.mapped.items()
+        },
+        "matched_by": sorted(table.matched_by),
+        "ignoring": sorted(table.ignoring),
+        "skip": sorted(rule.when for rule in table.skip),
+    }
 
 
 def cross_check(tables: list[TableMapping]) -> None:

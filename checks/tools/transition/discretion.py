@@ -16,6 +16,7 @@ from psycopg import sql
 
 from checks.tools.inventory import PrivacySection
 from checks.tools.personal_names import by_name
+from checks.tools.transition.catalog import Shape
 from checks.tools.transition.expression import names_in
 from checks.tools.transition.work import TableWork, fingerprint
 
@@ -46,25 +47,41 @@ def columns(
 
 
 def _plain_keys(work: TableWork) -> set[str]:
-    return {name for place, name in enumerate(work.mapping.keys_in_target, 1) if place not in work.veiled}
+    return {name for place, name in enumerate(work.mapping.keys_in_target, 1) if place not in work.veiled_in_target}
 
 
-def veiled(work: TableWork, section: PrivacySection) -> frozenset[int]:
-    """Places in the key whose values are people's own: as the plan's inventory says, else as a name tells."""
-    entries, found = section.by_column(), set()
+def veil(work: TableWork, section: PrivacySection) -> None:
+    """Note the places in both keys whose values are people's own: as the plan's inventory says, else as a name tells.
+
+    A value that goes over as it is is the same on both sides; where the target's key is another one, such as a new
+    number, each side speaks for itself.
+    """
+    source: set[int] = set()
+    target: set[int] = set()
     for place, (there, here) in enumerate(zip(work.mapping.key, work.mapping.keys_in_target, strict=True), 1):
-        entry = entries.get((work.target.schema, work.target.name, here))
-        if entry is not None:
-            own = entry.mask != "keep"
-        else:
-            own = bool(by_name(here, work.target.name) or by_name(there, work.source.name))
-        found |= {place} if own else set()
-    return frozenset(found)
+        in_source, in_target = [(work.source, there)], [(work.target, here)]
+        given = work.mapping.mapped.get(here)
+        if given is not None and given.column == there:
+            in_source = in_target = [*in_target, *in_source]
+        source |= {place} if _own(in_source, section) else set()
+        target |= {place} if _own(in_target, section) else set()
+    work.veiled, work.veiled_in_target = frozenset(source), frozenset(target)
+
+
+def _own(names: Sequence[tuple[Shape, str]], section: PrivacySection) -> bool:
+    """Whether a column's values are people's own; ``names``: its tables and names, the first of which is looked up."""
+    shape, name = names[0]
+    entry = section.by_column().get((shape.schema, shape.name, name))
+    if entry is not None:
+        return entry.mask != "keep"
+    return any(by_name(word, table.name) for table, word in names)
 
 
 def told(work: TableWork) -> Iterator[str]:
     """How a row is found whose key is not shown."""
-    names = [name for place, name in enumerate(work.mapping.key, 1) if place in work.veiled]
+    both = enumerate(zip(work.mapping.key, work.mapping.keys_in_target, strict=True), 1)
+    names = [there if place in work.veiled else here for place, (there, here) in both
+             if place in work.veiled | work.veiled_in_target]  # fmt: skip
     if names:
         finding = fingerprint(sql.Identifier(names[0])).as_string()
         yield (

@@ -173,7 +173,7 @@ class Mover:
         works = self.moved.works
         allowances.refuse_unknown(target, works, self.rules.may_change)
         for work in works:
-            work.veiled = discretion.veiled(work, self.context.plan.privacy)
+            discretion.veil(work, self.context.plan.privacy)
             self.moved.notes += telling.notes(work, self.rules.triggers)
         shapes = [work.target for work in works]
         self.positions = locking.seize(self.context, target, shapes, seconds=self.rules.lock_seconds, what="the target")
@@ -269,7 +269,7 @@ class Mover:
         self.moved.tallies[work.label] = tally
         return [
             *preflight.stops(tally, target, work),
-            *again.moved(target, work, self.facts["section"], SEED),
+            *again.moved(target, work, self.facts["section"], allowances.columns(work, self.rules.may_change)),
             *constraints.numbers(target, work),
             *constraints.last_numbers(target, work),
             *preflight.nulls(target, work),
@@ -328,7 +328,7 @@ class Mover:
                     "table": work.label,
                     "keys": work.mapping.keys_in_target,
                     "postponed": sorted(work.postponed),
-                    "veiled": sorted(work.veiled),
+                    "veiled": sorted(work.veiled_in_target),
                 }
                 for work in works
             ],

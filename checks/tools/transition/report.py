@@ -1,7 +1,7 @@
 """What a transition found, as its page and its downloads show it: sentences, figures, and the shapes of the flow."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from psycopg import sql
@@ -10,7 +10,7 @@ from checks.kinds.base import Artifact, RunContext
 from checks.tools.background import patiently
 from checks.tools.postgres import Connection
 from checks.tools.transition.moving import Moved
-from checks.tools.transition.work import SKIPPED, Action, TableWork, column, listed
+from checks.tools.transition.work import SKIPPED, Action, TableWork, column, key_text, listed
 from releases import spreadsheet
 
 MAX_COLUMNS: Final = 2000
@@ -201,9 +201,9 @@ def _literal(text: str) -> sql.Composable:
     return sql.Literal(spreadsheet.cell(text))
 
 
-def _joined(work: TableWork, names: list[str]) -> sql.Composable:
+def _joined(names: list[str], veiled: Collection[int]) -> sql.Composable:
     """A key as one cell; what a spreadsheet would run stays text, as ``spreadsheet.cell`` does it."""
-    key = work.key_text(column("m", name) for name in names)
+    key = key_text((column("m", name) for name in names), veiled)
     return sql.SQL("CASE WHEN {0} ~ {1} AND {0} !~ {2} THEN chr(39) || {0} ELSE {0} END").format(
         key, sql.Literal(r"^[=+@\t\r-]"), sql.Literal(r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$")
     )
@@ -212,7 +212,7 @@ def _joined(work: TableWork, names: list[str]) -> sql.Composable:
 def _skipped_rows(work: TableWork, action: Action, rule: int) -> sql.Composable:
     narrow = sql.SQL(" AND m.rule = {}").format(sql.Literal(rule)) if action == Action.RULE else sql.SQL("")
     return sql.SQL("SELECT {}, {}, {} FROM {} m WHERE m.action = {}{} ORDER BY {}").format(
-        _literal(work.label), _joined(work, work.key_names), _literal(reason_of(work, action, rule)), work.map,
+        _literal(work.label), _joined(work.key_names, work.veiled), _literal(reason_of(work, action, rule)), work.map,
         sql.Literal(int(action)), narrow, listed(column("m", name) for name in work.key_names),
     )  # fmt: skip
 
@@ -222,7 +222,8 @@ def _key_rows(work: TableWork) -> sql.Composable:
         "SELECT {}, {}, {}, CASE m.action WHEN {} THEN 'inserted' WHEN {} THEN 'merged' ELSE 'there' END FROM {} m"
         " WHERE m.t1 IS NOT NULL ORDER BY {}"
     ).format(
-        _literal(work.label), _joined(work, work.key_names), _joined(work, work.target_key_names),
+        _literal(work.label), _joined(work.key_names, work.veiled),
+        _joined(work.target_key_names, work.veiled_in_target),
         sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE)), work.map,
         listed(column("m", name) for name in work.key_names),
     )  # fmt: skip

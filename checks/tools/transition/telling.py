@@ -16,7 +16,7 @@ def notes(work: TableWork, triggers: str) -> Iterator[str]:
         own = [trigger for trigger in work.target.triggers if not trigger.inherited]
         yield f"{work.label} has {len(own)} triggers, which {how}."
     for name, one in work.columns.items():
-        if (one.staged.base, one.column.base) == ("json", "jsonb"):
+        if (one.staged.base, one.column.stored_base) == ("json", "jsonb"):
             yield (
                 f"{work.label}.{name} becomes jsonb: of several equal keys in one object the last one stays, and"
                 " neither order nor spaces do."

@@ -17,8 +17,10 @@ _LOCK_WAIT = timedelta(seconds=30)
 
 
 def note(context: RunContext, address: Address) -> dict[str, Any]:
-    """Every table's digest and every sequence's position."""
+    """Every table's digest and every sequence's position, on the clone."""
     with connected(address, what="the clone") as connection:
+        # A journal of before ``place`` gets it now: else the move would give it, and the undo leave a difference.
+        keeping.exists(connection)
         return patiently(context, connection, lambda: _state(connection))
 
 

@@ -76,7 +76,7 @@ class Mapped:
     @cached_property
     def canonical(self) -> str:
         """The type in which both sides are compared: the source's own, so that what the target lost is seen."""
-        if self.staged.base != self.column.base and {self.staged.base, self.column.base} <= _JSON:
+        if self.staged.base != self.column.stored_base and {self.staged.base, self.column.stored_base} <= _JSON:
             return "jsonb"
         both = self.staged.plain and self.column.stored_plain and not self.one_way
         return self.staged.type if both else "text"
@@ -157,7 +157,8 @@ class TableWork:
 
     ``references`` give columns their new values; ``beside`` are foreign keys to tables of the mapping that give none
     (their columns have theirs from another one, or are taken as they are) and bind the order all the same.
-    ``veiled``: places in the key whose values are people's own. ``source_sum``: of everything that the source gave.
+    ``veiled``, ``veiled_in_target``: places in the key whose values are people's own, in the source's and in the
+    target's. ``source_sum``: of everything that the source gave.
     ``steady_sum``: the same, but without what the clock decides.
     """
 
@@ -169,6 +170,7 @@ class TableWork:
     columns: dict[str, Mapped]
     place: int = 0
     veiled: frozenset[int] = frozenset()
+    veiled_in_target: frozenset[int] = frozenset()
     references: list[Reference] = field(default_factory=list)
     beside: list[Reference] = field(default_factory=list)
     postponed: set[str] = field(default_factory=set)
@@ -232,7 +234,7 @@ class TableWork:
         return next(own for own in self.target.sequences if own.column == self.mapping.keys_in_target[0])
 
     def key_text(self, parts: Iterable[sql.Composable]) -> sql.Composable:
-        """A key as people see it, in the source or in the target."""
+        """A key of the source as people see it."""
         return key_text(parts, self.veiled)
 
     def same_key(self, left: str = "m", right: str = "s") -> sql.Composable:

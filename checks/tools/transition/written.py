@@ -49,8 +49,12 @@ def _merged(work: TableWork, names: Sequence[str]) -> sql.Composed:
 
 
 def _named(work: TableWork, names: Sequence[str], values: Sequence[sql.Composable]) -> sql.Composable:
-    """The columns under their own names; keys and action beside them, under names that no table has."""
-    own = [sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in zip(names, values, strict=True)]
+    """The columns under their own names, in their own types, though the key that one names may have another; keys and
+    action beside them, under names that no table has."""
+    own = [
+        sql.SQL("({})::{} AS {}").format(value, sql.SQL(work.target.columns[name].stored), sql.Identifier(name))
+        for name, value in zip(names, values, strict=True)
+    ]
     carried = [
         sql.SQL("m.{0} AS gonogo_{0}").format(sql.SQL(name)) for name in [*work.key_names, *work.target_key_names]
     ]
