@@ -22,7 +22,8 @@ from checks.tools.loading.params import UNITS, CompareParams, LoadParams, Worker
 
 #: Addresses of pages that ask strangers who they are; others may have a form for it at their edge.
 _WALL: Final = re.compile(
-    r"log[-_]?in|sign[-_]?in|auth|sso\b|password|[?&](next|return\w*|redirect\w*|continue|came_from)=", re.IGNORECASE
+    r"(?<![a-z])(log[-_]?in|sign[-_]?in|o?auth|sso)(?![a-z])|[?&](next|return\w*|redirect\w*|continue|came_from)=",
+    re.IGNORECASE,
 )
 Problems = list[tuple[tuple[str | int, ...], str]]
 
@@ -202,8 +203,8 @@ def _ask_once(context: RunContext, job: Job) -> tuple[Job, dict[str, str]]:
                 remedy="No load was made. Let a locustfile log in, or declare a text that stands on the page you mean.",
             )
     led = {answer.path: end for answer in answers if (end := _end(answer))}
-    strangers = [request for request, answer in zip(declared, answers, strict=True) if _end(answer)]
-    again = http.ask_all(job.url, strangers, answered=lambda answer: None, check=context.check) if strangers else []
+    leading = [request for request, answer in zip(declared, answers, strict=True) if _end(answer)]
+    again = http.ask_all(job.url, leading, answered=lambda answer: None, check=context.check) if leading else []
     anywhere = {answer.path for answer in again if _end(answer) not in led.values()}
     ends = sorted({*led.values()})
     requests = tuple({**one, "ends": None if one["path"] in anywhere else ends} for one in job.requests)

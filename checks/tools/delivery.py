@@ -203,7 +203,8 @@ def _undoes(run: Run, earlier: Run) -> bool:
     """
     if earlier.release_id != run.release_id:
         return False
-    refused = earlier.state != RunState.PASSED and earlier.result.get("continues") is not None
+    had_one = earlier.result.get("continues") is not None
+    refused = earlier.state != RunState.PASSED and had_one and not earlier.result.get("touched", True)
     return earlier.kind == "deploy" or (earlier.kind == "rollback" and refused)
 
 

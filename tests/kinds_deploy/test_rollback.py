@@ -112,6 +112,18 @@ def test_a_failed_rollback_is_a_failed_release_and_can_be_tried_again(tmp_path: 
     assert runs_there(shop.production) == ("1.0", OLD)
 
 
+def test_one_that_stopped_half_way_is_over_when_somebody_says_what_runs(tmp_path: Path, server: LocalServer) -> None:
+    shop = make_shop(tmp_path, server, rollback={"steps": [step("back", "false")]})
+    shop.deploy()
+    assert shop.roll_back().state == "failed"
+    environments.adopt_build(
+        environment=shop.production, version="1.0", build_digest=OLD, actor=shop.team.manager, reason="By hand."
+    )
+    again = shop.roll_back()
+    assert again.state == "errored"
+    assert "There is no deploy of this release in production to take back." in again.error
+
+
 @pytest.mark.campaign
 def test_smoke_after_it_decides(shop: Shop) -> None:
     shop.deploy()

@@ -74,11 +74,12 @@ def test_an_address_that_leads_somewhere_else_each_time_is_an_answer(server: Loc
     assert run.state == "passed", log_text(run) + run.error
 
 
-def test_a_page_with_a_log_in_form_at_its_edge_is_loaded(server: LocalServer, storage_folder: Path) -> None:
-    server.replies |= {"/b": to("/home/"), "/home/": LOG_IN}
+@pytest.mark.parametrize("place", ["/authors/", "/blog-in-short/"])
+def test_a_page_with_a_log_in_form_at_its_edge_is_loaded(server: LocalServer, storage_folder: Path, place: str) -> None:
+    server.replies |= {"/b": to(place), place: LOG_IN}
     run = run_load(release_of(server, LOAD))
     assert run.state == "passed", log_text(run) + run.error
-    assert "/b leads to /home/, and that page was loaded." in run.result["notes"]
+    assert f"/b leads to {place}, and that page was loaded." in run.result["notes"]
 
 
 def test_a_redirect_that_is_declared_is_an_answer_by_itself(server: LocalServer, storage_folder: Path) -> None:
