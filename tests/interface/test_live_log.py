@@ -274,7 +274,7 @@ def test_shift_and_a_click_mark_a_range(server: ScriptedStream, open_log: Callab
     page.locator("#L3 .n").click()
     page.locator("#L6 .n").click(modifiers=["Shift"])
     assert page.url.endswith("#L3-L6")
-    assert page.locator(".marked").count() == 4
+    expect(page.locator(".marked")).to_have_count(4)  # the browser tells of a new fragment a moment later
 
 
 def test_it_says_when_the_last_line_came(server: ScriptedStream, open_log: Callable[..., Page]) -> None:
