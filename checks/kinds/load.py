@@ -1,30 +1,25 @@
 """Load: steps of users or of requests a second, judged by limits, up to the expected traffic and beyond."""
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final
-from urllib.parse import unquote, urlsplit
 
 from checks.errors import CheckError
 from checks.kinds.base import Kind, Outcome, RunContext, Step, register
-from checks.plan import Plan, Request, from_document
-from checks.tools import http, toolbox
+from checks.plan import Plan, from_document
+from checks.tools import toolbox
 from checks.tools.loading import drawing, hints, judging, knee, limits, rivals
+from checks.tools.loading.asking import ask_once
 from checks.tools.loading.carrying import Carried, Carrying, thinned
+from checks.tools.loading.comparing import RATIO
 from checks.tools.loading.database import DatabaseWatch
 from checks.tools.loading.driving import Job, Workers
 from checks.tools.loading.judging import Verdict
 from checks.tools.loading.params import UNITS, CompareParams, LoadParams, WorkersParams, consent_refusal, requests_of
 
-#: Addresses of pages that ask strangers who they are; others may have a form for it at their edge.
-_WALL: Final = re.compile(
-    r"(?<![a-z])(log[-_]?in|sign[-_]?in|o?auth|sso)(?![a-z])|[?&](next|return\w*|redirect\w*|continue|came_from)=",
-    re.IGNORECASE,
-)
 Problems = list[tuple[tuple[str | int, ...], str]]
 
 
@@ -37,8 +32,8 @@ class Findings:
     carried: Carried = field(default_factory=Carried)
     database: dict[str, Any] | None = None
     comparison: rivals.Comparison | None = None
-    #: Addresses that lead elsewhere -> where they lead.
-    led: dict[str, str] = field(default_factory=dict)
+    #: What is told of the addresses that were asked once.
+    told: list[str] = field(default_factory=list)
 
 
 @register
@@ -95,10 +90,12 @@ class Load(Kind):
         with context.step("ask") as step:
             step.doing("making Locust ready")
             toolbox.installed(context, "load")
-            found.job, found.led = _ask_once(context, found.job)
+            found.job, found.told = ask_once(context, found.job)
+            # A wall in front of the last release is quick: this one would look slow beside it.
+            there = ask_once(context, rival.job(found.job), rival.environment)[0] if rival else None
         _carry_out(context, params, found)
         if params.compare and not any(step.aborted for step in found.carried.steps):
-            _compare(context, params, found, rival)
+            _compare(context, params, found, rival, there)
         with context.step("judge") as step:
             outcome, passed = _judged(context.plan, params, found)
             if passed is None:
@@ -168,53 +165,23 @@ def _job(context: RunContext, params: LoadParams) -> tuple[Job, dict[str, Any]]:
         requests=tuple(request.model_dump() | {"name": request.shown} for request in requests),
         locustfile=locustfile, think=params.think.total_seconds(), timeout=params.timeout.total_seconds(),
         pool=params.pool, processes=params.processes, workers=_workers(params.workers),
+        at_most=_consented(context, params),
     )  # fmt: skip
     # How it is asked counts as well: twenty users are not twenty requests a second.
     return job, scenario | {"mode": params.mode, "think": job.think}
+
+
+def _consented(context: RunContext, params: LoadParams) -> float:
+    """Requests a second to which a locustfile is held in open mode; without one, each arrival is one request."""
+    if params.mode != "open" or not params.locustfile:
+        return 0.0
+    return context.plan.load.consent[context.run.environment.name].at_most
 
 
 def _workers(given: WorkersParams | None) -> Workers | None:
     if given is None:
         return None
     return Workers(given.expected, str(given.listen), given.port, given.wait.total_seconds())
-
-
-def _ask_once(context: RunContext, job: Job) -> tuple[Job, dict[str, str]]:
-    """Each address once, by ourselves: a wrong answer, or one from elsewhere, must be known before load is made.
-
-    The job knows then where its addresses lead, and under load none may lead anywhere else. Which of them leads a
-    visitor there may depend on what he asked before (a first visit is welcomed), so each may lead where another does.
-    """
-    paths = [(one["path"], one["status"], one["text"]) for one in job.requests] or [("/", 200, "")]
-    declared = [Request(path=path, status=status, text=text, within=_PATIENT) for path, status, text in paths]
-    answers = http.ask_all(job.url, declared, answered=lambda answer: None, check=context.check)
-    for answer in answers:
-        context.note(f"{answer.path}: {answer.status or 'no answer'} in {answer.seconds * 1000:.0f} ms")
-        elsewhere = any("another host" in problem for problem in answer.problems)
-        if answer.problems and (job.requests or answer.status is None or elsewhere):
-            raise CheckError(
-                f"{answer.path}: {answer.problems[0]}, before any load.",
-                remedy="No load was made. Let the environment answer as declared first.",
-            )
-        if job.requests and answer.asks_password and _WALL.search(answer.redirected_to):
-            raise CheckError(
-                f"{answer.path} leads to {urlsplit(answer.redirected_to).path}, which asks for a password: load would"
-                " be made on that page.",
-                remedy="No load was made. Let a locustfile log in, or declare a text that stands on the page you mean.",
-            )
-    led = {answer.path: end for answer in answers if (end := _end(answer))}
-    leading = [request for request, answer in zip(declared, answers, strict=True) if _end(answer)]
-    again = http.ask_all(job.url, leading, answered=lambda answer: None, check=context.check) if leading else []
-    anywhere = {answer.path for answer in again if _end(answer) not in led.values()}
-    ends = sorted({*led.values()})
-    requests = tuple({**one, "ends": None if one["path"] in anywhere else ends} for one in job.requests)
-    return replace(job, requests=requests), led
-
-
-def _end(answer: http.Answer) -> str:
-    """The path where an answer came from; "" where that is what was asked, whatever its scheme and query are there."""
-    asked, ended = (unquote(urlsplit(url).path) or "/" for url in (answer.url, answer.redirected_to or answer.url))
-    return ended if ended != asked else ""
 
 
 def _carry_out(context: RunContext, params: LoadParams, found: Findings) -> None:
@@ -237,7 +204,9 @@ def _rival(context: RunContext, params: LoadParams) -> rivals.Rival | None:
     return rivals.rival_in(context, name) if name else None
 
 
-def _compare(context: RunContext, params: LoadParams, found: Findings, rival: rivals.Rival | None) -> None:
+def _compare(
+    context: RunContext, params: LoadParams, found: Findings, rival: rivals.Rival | None, there: Job | None
+) -> None:
     compare = params.compare
     assert compare is not None
     errors = [limit for limit in limits.judged_by(params.limits) if limit.metric == "errors"]
@@ -248,7 +217,7 @@ def _compare(context: RunContext, params: LoadParams, found: Findings, rival: ri
     same = compare.model_dump(mode="json")
     earlier = None if rival else rivals.earlier_run(context.run, plan=same, scenario=found.scenario)
     with context.step("compare") as step:
-        found.comparison = rivals.carry_out(context, step, found.job, short, rival=rival, earlier=earlier)
+        found.comparison = rivals.carry_out(context, step, found.job, short, rival=rival, there=there, earlier=earlier)
         for name in found.comparison.gone:
             context.note(f"{name}: asked before and not now, so nothing is said of it")
         for one in found.comparison.found:
@@ -266,7 +235,7 @@ def _judged(plan: Plan, params: LoadParams, found: Findings) -> tuple[Outcome, b
     bend = knee.find([(step.load, step.total.rate) for step in whole])
     verdict = judging.judge(judged, needed=needed, unit=unit, grows=bend.state != "reached")
     verdict.notes += [_ADDED.format(one.text) for one in wanted if one.added]
-    verdict.notes += [f"{path} leads to {place}, and that page was loaded." for path, place in found.led.items()]
+    verdict.notes += found.told
     verdict.notes += judging.told_of_locustfile(found.carried.steps)
     verdict.limits_held = verdict.passed is True
     if params.compare and found.comparison is None and verdict.passed:
@@ -312,7 +281,7 @@ def _outcome(
     ]
     return Outcome(
         passed=bool(verdict.passed),
-        summary=_summary(verdict, found.comparison),
+        summary=_summary(verdict, found.comparison, params.compare.ratio if params.compare else RATIO),
         figures={
             "capacity": round(verdict.capacity, 2), "needed": round(verdict.needed, 2), "steps": len(steps),
             "requests": sum(step.total.count for step in carried.steps), "knee": bend.load or None,
@@ -333,11 +302,12 @@ def _outcome(
     )  # fmt: skip
 
 
-def _summary(verdict: Verdict, comparison: rivals.Comparison | None) -> str:
+def _summary(verdict: Verdict, comparison: rivals.Comparison | None, ratio: float) -> str:
     """Also what a pass was compared with: one that had nothing to be compared with must not look as if it had."""
     beside = ""
     if verdict.passed and comparison is not None:
-        beside = f" Not slower than {comparison.against}." if comparison.against else _NOTHING_BEFORE
+        how = "Not slower than" if ratio == RATIO else f"Not over {ratio:g} times as slow as"
+        beside = f" {how} {comparison.against}." if comparison.against else _NOTHING_BEFORE
     return f"{verdict.reason}.{beside}"[:500]
 
 
@@ -354,5 +324,4 @@ _UNMATCHED: Final = (
 )
 _NEWER: Final = " (so says the newest plan)"
 _NOT_ASKED: Final = "Nothing was asked. Correct the plan."
-_PATIENT: Final = timedelta(seconds=30)
 _CORRECT: Final = "Correct the plan, or put the file there."

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
@@ -18,6 +19,7 @@ from checks.errors import CheckError
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Request
 from checks.tools.origins import same_place
+from checks.tools.page_forms import forms_in
 
 MAX_BODY_BYTES: Final = 5_000_000
 MAX_REDIRECTS: Final = 5
@@ -26,13 +28,19 @@ PATIENCE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.25
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PASSWORD_FIELD: Final = re.compile(r"<input\b[^>]*\btype\s*=\s*[\"']?password\b", re.IGNORECASE)
+#: Addresses of pages that ask strangers who they are.
+_WALL: Final = re.compile(
+    r"(?<![a-z])(log[-_]?in|sign[-_]?in|o?auth|sso)(?![a-z])|[?&](next|return\w*|redirect\w*|continue|came_from)=",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
 class Answer:
     """How one request was answered. ``problems`` is empty where all was as declared. ``seconds``: until the end.
 
-    ``asks_password``: it was led to a page that asks for one, and nothing was declared that tells it from others.
+    ``is_wall``: it was led to a page that asks strangers who they are, and nothing was declared that tells it from
+    others; ``asks_password``: so does the page at the very address that was asked.
     """
 
     path: str
@@ -41,6 +49,7 @@ class Answer:
     seconds: float
     problems: tuple[str, ...]
     redirected_to: str = ""
+    is_wall: bool = False
     asks_password: bool = False
 
     @property
@@ -144,8 +153,17 @@ async def _ask(session: aiohttp.ClientSession, base: str, request: Request) -> A
     if seconds > limit:
         problems.append(f"took {seconds:.2f} s, limit {limit:g} s")
     led = place if place != url else ""
-    asks_password = bool(led and not request.text and _PASSWORD_FIELD.search(body))
-    return Answer(request.path, url, status, seconds, tuple(problems), led, asks_password)
+    asks = not request.text and _asks_password(body, place)
+    return Answer(request.path, url, status, seconds, tuple(problems), led, asks and bool(led), asks and not led)
+
+
+def _asks_password(body: str, url: str) -> bool:
+    """Whether that is what the page is for: others have such a form at their edge, which sends it to the log-in."""
+    if not _PASSWORD_FIELD.search(body):
+        return False
+    asking = [form for form in forms_in(body, url) if form.password_fields]
+    own = not asking or any(urlsplit(form.action).path == urlsplit(url).path for form in asking)
+    return own or bool(_WALL.search(url))
 
 
 async def _get(

@@ -98,7 +98,7 @@ CHECKLIST: Final[tuple[ItemTemplate, ...]] = (
     ),
     ItemTemplate(
         "testing.gate", _T, "The checks were seen to say no",
-        "Known faults were planted in copies; each check said no and named them.", "Engineering",
+        "Known faults were planted in copies; the checks that were tried said no and named them.", "Engineering",
         kinds=("gate_test",), place="source", only_checked=True,
     ),
     ItemTemplate(

@@ -176,3 +176,39 @@ def test_a_generator_that_stood_still_says_nothing(server: LocalServer, storage_
     run = run_load(release)
     thread.join(20)
     errored(run, "the generator stood still for")
+
+
+#: Logs in when it begins, and asks four times for an arrival.
+GREEDY = """
+from locust import FastHttpUser, task
+
+class Reader(FastHttpUser):
+    def on_start(self):
+        self.client.get("/", name="log in")
+
+    @task
+    def read(self):
+        for _ in range(4):
+            self.client.get("/b", name="read")
+"""
+
+
+def test_a_locustfile_is_held_to_what_was_consented_to(
+    server: LocalServer, storage_folder: Path, tmp_path: Path
+) -> None:
+    """At most 50 a second: 20 arrivals make 80, and a pool of 200 users would log in within a second."""
+    moments: list[float] = []
+    server.answered = lambda _: moments.append(time.monotonic())
+    run = run_load(with_locustfile(server, tmp_path, GREEDY, mode="open", steps=[20], settle="1s"))
+    errored(run, "the locustfile asked for more than was consented to")
+    made = [moment - moments[1] for moment in moments[1:]]
+    busiest = max(sum(start <= moment < start + 1 for moment in made) for start in made)
+    assert busiest <= 110, "a second that was saved up, and the one under way"
+    assert len(made) / made[-1] < 65
+
+
+def test_a_locustfile_that_keeps_to_it_is_not_held_back(
+    server: LocalServer, storage_folder: Path, tmp_path: Path
+) -> None:
+    run = run_load(with_locustfile(server, tmp_path, GREEDY, mode="open", steps=[5], settle="2s", samples=20))
+    assert run.state == "passed", log_text(run) + run.error

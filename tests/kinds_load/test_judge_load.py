@@ -102,6 +102,17 @@ def test_a_target_that_cannot_take_the_arrivals_is_a_no() -> None:
     assert not found.invalid
 
 
+def test_more_refusals_than_answers_are_no_figures_of_the_application() -> None:
+    told = "60% of the answers were refusals (4xx) that the locustfile counts as good"
+    assert [fault.startswith(told) for fault in step(refused=600).invalid] == [True]
+    assert step(refused=500).held
+
+
+def test_a_locustfile_that_was_held_back_says_nothing() -> None:
+    assert "20 requests were held back" in step(held_back=20).invalid[0]
+    assert step(held_back=10).held
+
+
 def left(waiting: dict[float, int], latencies: Any = GOOD, **more: Any) -> Judged:
     """``waiting``: seconds waited -> how many requests that were never answered."""
     waited = Counter({int(seconds * 1_000_000): count for seconds, count in waiting.items()})
@@ -167,3 +178,22 @@ def test_a_throughput_that_grows_no_more_below_what_is_needed_is_a_no() -> None:
 
 def test_an_invalid_step_before_the_expected_traffic_is_no_pass() -> None:
     assert verdict(Judged(5, 50, invalid=("the generator used 90%",)), *HELD[1:], needed=120).passed is None
+
+
+LEAST = ("p95 < 400ms", "requests_per_second > 90", "/: requests_per_second > 90")
+
+
+def test_a_least_throughput_is_asked_of_the_whole_load_and_not_of_its_first_step() -> None:
+    little, enough = step(2, GOOD[:200], limits=LEAST), step(10, limits=LEAST)
+    assert little.held
+    assert verdict(little, enough).passed is True
+    found = verdict(little)
+    told = "No step with every other limit kept reached it: requests_per_second is 20.0/s, limit > 90.0/s"
+    assert (found.passed, found.reason) == (False, told)
+    slow = step(20, [900.0] * 2000, limits=LEAST)
+    assert verdict(little, slow).passed is False, "what was reached without keeping the others does not count"
+    assert verdict(little, slow, needed=20).passed is False
+
+
+def test_a_least_throughput_of_an_endpoint_that_was_not_asked_is_not_reached() -> None:
+    assert verdict(step(limits=["/c: requests_per_second > 1"])).passed is not True

@@ -53,3 +53,13 @@ def test_a_limit_ends_a_load_that_nobody_answers_any_more(falls_silent: LocalSer
     assert run.state == "failed", log_text(run)
     assert "ended early: p95 is" in run.summary
     assert run.result["steps"][0]["seconds"] < 20
+
+
+@pytest.mark.parametrize("stop", ["errors < 50%", "requests_per_second > 5"])
+def test_whatever_the_limit_is_on_a_silent_server_is_spared(
+    falls_silent: LocalServer, storage_folder: Path, stop: str
+) -> None:
+    run = run_load(release_of(falls_silent, {**LOAD, "hold": "30s", "stop": [stop], "stop_after": "3s"}))
+    assert run.state == "failed", log_text(run)
+    assert "ended early: nothing was answered, and the longest had waited for" in run.summary
+    assert run.result["steps"][0]["seconds"] < 20

@@ -18,8 +18,9 @@ from pydantic import Field
 from checks.kinds.base import RunContext
 from checks.plan import Path, Section
 from checks.tools.auditing.asking import Page, Visitor
-from checks.tools.auditing.login import Form, Login, forms_of
+from checks.tools.auditing.login import Login, forms_of
 from checks.tools.auditing.looking import NotSeen
+from checks.tools.page_forms import Form
 
 ROUNDS: Final = 4
 #: Answers of known and unknown names are told apart by time when every one is slower, by so much and by such a factor.

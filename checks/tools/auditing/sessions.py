@@ -9,9 +9,10 @@ from typing import Final
 
 from checks.tools.auditing import asking, observatory
 from checks.tools.auditing.asking import Page, Visitor
-from checks.tools.auditing.login import Form, Login, Refused, forms_of
+from checks.tools.auditing.login import Login, Refused, forms_of
 from checks.tools.auditing.looking import NotSeen
 from checks.tools.auditing.said import Severity
+from checks.tools.page_forms import Form
 
 #: So many characters hold 64 bits even as hexadecimal digits; fewer can be guessed.
 SHORTEST_IDENTIFIER: Final = 16

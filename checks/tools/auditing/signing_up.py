@@ -9,8 +9,9 @@ from pydantic import Field
 from checks.kinds.base import RunContext
 from checks.plan import Path, Section
 from checks.tools.auditing.asking import Page, Visitor
-from checks.tools.auditing.login import Form, forms_of
+from checks.tools.auditing.login import forms_of
 from checks.tools.auditing.looking import NotSeen
+from checks.tools.page_forms import Form
 
 #: Of those that ASVS 6.2.1 and 6.2.4 want refused: too short, among the commonest, and only digits.
 WEAK: Final = ("abc123", "password", "1234567890", "qwertyuiop")

@@ -9,7 +9,7 @@ from checks.kinds.base import Artifact, RunContext, StepHandle
 from checks.tools.loading.driving import Driver, Job, driving
 from checks.tools.loading.judging import broken_limits
 from checks.tools.loading.limits import Limit
-from checks.tools.loading.record import HistogramLog, Measured, Second
+from checks.tools.loading.record import Figures, HistogramLog, Measured, Second
 
 #: The page draws at most so many points; more seconds are drawn together, with the worst percentile of them.
 POINTS: Final = 600
@@ -141,6 +141,8 @@ class Carrying:
         for limit in self.stop:
             figures = second.endpoints.get(limit.endpoint) if limit.endpoint else whole
             broken += list(broken_limits(figures, [limit])) if figures else []
+        if not broken and (waited := self._silent_for(whole)):
+            broken = [f"nothing was answered, and the longest had waited for {waited:.0f} s"]
         if not broken and whole.count:
             self._broken_for = 0
         elif broken:
@@ -149,6 +151,14 @@ class Carrying:
         if self.stop and self._broken_for >= self.patience:
             measured.aborted = f"ended early: {self._broken} for {self._broken_for} s"
             self.context.warn(measured.aborted)
+
+    def _silent_for(self, whole: Figures) -> float:
+        """How long the longest has waited, s, where nothing is answered and somebody waits; else 0.
+
+        A server that has gone silent has no figure that a limit could be broken by, and must be spared all the same.
+        """
+        waited = max(whole.waiting, default=0) / 1_000_000
+        return waited if not whole.count and waited >= 1 else 0.0
 
     def _tell(self, measured: Measured, handle: StepHandle) -> None:
         whole = measured.total

@@ -44,7 +44,10 @@ class Workers:
 
 @dataclass(frozen=True)
 class Job:
-    """What is generated. ``steps``: users (closed) or requests a second (open), each held for ``hold`` seconds."""
+    """What is generated. ``steps``: users (closed) or requests a second (open), each held for ``hold`` seconds.
+
+    ``at_most``: requests a second that a locustfile may make in open mode, however many each arrival makes; 0: any.
+    """
 
     url: str
     mode: str
@@ -57,6 +60,7 @@ class Job:
     pool: int = 200
     processes: int = 0
     workers: Workers | None = None
+    at_most: float = 0.0
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -80,7 +84,7 @@ class Job:
             "steps": list(self.steps), "hold": self.hold, "requests": [dict(one) for one in self.requests],
             "locustfile": self.locustfile, "think": self.think, "timeout": self.timeout, "pool": self.pool,
             "processes": self.cores, "port": 0 if self.workers or self.cores == 1 else free_port(),
-            "workers": self.workers.as_json() if self.workers else None,
+            "workers": self.workers.as_json() if self.workers else None, "at_most": self.at_most / self.cores,
         }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ with its configuration written into it; it needs Locust and nothing else. Lines 
     {"begin": 1764000000.1}                                             the schedule begins
     {"second": 1764000003, "worker": "a", "users": 5, "cpu": 0.12, "intended": 20, "started": 20,
      "endpoints": {"/": [[2310, 4, 2312, 1], failed, server errors]}, "failures": {"...": 2}, "elsewhere": {"host": 1},
-     "waiting": {"/": [180000, 1]}, "refused": 1, "broken": {"KeyError: 'a'": 1}}
+     "waiting": {"/": [180000, 1]}, "refused": 1, "held_back": 0, "broken": {"KeyError: 'a'": 1}}
     {"end": "done"}
 
 Latencies are microseconds and how often each came, in the buckets of an HdrHistogram of three digits; the program makes
@@ -15,7 +15,7 @@ histograms of them, since here every microsecond is taken from the load. In open
 and a latency counts from the intended time, so that a stall delays everything that came meanwhile. ``waiting`` are the
 requests under way when the second ended, by what they had waited; those that were only just sent, and arrivals that no
 user took yet, have the name "". ``refused``: answers of 400 and more that a locustfile counted as good; ``broken``: why
-its users broke off what they did.
+its users broke off what they did; ``held_back``: requests that waited because more was asked than may be.
 """
 
 import functools
@@ -96,6 +96,7 @@ class Record:
         self.elsewhere: Counter[str] = Counter()
         self.broken: Counter[str] = Counter()
         self.refused = 0
+        self.held_back = 0
         self.intended = 0
         self.started = 0
         self.processor = processor_time()
@@ -154,9 +155,9 @@ class Record:
             "second": second, "worker": worker, "users": users, "cpu": round(share, 4), "intended": self.intended,
             "started": self.started, "failures": dict(failures.most_common(10)), "elsewhere": dict(self.elsewhere),
             "endpoints": {name: cell.as_json() for name, cell in cells.items()}, "waiting": waiting(),
-            "refused": self.refused, "broken": dict(self.broken.most_common(10)),
+            "refused": self.refused, "held_back": self.held_back, "broken": dict(self.broken.most_common(10)),
         }  # fmt: skip
-        self.intended = self.started = self.refused = 0
+        self.intended = self.started = self.refused = self.held_back = 0
         self.elsewhere.clear()
         self.broken.clear()
         self.processor, self.clock = processor, clock
@@ -185,10 +186,27 @@ def follow_requests(user: Any) -> None:
 
     @functools.wraps(real)
     def context(self: Any) -> Any:
+        if CONFIG["at_most"]:
+            keep_to_consent()
         UNDER_WAY[who()] = now()
         return real(self)
 
     user.context = context
+
+
+#: When the next request may be made (monotonic), where so many a second were consented to.
+NEXT = [0.0]
+
+
+def keep_to_consent() -> None:
+    """A locustfile asks more than once for an arrival. Nobody consented to more than ``at_most``: then it waits."""
+    now, gap = time.monotonic(), 1 / CONFIG["at_most"]
+    # What was not used within a second is gone.
+    due = max(NEXT[0], now - 1 + gap)
+    NEXT[0] = due + gap
+    if due > now:
+        RECORD.held_back += 1
+        gevent.sleep(due - now)
 
 
 def request_of(greenlet: Any) -> str | None:
@@ -332,8 +350,10 @@ class Steps(LoadTestShape):
             if WRITER is not None:
                 WRITER.write({"end": "done"})
             return None
-        users = int(CONFIG["pool"] if CONFIG["mode"] == "open" else level)
-        return users, float(max(users, 1))
+        if CONFIG["mode"] == "open":
+            # What users do when they begin, such as logging in, comes no quicker than what they then do.
+            return int(CONFIG["pool"]), max(level, 1.0)
+        return int(level), max(level, 1.0)
 
     def _announce(self, at: float) -> None:
         assert WRITER is not None

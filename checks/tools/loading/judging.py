@@ -9,22 +9,26 @@ from checks.tools.loading.record import Figures, Measured
 
 CPU_AT_MOST: Final = 0.8
 ACHIEVED_AT_LEAST: Final = 0.95
-#: Of what users do so much may break off by an exception of the locustfile; and of answers so many are told.
+#: Of what users do so much may break off by an exception of the locustfile, or wait; and of answers so many are told.
 BROKEN_AT_MOST: Final = 0.01
 REFUSED_UNTOLD: Final = 0.01
+#: With more refusals than answers it is the door that was loaded.
+REFUSED_AT_MOST: Final = 0.5
 
 
 @dataclass(frozen=True)
 class Judged:
     """One step. ``broken``: limits that did not hold. ``invalid``: why nothing can be said of it.
 
-    ``throughput``: requests a second that were answered as declared, whatever was sent.
+    ``throughput``: requests a second that were answered as declared, whatever was sent. ``reached``: what the step has
+    for each limit that is asked of the whole load.
     """
 
     load: float
     throughput: float
     broken: tuple[str, ...] = ()
     invalid: tuple[str, ...] = ()
+    reached: tuple[tuple[Limit, float], ...] = ()
 
     @property
     def held(self) -> bool:
@@ -78,7 +82,7 @@ def judge_step(step: Measured, limits: Sequence[Limit], *, samples: int, unit: s
     """``samples``: so few requests are never enough, whatever the limits need."""
     total = step.total
     broken = [step.aborted] if step.aborted else []
-    broken += broken_limits(step, limits)
+    broken += broken_limits(step, [limit for limit in limits if not limit.is_reached])
     if total.count and total.failed == total.count:
         broken.append(f"all {total.count:,} requests failed")
     broken += _left_waiting(step)
@@ -90,7 +94,14 @@ def judge_step(step: Measured, limits: Sequence[Limit], *, samples: int, unit: s
     if any("generator" in fault.partition(": ")[0] for fault in invalid) or step.elsewhere:
         # A slow generator makes everything look slow: what it says is not held against the application either.
         broken = []
-    return Judged(step.load, total.rate, tuple(broken), tuple(invalid))
+    return Judged(step.load, total.rate, tuple(broken), tuple(invalid), tuple(_reached(step, limits)))
+
+
+def _reached(step: Measured, limits: Sequence[Limit]) -> Iterator[tuple[Limit, float]]:
+    for limit in limits:
+        if limit.is_reached:
+            figures = _figures(step, limit)
+            yield limit, value_of(figures, limit) if figures is not None else 0.0
 
 
 def told_of_locustfile(steps: Sequence[Measured]) -> list[str]:
@@ -125,12 +136,27 @@ def _generator_faults(step: Measured, unit: str, has_broken: bool) -> Iterator[s
         yield f"{step.unheard:,} seconds of single processes of the generator are missing; one was lost or stood still"
     for host, count in step.elsewhere.most_common(1):
         yield f"it was sent to {host} {count:,} times, which is not the server under test"
+    yield from _scenario_faults(step)
+    if step.achieved < ACHIEVED_AT_LEAST and not has_broken and not step.aborted:
+        yield f"only {step.achieved:.0%} of the intended {step.load:g} {unit} were achieved"
+
+
+def _scenario_faults(step: Measured) -> Iterator[str]:
+    """What the locustfile did that leaves its figures without meaning."""
     if step.broken.total() > BROKEN_AT_MOST * step.total.count:
         why, _ = step.broken.most_common(1)[0]
         times = f"users of the locustfile broke off {step.broken.total():,} times"
         yield f"{times}, so what they would have asked was not: {why}"
-    if step.achieved < ACHIEVED_AT_LEAST and not has_broken and not step.aborted:
-        yield f"only {step.achieved:.0%} of the intended {step.load:g} {unit} were achieved"
+    if step.refused > REFUSED_AT_MOST * step.total.count:
+        yield (
+            f"{step.refused / step.total.count:.0%} of the answers were refusals (4xx) that the locustfile counts as"
+            " good, and how quickly something is refused says nothing of how quick it is"
+        )
+    if step.held_back > BROKEN_AT_MOST * step.total.count:
+        yield (
+            f"the locustfile asked for more than was consented to, and {step.held_back:,} requests were held back;"
+            " lower the steps, or record a consent to more (load.consent: at_most)"
+        )
 
 
 def _sample_faults(step: Measured, limits: Sequence[Limit], samples: int, has_broken: bool) -> Iterator[str]:
@@ -169,7 +195,24 @@ def judge(steps: Sequence[Judged], *, needed: float, unit: str, grows: bool = Tr
         verdict.passed, verdict.reason = True, _stands(verdict)
     elif not verdict.reason:
         _without_stop(verdict, steps, grows)
+    if verdict.passed:
+        _ask_the_whole(verdict, steps)
     return verdict
+
+
+def _ask_the_whole(verdict: Verdict, steps: Sequence[Judged]) -> None:
+    """Limits that a step of little load cannot keep: the best step counts that kept all the others."""
+    best: dict[Limit, float] = {}
+    for step in steps:
+        if not step.held:
+            break
+        for limit, value in step.reached:
+            best[limit] = max(best.get(limit, 0.0), value)
+    for limit, value in best.items():
+        if not limit.allows(value):
+            verdict.passed = False
+            verdict.reason = f"No step with every other limit kept reached it: {limit.told(value)}"
+            return
 
 
 def _without_stop(verdict: Verdict, steps: Sequence[Judged], grows: bool) -> None:

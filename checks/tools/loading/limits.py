@@ -45,6 +45,11 @@ class Limit:
     def is_latency(self) -> bool:
         return self.metric not in ("errors", "requests_per_second")
 
+    @property
+    def is_reached(self) -> bool:
+        """A least throughput: a step of little load cannot have it, so it is asked of the whole load."""
+        return self.metric == "requests_per_second"
+
     def allows(self, value: float) -> bool:
         return {
             "<": value < self.bound, "<=": value <= self.bound, ">": value > self.bound, ">=": value >= self.bound,

@@ -28,6 +28,7 @@ def _below(path: str) -> str:
     return path
 
 
+Load = Annotated[float, Field(gt=0, le=100_000)]
 Expression = Annotated[str, Field(max_length=200), AfterValidator(_limit)]
 
 
@@ -93,7 +94,7 @@ class LoadParams(KindParams):
         default="closed",
         description="closed: users who wait for each answer. open: arrivals on a fixed schedule, whatever is answered.",
     )
-    steps: list[Annotated[float, Field(gt=0, le=100_000)]] = Field(default=[1, 5, 10, 20], min_length=1, max_length=30)
+    steps: list[Load] = Field(default=[10, 20, 30, 40], min_length=1, max_length=30)
     hold: Duration = timedelta(seconds=30)
     settle: Duration = timedelta(seconds=5)
     requests: list[LoadRequest] = Field(

@@ -95,6 +95,8 @@ class Second:
     #: Answers of 400 and more that a locustfile counted as good; why its users broke off what they did.
     refused: int = 0
     broken: Counter[str] = field(default_factory=Counter)
+    #: Requests that had to wait, since more was asked than somebody consented to.
+    held_back: int = 0
     #: Requests only just sent, and arrivals that no user took until the second ended, as ``Figures.waiting``.
     queue: Counter[int] = field(default_factory=Counter)
 
@@ -109,6 +111,7 @@ class Second:
         self.elsewhere.update(line["elsewhere"])
         self.refused += int(line["refused"])
         self.broken.update(line["broken"])
+        self.held_back += int(line["held_back"])
         for name, (counts, failed, server_errors) in line["endpoints"].items():
             mine = self.endpoints.setdefault(name, Figures(1.0))
             for micros, count in zip(counts[::2], counts[1::2], strict=True):
@@ -138,7 +141,7 @@ class Measured:
     ``load``: users in closed mode, requests a second in open mode. ``aborted``: why it was ended early, or empty.
     ``late``: so many reports of single seconds came too late to be counted; ``silent``: so many never came.
     ``missing``: of so many seconds no generator said anything. ``unheard``: of this machine's own generators, so many
-    seconds of single ones did not come. ``refused``, ``broken``: see ``Second``.
+    seconds of single ones did not come. ``refused``, ``broken``, ``held_back``: see ``Second``.
     """
 
     load: float
@@ -158,6 +161,7 @@ class Measured:
     unheard: int = 0
     queue: Counter[int] = field(default_factory=Counter)
     refused: int = 0
+    held_back: int = 0
     broken: Counter[str] = field(default_factory=Counter)
 
     def take(self, second: Second) -> None:
@@ -176,6 +180,7 @@ class Measured:
             each.seconds = float(self.seconds)
         self.failures.update(second.failures)
         self.refused += second.refused
+        self.held_back += second.held_back
         self.broken.update(second.broken)
 
     @property

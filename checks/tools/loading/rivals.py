@@ -80,6 +80,11 @@ class Rival:
     version: str
     build_digest: str
 
+    def job(self, job: Job) -> Job:
+        """The same load at the rival's address; where the last release's redirects lead is its own matter."""
+        requests = tuple({name: value for name, value in one.items() if name != "ends"} for one in job.requests)
+        return replace(job, url=self.url, requests=requests)
+
     @property
     def told(self) -> str:
         build = f"version {self.version}" if self.version else f"build {self.build_digest[:12]}"
@@ -104,15 +109,26 @@ def rival_in(context: RunContext, environment: str) -> Rival:
 
 
 def carry_out(
-    context: RunContext, step: Any, job: Job, plan: Plan, *, rival: Rival | None, earlier: Run | None
+    context: RunContext,
+    step: Any,
+    job: Job,
+    plan: Plan,
+    *,
+    rival: Rival | None,
+    there: Job | None = None,
+    earlier: Run | None,
 ) -> Comparison:
-    """``earlier``: the last release's newest run that can be compared, where it does not run anywhere."""
+    """``there``: the same load at the rival's address, asked once before.
+
+    ``earlier``: the last release's newest run that can be compared, where it does not run anywhere.
+    """
     # So little load is made by this machine alone: generators of others leave after each run.
     short = replace(job, steps=(plan.load,), hold=plan.each, workers=None)
+    beside = replace(there, steps=short.steps, hold=short.hold, workers=None) if there else None
     mine: Medians = {}
     theirs: Medians = {}
     for number in range(plan.runs):
-        pairs = [(short, mine), (_there(short, rival), theirs)] if rival else [(short, mine)]
+        pairs = [(short, mine), (beside, theirs)] if beside else [(short, mine)]
         # Whoever goes first meets a warmer or colder machine, so they take turns.
         for one, medians in pairs if number % 2 == 0 else reversed(pairs):
             step.doing(f"short run {number + 1} of {plan.runs} on {one.url}")
@@ -130,12 +146,6 @@ def carry_out(
         return Comparison(mine, {}, [], unmatched=_of_other_builds(context.run).exists())
     before = earlier.result["comparison"]["now"]
     return _compared(plan, mine, before, f"run #{earlier.number} of another build", interleaved=False)
-
-
-def _there(job: Job, rival: Rival) -> Job:
-    """The same at the rival's address; where the last release's redirects lead is its own matter."""
-    requests = tuple({name: value for name, value in one.items() if name != "ends"} for one in job.requests)
-    return replace(job, url=rival.url, requests=requests)
 
 
 def _compared(plan: Plan, now: Medians, before: Medians, against: str, *, interleaved: bool) -> Comparison:
