@@ -58,7 +58,7 @@ def _move(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
     standing = None if elsewhere else _standing(context, target, key)
     if standing is not None and standing.settled and _other_mapping(standing, params):
         return (
-            f"{standing.told_settled} for this build, by another mapping than the plan has now, and that stands and"
+            f"{standing.told_settled} for this build, by another mapping than the plan has now; that stands and"
             " cannot be undone any more. Take the step out of the plan, or make a new build. Nothing was moved."
         )
     if standing is not None and _other_mapping(standing, params):
