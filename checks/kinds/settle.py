@@ -142,9 +142,9 @@ class _Settle:
         context, params = self.context, self.params
         seconds = params.lock_timeout.total_seconds()
         locking.take_turn(context, connection, alone=not params.dry, seconds=seconds, what="the target")
-        busy = holding.under_way(self.environment)
-        if busy is not None and not params.dry:
-            raise CheckError(f"{holding.told_under_way(busy)} Nothing was settled.")
+        busy = holding.in_the_way(self.environment)
+        if busy and not params.dry:
+            raise CheckError(f"{busy} Nothing was settled.")
         standing = [one for one in keeping.everything(connection) if not one.settled]
         rules = holding.Rules(params.transition, timedelta(days=params.keep_days), params.give_up, params.others)
         holds = holding.holds(self.environment, standing, rules, settling.now(connection))
@@ -154,7 +154,7 @@ class _Settle:
             step.doing(f"Counting what run {one.told} keeps")
             kept = patiently(context, connection, partial(settling.look, connection, one))
             hold = holds[one.place]
-            rows.append(_Row(kept, replace(hold, why=holding.told_under_way(busy)) if busy is not None else hold))
+            rows.append(_Row(kept, replace(hold, why=busy or hold.why)))
         step.figure("transitions", len(rows))
         step.figure("bytes", sum(row.kept.size for row in rows))
         return rows

@@ -69,11 +69,19 @@ class World:
         return run
 
     def superseded(self) -> None:
-        """The next release stops at its first step; from then on no rollback reaches the one before."""
+        """The next release stops at its first step; from then on no rollback reaches the one before.
+
+        A person then says that the one before runs.
+        """
+        before = self.shop.production
         (self.shop.folder / "broken").touch()
         run = self.shop.deploy()
         assert (run.state, run.result["failed_step"]) == ("failed", "gate"), (run.error, run.summary)
         (self.shop.folder / "broken").unlink()
+        environments.adopt_build(
+            environment=self.shop.production, version=before.current_version, build_digest=before.current_build_digest,
+            actor=None, reason="Looked.",
+        )  # fmt: skip
 
     def kept(self) -> list[str]:
         """The tables that are kept beside the journal."""

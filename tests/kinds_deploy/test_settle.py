@@ -11,6 +11,7 @@ from django.utils import timezone
 from checks import services
 from checks.models import Run
 from checks.starting import left_behind
+from releases.domain import environment as environments
 from releases.models import LedgerEntry, Release
 from releases.telling import told
 from tests.factories import check
@@ -18,7 +19,7 @@ from tests.kinds_data.test_download_results import kept as kept_file
 from tests.kinds_data.test_download_results import offers, table
 from tests.kinds_deploy.local_server import LocalServer
 from tests.kinds_deploy.settling_world import MOVE, MOVE_WORDS, SMOKE, WORD, WORDS, World, only, passed, world
-from tests.kinds_deploy.support import kill_after, step
+from tests.kinds_deploy.support import OLD, kill_after, step
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -163,13 +164,17 @@ def test_what_the_newest_deploys_rollback_would_undo_stays_after_the_watch_too(m
     assert only(run)["undone_by_rollback"]
 
 
-def test_a_deploy_that_stopped_half_way_keeps_its_way_back_whatever_is_given_up(
+def test_a_deploy_that_failed_keeps_its_way_back_whatever_is_given_up(
     tmp_path: Path, server: LocalServer, storage_folder: Path
 ) -> None:
     steps = [MOVE, step("late", "exit 1")]
     with world(tmp_path, server, deploy={"steps": steps}) as made:
         assert made.shop.deploy().result["failed_step"] == "late"
         made.age()
+        assert "left production half-way; deploy again, roll it back, or say what runs there." in refused(made.settle())
+        environments.adopt_build(
+            environment=made.shop.production, version="1.0", build_digest=OLD, actor=None, reason="Looked."
+        )
         run = made.settle(made.shop.team.manager, give_up="Never mind.")
         assert stays(made, run).endswith(
             "It can be settled when 2.0 is rolled back, or a later release was deployed there."

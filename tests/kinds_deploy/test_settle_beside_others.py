@@ -259,3 +259,24 @@ def test_a_settle_whose_connection_breaks_at_the_commit_says_what_became_of_it(
     assert run.state == "errored"
     assert run.error == "The connection to the target was lost before it was settled, so nothing was."
     assert made.data.everything() == before
+
+
+def test_a_settle_that_was_committed_and_whose_answer_was_lost_is_told_as_done(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.settleable()
+    mark = settling.mark
+
+    def silent(connection: Any, *arguments: Any, **named: Any) -> None:
+        mark(connection, *arguments, **named)
+        commit = connection.commit
+
+        def lost() -> None:
+            commit()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+        connection.commit = lost
+
+    monkeypatch.setattr(settling, "mark", silent)
+    assert only(made.settle())["becomes"] == "settled"
+    assert LedgerEntry.objects.filter(action="transition.settled").count() == 1

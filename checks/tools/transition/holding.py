@@ -40,17 +40,24 @@ class Hold:
     undone_by_rollback: bool = False
 
 
-def under_way(environment: Environment) -> Run | None:
-    """The deploy, rollback or refresh that works there or waits to, or left nobody knows what."""
+def in_the_way(environment: Environment) -> str:
+    """The deploy, rollback or refresh that works there or waits to, or left it half-way; "" where none did."""
+    where = environment.name
     held = [*ACTIVE_STATES, RunState.UNKNOWN]
-    return Run.objects.filter(environment=environment, exclusive=True, state__in=held).order_by("number").first()
+    run = Run.objects.filter(environment=environment, exclusive=True, state__in=held).order_by("number").first()
+    if run is not None and run.state == RunState.UNKNOWN:
+        return f"{_named(run)} left nobody knows what in {where}; decide first what really happened there."
+    if run is not None:
+        return f"{_named(run)} holds {where}; wait until it has ended."
+    last = delivery.ended_last(environment.pk).first()
+    runs_there = Environment.objects.values_list("current_build_digest", flat=True).get(pk=environment.pk)
+    if last is not None and last.state != RunState.PASSED and not runs_there:
+        return f"{_named(last)} left {where} half-way; deploy again, roll it back, or say what runs there."
+    return ""
 
 
-def told_under_way(run: Run) -> str:
-    what = f"Run #{run.number} ({run.kind}, {run.get_state_display().lower()})"
-    if run.state == RunState.UNKNOWN:
-        return f"{what} left nobody knows what in {run.environment.name}; decide first what really happened there."
-    return f"{what} holds {run.environment.name}; wait until it has ended."
+def _named(run: Run) -> str:
+    return f"Run #{run.number} ({run.kind}, {run.get_state_display().lower()})"
 
 
 def holds(environment: Environment, standing: list[Standing], rules: Rules, now: datetime) -> Mapping[int, Hold]:
