@@ -86,7 +86,10 @@ class Settle(Kind):
     def left_behind(self, params: Any) -> list[str]:
         if params.dry:
             return []
-        return ["What is settled can never be undone any more: a rollback that would undo it is refused from then on."]
+        return [
+            "What is settled can never be undone any more: a rollback that would undo it is refused from then on. With"
+            " “Dry” it only shows what would go."
+        ]
 
     def problems(self, plan: Plan, params: Any, environment: str) -> list[tuple[tuple[str | int, ...], str]]:
         check = plan.checks.get(params.transition)
@@ -162,7 +165,7 @@ class _Settle:
     def _choose(self, rows: list[_Row], step: StepHandle) -> list[_Row]:
         going = [row for row in rows if not row.hold.why]
         for row in rows:
-            told = f"run {row.kept.standing.told}, {row.kept.rows:,} rows, {size(row.kept.size)}"
+            told = f"{row.kept.told}: {size(row.kept.size)}"
             self.context.note(f"Stays: {told}. {row.hold.why}" if row.hold.why else f"Goes: {told}.")
         step.figure("going", len(going))
         step.figure("staying", len(rows) - len(going))

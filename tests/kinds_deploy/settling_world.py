@@ -22,6 +22,12 @@ MOVE_WORDS = {"key": "words", "title": "Move the words", "category": "database",
 #: Nothing recognises a word, so that only what is kept keeps one from coming twice.
 WORDS = {"table": "word", "same": ["a"]}
 WORD = "CREATE TABLE word (id serial PRIMARY KEY, a text); INSERT INTO word (a) VALUES ('x'), ('y')"
+MORE_PEOPLE = """
+    INSERT INTO person (email, name, points, joined, team_id) VALUES ('new@example.org', 'New', 5, '2026-02-01Z', 1);
+    UPDATE person SET points = points + 200 WHERE id IN (2, 3);
+    DELETE FROM preferences WHERE person_id = 5;
+    INSERT INTO preferences (person_id, theme, news) VALUES (31, 'dark', true)
+"""
 SETTLE = {"transition": "people", "keep_days": 30}
 
 

@@ -1,5 +1,6 @@
 """After settling: a rollback that would need what is gone is refused, nothing comes twice, later moves go back."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,23 @@ import pytest
 
 from checks import engine
 from checks.models import Run
+from checks.tools.transition import delivering
 from releases.models import Environment, Release
 from tests.factories import check
 from tests.kinds_data.people import SOURCE, TABLES, TARGET
 from tests.kinds_deploy.local_server import LocalServer
-from tests.kinds_deploy.settling_world import MOVE, SMOKE, WORD, WORDS, World, only, passed, world
+from tests.kinds_deploy.settling_world import (
+    MORE_PEOPLE,
+    MOVE,
+    MOVE_WORDS,
+    SMOKE,
+    WORD,
+    WORDS,
+    World,
+    only,
+    passed,
+    world,
+)
 from tests.kinds_deploy.support import step
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("storage_folder")]
@@ -66,6 +79,43 @@ def test_a_rollback_that_needs_what_was_settled_is_refused_before_its_first_step
             assert made.data.everything() == before
         assert Release.objects.get(pk=made.shop.release.pk).state == "live"
         assert Environment.objects.get(pk=made.shop.production.pk).current_version == "2.0"
+
+
+def test_an_undo_that_is_reached_all_the_same_changes_nothing(
+    tmp_path: Path, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world(tmp_path, server) as made:
+        given_up(made)
+        before = made.data.everything()
+        monkeypatch.setattr(delivering, "refuse_settled", lambda context: None)
+        back = made.shop.roll_back()
+        assert (back.state, back.result["failed_step"]) == ("failed", "people"), (back.error, back.summary)
+        assert "so it can no longer be taken back. Nothing was undone." in back.summary
+        assert made.data.everything() == before
+
+
+def test_what_was_moved_before_one_that_is_settled_can_no_longer_be_undone(tmp_path: Path, server: LocalServer) -> None:
+    words = check("transition", "production", params={"source": "staging", "tables": [WORDS]})
+    with world(
+        tmp_path, server, checks={"words": words}, deploy={"steps": [MOVE_WORDS, MOVE], "smoke": SMOKE},
+        rollback={"steps": [MOVE_WORDS], "smoke": SMOKE},
+    ) as made:  # fmt: skip
+        made.data.sql(WORD)
+        made.data.at_source(WORD)
+        made.deployed()
+        mark = {"run": 77, "run_id": "", "by": "", "at": "2026-11-30T10:00:00+00:00", "because": ""}
+        # As another program of the same journal may have done it: this one settles the older one first.
+        made.data.sql(
+            "UPDATE gonogo_transition.journal SET document = document || jsonb_build_object('settled', %s::jsonb)"
+            " WHERE section = 'checks.people'",
+            json.dumps(mark),
+        )
+        before = made.data.everything()
+        back = made.shop.roll_back()
+        assert back.result["failed_step"] == "words", (back.error, back.summary)
+        assert "Run #77 settled on 30 Nov 2026 10:00 UTC what run #" in back.summary
+        assert "so neither can be taken back any more." in back.summary
+        assert made.data.everything() == before
 
 
 def test_a_rollback_that_puts_the_backup_back_needs_nothing_that_was_settled(
@@ -173,12 +223,6 @@ def test_rows_that_a_settled_transition_moved_are_not_moved_again(
 
 # --- a later transition -----------------------------------------------------------------------------------------------
 
-MORE_PEOPLE = """
-    INSERT INTO person (email, name, points, joined, team_id) VALUES ('new@example.org', 'New', 5, '2026-02-01Z', 1);
-    UPDATE person SET points = points + 200 WHERE id IN (2, 3);
-    DELETE FROM preferences WHERE person_id = 5;
-    INSERT INTO preferences (person_id, theme, news) VALUES (31, 'dark', true)
-"""
 MORE_WORDS = "DELETE FROM word; INSERT INTO word (a) VALUES ('z'), ('x')"
 MORE_ACCOUNTS = "UPDATE account SET a = a + 10; INSERT INTO account VALUES ('z@example.org', 3)"
 
@@ -213,3 +257,25 @@ def test_the_undo_of_a_later_transition_restores_the_target_exactly(
         left = made.data.everything()
         place = "gonogo_transition.journal_place_seq"
         assert {**left, place: 0} == {**before, place: 0}
+
+
+def test_a_later_transition_that_stood_already_is_undone_exactly_after_an_earlier_one_was_settled(
+    tmp_path: Path, server: LocalServer
+) -> None:
+    with world(tmp_path, server) as made:
+        made.deployed()
+        made.live()
+        made.age()
+        made.next_release()
+        made.data.at_source(MORE_PEOPLE)
+        before = made.data.everything()
+        made.deployed()
+        run = passed(made.settle())
+        assert [(row["release"], row["becomes"]) for row in run.result["transitions"]] == [
+            ("2.0", "settled"), ("3.0", "stays"),
+        ]  # fmt: skip
+        passed(made.shop.roll_back())
+        left = made.data.everything()
+        ours = [name for name in before if not name.startswith("gonogo_transition.")]
+        assert {name: left[name] for name in ours} == {name: before[name] for name in ours}
+        assert [name.rpartition("_")[2] for name in made.kept()] == ["moved"] * 4

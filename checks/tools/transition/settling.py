@@ -71,8 +71,10 @@ class Kept:
     tables: list[KeptTable] = field(default_factory=list)
 
     @property
-    def rows(self) -> int:
-        return sum(table.inserted + table.merged + table.skipped + table.before for table in self.tables)
+    def told(self) -> str:
+        rows = sum(table.inserted + table.merged + table.skipped for table in self.tables)
+        before = sum(table.before for table in self.tables)
+        return f"run {self.standing.told}, {rows:,} rows, and {before:,} as they were before"
 
     @property
     def size(self) -> int:
