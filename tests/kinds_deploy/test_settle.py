@@ -271,7 +271,7 @@ def test_a_run_settles_nothing_that_another_section_would(made: World) -> None:
 
 def test_whoever_starts_it_is_told_before_that_it_is_for_ever() -> None:
     assert left_behind("settle", {"transition": "people"}) == [
-        "What is settled can never be undone any more: a rollback that would undo it is refused from then on. With “Dry”"
-        " it only shows what would go."
+        "What is settled can never be undone any more: a rollback that would undo it is refused from then on. With"
+        " “Dry” it only shows what would go."
     ]
     assert left_behind("settle", {"transition": "people", "dry": True}) == []
