@@ -1,6 +1,6 @@
 """One entry of the ledger in words, for the lists of what happened."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from releases.enums import Choice, ReleaseState, Role
@@ -36,6 +36,10 @@ def _run_started(document: Document) -> str:
     place = f" in {document['environment']}" if document.get("environment") else ""
     again = f", again after #{document['retry_of']}" if document.get("retry_of") else ""
     return f"{_run(document)} started{place}{again}"
+
+
+def _runs(transitions: Sequence[Document]) -> str:
+    return ("run " if len(transitions) == 1 else "runs ") + ", ".join(f"#{each['run']}" for each in transitions)
 
 
 def _vote(document: Document) -> str:
@@ -211,5 +215,9 @@ _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     "backup.late": lambda document: f"In {document['environment']}, {document['reason']}",
     "backup.in_time": lambda document: f"The backup of {document['environment']} is in time again",
     "backup.removed": lambda document: f"Retention removed {document['manifest']}: {document['because']}",
+    "transition.settled": lambda document: (
+        f"What {_runs(document['transitions'])} moved into {document['environment']} was settled"
+        f" by run #{document['number']}"
+    ),
     "backup.missing": lambda document: f"{document['manifest']} is not in storage any more; nobody removed it here",
 }

@@ -121,6 +121,7 @@ def _refuse(context: RunContext, base: dict[str, Any]) -> None:
         )
     if context.plan.rollback.restore_backup and base.get("restore_point"):
         backup.refuse_bound(context.database_url())
+    delivering.refuse_settled(context)
 
 
 def _restore_part(context: RunContext, base: dict[str, Any], restored: dict[str, Any]) -> delivery.Part:

@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from django.db.models import QuerySet
+
 from checks.enums import ENDED_STATES, RunState, StepState
 from checks.errors import Cancelled, CheckError
 from checks.kinds.base import RunContext, Step, StepHandle
@@ -152,19 +154,16 @@ def standing(environment: Environment) -> dict[str, Any]:
     }
 
 
+def ended_last(environment_id: int) -> QuerySet[Run]:
+    """Deploys and rollbacks of an environment that began and ended, the newest first."""
+    return Run.objects.filter(
+        environment_id=environment_id, exclusive=True, state__in=ENDED_STATES, started_at__isnull=False
+    ).order_by("-number")
+
+
 def earlier_run(run: Run) -> Run | None:
     """The deploy or rollback that ended last in this environment before this run."""
-    return (
-        Run.objects.filter(
-            environment_id=run.environment_id,
-            exclusive=True,
-            number__lt=run.number,
-            state__in=ENDED_STATES,
-            started_at__isnull=False,
-        )
-        .order_by("-number")
-        .first()
-    )
+    return ended_last(run.environment_id).filter(number__lt=run.number).first()
 
 
 def begin(run: Run) -> dict[str, Any]:

@@ -4,14 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import override_settings
 
 from checks.kinds.base import Outcome, all_kinds, get_kind
 from checks.models import Finding, Run, StoredBackup
+from checks.plan import parse
 from checks.tools.planting import judging
 from checks.tools.planting.fault import Planted
 from checks.tools.planting.faults import FAULTS, NOT_PLANTED
 from checks.tools.planting.judging import Seen, names
+from checks.tools.planting.proving import of_plan
 from releases.models import Evidence
 from tests.advisories.support import entry, imported
 from tests.engine.support import check, log_text, run_section
@@ -205,6 +208,15 @@ def test_every_kind_has_a_fault_or_a_reason_why_it_has_none() -> None:
     kinds = {kind.name for kind in all_kinds() if type(kind).__module__.startswith("checks.kinds.")}
     assert planted | set(NOT_PLANTED) == kinds - {"gate_test"}
     assert not planted & set(NOT_PLANTED)
+
+
+@pytest.mark.parametrize("example", ["pretalx", "thinkincoin"])
+def test_a_check_that_judges_nothing_is_told_with_its_reason(example: str) -> None:
+    plan = parse((Path(settings.BASE_DIR) / "examples" / example / "plan.yaml").read_text())
+    rows = {row["section"]: row for row in of_plan(plan, [], {})}
+    assert rows["checks.settle"]["state"] == "untried"
+    assert rows["checks.settle"]["why"].startswith("not tested, because it judges nothing, and removes what a way back")
+    assert {"deploy", "rollback"} <= rows.keys()
 
 
 def test_a_kind_that_the_plan_has_no_check_of_proves_nothing(world: World) -> None:

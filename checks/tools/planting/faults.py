@@ -98,6 +98,8 @@ NOT_PLANTED: Final[Mapping[str, str]] = {
     "rollback": "it changes the environment itself; that it works is seen when the release is rehearsed, not here",
     "refresh": "it replaces the environment's own database; what has to say no to data that are not masked is the check"
     " of kind privacy",
+    "settle": "it judges nothing, and removes what a way back needs; that what may still be undone stays is seen in its"
+    " own run",
 }
 
 

@@ -24,7 +24,7 @@ def of_plan(plan: Plan, told: Iterable[Mapping[str, Any]], looks: Mapping[str, s
     ] + [
         {"section": section, "title": section.capitalize(), "kind": section, "look": "", "state": "untried",
          "why": not_tested(reason)}
-        for section, reason in NOT_PLANTED.items() if getattr(plan, section) is not None
+        for section, reason in NOT_PLANTED.items() if getattr(plan, section, None) is not None
     ]  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def _state(plan: Plan, section: str, kind: str, told: Rows, look: str) -> dict[s
 
 def _why_untried(plan: Plan, kind: str, look: str, alike: Rows) -> str:
     if not any(fault.kind == kind and fault.look == look for fault in FAULTS):
-        return "no fault is known that could be planted for it"
+        return NOT_PLANTED.get(kind, "no fault is known that could be planted for it")
     elsewhere = next((row["section"] for row in alike if row["section"]), "")
     if elsewhere:
         return f"the faults of this kind were shown to another check of it: {plan.check(elsewhere).title}"

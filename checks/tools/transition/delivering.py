@@ -10,17 +10,28 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from checks.errors import CheckError
 from checks.kinds.base import Artifact, RunContext, StepHandle, get_kind
 from checks.models import Run
 from checks.plan import DeployStep
 from checks.tools import delivery
 from checks.tools.delivery import Part
 from checks.tools.postgres import Address, connected
-from checks.tools.transition import declaration, discretion, keeping, report, rights, undo_rehearsal
+from checks.tools.transition import (
+    declaration,
+    discretion,
+    holding,
+    keeping,
+    locking,
+    report,
+    rights,
+    undo_rehearsal,
+)
 from checks.tools.transition.moving import Mover
 from releases.domain import risk
 
 DATA_LOSS = "data-loss"
+_LOCK_WAIT = timedelta(seconds=30)
 
 
 def part(context: RunContext, step: DeployStep, variables: dict[str, str], made: "Made", skip: str = "") -> Part:
@@ -45,7 +56,12 @@ def _move(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
     elsewhere = _elsewhere(context, check.environment)
     target = Address.parse(context.database_url(), what="The database address of the target")
     standing = None if elsewhere else _standing(context, target, key)
-    if standing is not None and standing.document.get("mapping", "") not in ("", declaration.digest(params.tables)):
+    if standing is not None and standing.settled and _other_mapping(standing, params):
+        return (
+            f"{standing.told_settled} for this build, by another mapping than the plan has now; that stands and"
+            " cannot be undone any more. Take the step out of the plan, or make a new build. Nothing was moved."
+        )
+    if standing is not None and _other_mapping(standing, params):
         return (
             f"Run {standing.told} moved them for this build by another mapping than the plan has now, and that stands."
             " Undo it by a rollback first. Nothing was moved."
@@ -77,8 +93,12 @@ def _undo(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
     params: Any = get_kind("transition").Params.model_validate(check.params)
     target = Address.parse(context.database_url(), what="The database address of the target")
     elsewhere = _elsewhere(context, check.environment)
-    if elsewhere or _standing(context, target, key) is None:
+    standing = None if elsewhere else _standing(context, target, key)
+    if standing is None:
         handle.skip(elsewhere or "No transition of this build stands there.")
+        return ""
+    if standing.settled and not _undoing(context, key):
+        handle.skip(f"{standing.told_settled}, before this deploy, and the backup that was put back has it so.")
         return ""
     run, undone = undo_rehearsal.undo(
         context, target, f"checks.{key}", context.run.build_digest or None, params.triggers, what="the target",
@@ -93,6 +113,38 @@ def _undo(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
     return ""
 
 
+def _other_mapping(standing: keeping.Standing, params: Any) -> bool:
+    return standing.document.get("mapping", "") not in ("", declaration.digest(params.tables))
+
+
+def _undoing(context: RunContext, key: str = "") -> list[DeployStep]:
+    """The steps of the plan's rollback that undo what is kept; of one check, where it is named."""
+    steps = holding.undoing_steps(context.plan, context.run.result)
+    return [step for step in steps if key in ("", step.transition)]
+
+
+def refuse_settled(context: RunContext) -> None:
+    """CheckError, before a rollback's first step, where a step of it would undo what was settled.
+
+    Whoever settles just now is waited for: afterwards this run is seen, and nothing more is settled.
+    """
+    for step in _undoing(context):
+        key = str(step.transition)
+        if _elsewhere(context, context.plan.checks[key].environment):
+            continue
+        target = Address.parse(context.database_url(), what="The database address of the target")
+        with connected(target, what="the target", lock_timeout=_LOCK_WAIT) as connection:
+            locking.take_turn(context, connection, alone=False, seconds=_LOCK_WAIT.total_seconds(), what="the target")
+            standing = keeping.newest(connection, f"checks.{key}", context.run.build_digest or None)
+        if standing is not None and standing.settled:
+            raise CheckError(
+                f"{standing.told_settled}, and the step {step.title!r} of the rollback would take it back, which can no"
+                " longer be done. Nothing was touched.",
+                remedy="Mend what is wrong and deploy again, or let the owner of the database look at what stands there"
+                " and put a backup of before the deploy back by hand.",
+            )
+
+
 def _elsewhere(context: RunContext, environment: str) -> str:
     here = context.run.environment.name
     return "" if here == environment else f"People's data moves into {environment}, not into {here}."
@@ -100,7 +152,7 @@ def _elsewhere(context: RunContext, environment: str) -> str:
 
 def _standing(context: RunContext, target: Address, key: str) -> keeping.Standing | None:
     """The newest transition of this check in the target, where it was made for this build."""
-    with connected(target, what="the target", lock_timeout=timedelta(seconds=30)) as connection:
+    with connected(target, what="the target", lock_timeout=_LOCK_WAIT) as connection:
         return keeping.newest(connection, f"checks.{key}", context.run.build_digest or None)
 
 

@@ -2,16 +2,18 @@
 
 ``gonogo_transition.journal`` has one row for each transition; beside it, for each table of it, ``r<place>_<n>_keys``
 (source key, target key, what was done, hash of the row as it was left) and ``r<place>_<n>_before`` (merged rows as they
-were, in the target's own types). Stages and maps stand there as well until the transaction ends (see ``work``).
+were, in the target's own types). Once it is settled (see ``settling``) both are gone, and ``r<place>_<n>_moved`` says
+which rows it inserted. Stages and maps stand there as well until the transaction ends (see ``work``).
 ``place`` is a number of the journal's own: those of runs come again in another installation, in one whose database was
 restored, and for a second step of the same run.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, LiteralString
+from uuid import UUID
 
 from psycopg import sql
 
@@ -67,6 +69,10 @@ def before_table(place: int, number: int) -> sql.Identifier:
     return sql.Identifier(SCHEMA, f"r{place}_{number}_before")
 
 
+def moved_table(place: int, number: int) -> sql.Identifier:
+    return sql.Identifier(SCHEMA, f"r{place}_{number}_moved")
+
+
 def exists(connection: Connection) -> bool:
     """Whether there is a journal. One of before ``place`` was numbered by runs, and so are the tables beside it."""
     if one(connection, "SELECT to_regclass('gonogo_transition.journal') IS NULL"):
@@ -91,11 +97,11 @@ def open_journal(connection: Connection) -> int:
                 " moved_at timestamptz NOT NULL DEFAULT now(), document jsonb NOT NULL)"
             ).format(_JOURNAL)
         )
-    _shut(connection, _JOURNAL)
+    shut(connection, _JOURNAL)
     return int(one(connection, "SELECT nextval(pg_get_serial_sequence('gonogo_transition.journal', 'place'))"))
 
 
-def _shut(connection: Connection, table: sql.Identifier) -> None:
+def shut(connection: Connection, table: sql.Identifier) -> None:
     """Take every right on the schema and this table from everybody but their owner: the target's default privileges
     may have given some to others."""
     for kind, thing, query in (
@@ -118,42 +124,70 @@ def write_journal(connection: Connection, *, place: int, facts: Mapping[str, Any
 
 @dataclass(frozen=True)
 class Standing:
-    """A transition that stands in the target: its place, the number of its run, when it moved, what it did."""
+    """A transition that stands in the target: its place, the number and id of its run, when it moved, what it did.
+
+    ``build``: for which it was made. ``document``: with ``settled`` where what an undo needs was given up (see
+    ``settling.mark``).
+    """
 
     place: int
     run: int
+    run_id: UUID
+    section: str
+    release: str | None
+    build: str | None
     moved_at: datetime
     document: dict[str, Any]
 
     @property
     def told(self) -> str:
-        return f"#{self.run} of {self.moved_at.astimezone(UTC):%d %b %Y %H:%M} UTC"
+        return f"#{self.run} of {_told(self.moved_at)}"
+
+    @property
+    def settled(self) -> dict[str, Any] | None:
+        return self.document.get("settled")
+
+    @property
+    def told_settled(self) -> str:
+        """Who ended it and when, of one that is settled."""
+        mark = self.document["settled"]
+        by = f", started by {mark['by']}," if mark["by"] else ""
+        at = _told(datetime.fromisoformat(mark["at"]))
+        return f"Run #{mark['run']}{by} settled on {at} what run {self.told} moved"
+
+
+def _told(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%d %b %Y %H:%M} UTC"
+
+
+def _standing(connection: Connection, rest: LiteralString, values: Sequence[Any] = ()) -> list[Standing]:
+    query: LiteralString = (
+        "SELECT place, run, run_id, section, release, build, moved_at, document FROM gonogo_transition.journal "
+    )
+    return [Standing(*row) for row in connection.execute(query + rest, values).fetchall()]
 
 
 def newest(connection: Connection, section: str, build: str | None) -> Standing | None:
     """The newest transition of a section that stands and was made for this build; None where there is none."""
     if not exists(connection):
         return None
-    row = connection.execute(
-        sql.SQL(
-            "SELECT place, run, moved_at, document FROM {} WHERE section = %s AND build IS NOT DISTINCT FROM %s"
-            " ORDER BY place DESC LIMIT 1"
-        ).format(_JOURNAL),
-        [section, build],
-    ).fetchone()
-    return Standing(*row) if row else None
+    rest: LiteralString = "WHERE section = %s AND build IS NOT DISTINCT FROM %s ORDER BY place DESC LIMIT 1"
+    return next(iter(_standing(connection, rest, [section, build])), None)
 
 
 def of_section(connection: Connection, section: str) -> list[Standing]:
     """Every transition of a section that stands, for whatever build."""
-    query = sql.SQL("SELECT place, run, moved_at, document FROM {} WHERE section = %s ORDER BY place").format(_JOURNAL)
-    return [Standing(*row) for row in connection.execute(query, [section]).fetchall()]
+    return _standing(connection, "WHERE section = %s ORDER BY place", [section])
+
+
+def everything(connection: Connection) -> list[Standing]:
+    """Every transition that stands, in the order in which they were made; none where there is no journal."""
+    return _standing(connection, "ORDER BY place") if exists(connection) else []
 
 
 def later(connection: Connection, place: int) -> list[Standing]:
     """Transitions that were made after this one and stand, whoever made them: they are undone first."""
-    query = sql.SQL("SELECT place, run, moved_at, document FROM {} WHERE place > %s ORDER BY place").format(_JOURNAL)
-    return [Standing(*row) for row in connection.execute(query, [place]).fetchall()]
+    return _standing(connection, "WHERE place > %s ORDER BY place", [place])
 
 
 def stands(connection: Connection, place: int, run_id: str) -> bool:
@@ -182,7 +216,7 @@ def keep_before(connection: Connection, work: TableWork) -> None:
             sql.Literal(int(Action.MERGE)),
         )
     )  # fmt: skip
-    _shut(connection, before_table(work.place, work.number))
+    shut(connection, before_table(work.place, work.number))
 
 
 def keep_keys(connection: Connection, work: TableWork, seed: int) -> None:
@@ -202,7 +236,7 @@ def keep_keys(connection: Connection, work: TableWork, seed: int) -> None:
             work.at_target(), sql.Literal(int(Action.INSERT)), sql.Literal(int(Action.MERGE)),
         )
     )  # fmt: skip
-    _shut(connection, keys_table(work.place, work.number))
+    shut(connection, keys_table(work.place, work.number))
 
 
 def hold_sequence(connection: Connection, own: OwnSequence) -> Position:

@@ -3,10 +3,13 @@
 Whoever waits for a lock makes everybody wait who comes after; whoever holds one lock while waiting for another may be
 in a circle with a session that does the same. So each attempt is given up, with what it holds, soon after the server
 has looked for such circles (which also sends an automatic vacuum away), and is made again until the time is over.
+
+Besides, whoever moves or undoes takes a turn with whoever settles what was kept: else a move would read what is just
+being removed, or not see what was made anew after its snapshot, and bring rows twice.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final, LiteralString
 
@@ -22,6 +25,7 @@ from checks.tools.transition.work import listed
 
 _BEYOND_DEADLOCK_SECONDS: Final = 0.2
 _PAUSE_SECONDS: Final = 1.0
+_TURN_PAUSE_SECONDS: Final = 0.2
 _DEADLOCK_SECONDS: LiteralString = (
     "SELECT setting::int / 1000.0 FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'"
 )
@@ -34,6 +38,43 @@ _HOLDERS: LiteralString = """
       AND (l.relation = ANY (%s) OR l.relation IN (SELECT p.relid FROM unnest(%s) o, pg_catalog.pg_partition_tree(o) p))
       AND l.mode NOT IN ('AccessShareLock', 'RowShareLock') AND l.pid <> pg_backend_pid() ORDER BY 1, 2 LIMIT 3
 """
+#: The turn, in two numbers of this program's own: an advisory lock of the session, so that it is there before the
+#: transaction's snapshot, whether there is a journal or not, and is gone with the session.
+_TURN: Final = [1198477935, 1]
+_TAKE: Mapping[bool, LiteralString] = {
+    True: "SELECT pg_try_advisory_lock(%s, %s)",
+    False: "SELECT pg_try_advisory_lock_shared(%s, %s)",
+}
+_TURN_HOLDERS: LiteralString = """
+    SELECT DISTINCT l.pid, extract(epoch FROM now() - a.backend_start)::int
+    FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    WHERE l.granted AND l.locktype = 'advisory' AND l.classid = %s::bigint::oid AND l.objid = %s::bigint::oid
+      AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+      AND l.pid <> pg_backend_pid() ORDER BY 1 LIMIT 3
+"""
+
+
+def take_turn(context: RunContext, connection: Connection, *, alone: bool, seconds: float, what: str) -> None:
+    """Until the session ends nobody settles what transitions kept there; ``alone``: and nobody moves or undoes.
+
+    CheckError where somebody who may not be beside this one is not done within ``seconds``. Nobody waits in a queue, so
+    one who waits to be alone keeps none of the others from going on.
+    """
+    until = time.monotonic() + seconds
+    while not one(connection, _TAKE[alone], _TURN):
+        if time.monotonic() >= until:
+            held = ", ".join(
+                f"process {process}{f', connected for {since} s' if since is not None else ''}"
+                for process, since in connection.execute(_TURN_HOLDERS, _TURN).fetchall()
+            )
+            doing = "moves people's data or takes it back" if alone else "settles what transitions kept"
+            raise CheckError(
+                f"Another session {doing} in {what} and was not done within {seconds:g} s"
+                f"{f' ({held})' if held else ''}. Nothing was written.",
+                remedy="Wait for it, then start again.",
+            )
+        context.check()
+        time.sleep(_TURN_PAUSE_SECONDS)
 
 
 def seize(

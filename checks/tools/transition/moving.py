@@ -169,6 +169,7 @@ class Mover:
 
     def _prepare(self, source: Connection, target: Connection) -> None:
         """Resolve the mapping, then lock before the first look, so that both snapshots are of after the lock."""
+        locking.take_turn(self.context, target, alone=False, seconds=self.rules.lock_seconds, what="the target")
         self.moved.works = resolving.resolve(source, target, self.rules.tables)
         works = self.moved.works
         allowances.refuse_unknown(target, works, self.rules.may_change)
@@ -329,6 +330,7 @@ class Mover:
                     "keys": work.mapping.keys_in_target,
                     "postponed": sorted(work.postponed),
                     "veiled": sorted(work.veiled_in_target),
+                    "veiled_in_source": sorted(work.veiled),
                 }
                 for work in works
             ],

@@ -52,11 +52,14 @@ def undo(
     One transaction; with refusals nothing was done. CheckError when there is none.
     """
     with connected(address, what=what, lock_timeout=lock_wait) as connection:
+        locking.take_turn(context, connection, alone=False, seconds=lock_wait.total_seconds(), what=what)
         found = keeping.newest(connection, section, build)
         if found is None:
             raise CheckError(
                 f"No transition of {section} stands in {what}.", remedy="There is nothing to undo. Nothing was changed."
             )
+        if found.settled:
+            return found.run, undoing.Undone(refusals=[undoing.told_settled(found)])
         shapes = [table.shape for table in undoing.tables_of(connection, found)]
         locking.seize(context, connection, shapes, seconds=lock_wait.total_seconds(), what=what)
         undone = patiently(context, connection, lambda: undoing.undo(connection, found, triggers=triggers))

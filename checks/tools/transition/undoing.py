@@ -77,6 +77,12 @@ def undo(connection: Connection, standing: Standing, *, triggers: str) -> Undone
     document, seed = standing.document, int(standing.document["seed"])
     undone = Undone()
     later = keeping.later(connection, standing.place)
+    settled = [each for each in later if each.settled]
+    if settled:
+        undone.refusals.append(
+            f"{settled[0].told_settled} after run {standing.told}, so neither can be taken back any more."
+        )
+        return undone
     if later:
         told = ", ".join(each.told for each in later)
         undone.refusals.append(f"Runs {told} moved data after run {standing.told}. Undo those first.")
@@ -103,6 +109,10 @@ def undo(connection: Connection, standing: Standing, *, triggers: str) -> Undone
     _sequences(connection, tables, document, undone)
     keeping.forget(connection, standing.place, [table.number for table in tables])
     return undone
+
+
+def told_settled(standing: Standing) -> str:
+    return f"{standing.told_settled}, so it can no longer be taken back."
 
 
 def is_there(connection: Connection, table: sql.Identifier) -> bool:
