@@ -155,10 +155,14 @@ def standing(environment: Environment) -> dict[str, Any]:
 
 
 def ended_last(environment_id: int) -> QuerySet[Run]:
-    """Deploys and rollbacks of an environment that began and ended, the newest first."""
-    return Run.objects.filter(
+    """Deploys and rollbacks of an environment that began and ended, the newest first.
+
+    Without rollbacks that had nothing to take back: they neither did anything nor stand in the way of another.
+    """
+    ended = Run.objects.filter(
         environment_id=environment_id, exclusive=True, state__in=ENDED_STATES, started_at__isnull=False
-    ).order_by("-number")
+    )
+    return ended.exclude(kind="rollback", result__continues=None).order_by("-number")
 
 
 def earlier_run(run: Run) -> Run | None:
@@ -185,7 +189,9 @@ def begin(run: Run) -> dict[str, Any]:
     if earlier is None or not earlier.result.get("previous"):
         return base
     half_way = earlier.state != RunState.PASSED and not before["build_digest"]
-    if half_way or (run.kind == "rollback" and _undoes(run, earlier)):
+    # What another release left half-way stands on top of this one's steps: it goes back first.
+    goes_on = half_way if run.kind == "deploy" else run.release_id == earlier.release_id and half_way
+    if goes_on or (run.kind == "rollback" and _undoes(run, earlier)):
         kept = ("previous", "restore_point", "restore_point_run", "changed", "no_return")
         base |= {name: earlier.result[name] for name in kept if name in earlier.result}
         base["continues"] = earlier.number

@@ -1,5 +1,6 @@
 """A rollback, run for real by the engine."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from releases.domain import deploy as deploys
 from releases.domain import environment as environments
 from releases.errors import StateChanged
 from releases.models import Environment
+from tests.factories import make_release
 from tests.kinds_deploy.local_server import LocalServer, Reply
 from tests.kinds_deploy.support import OLD, STEPS, Shop, executed, make_shop, step
 
@@ -122,6 +124,39 @@ def test_one_that_stopped_half_way_is_over_when_somebody_says_what_runs(tmp_path
     again = shop.roll_back()
     assert again.state == "errored"
     assert "There is no deploy of this release in production to take back." in again.error
+
+
+def another(shop: Shop) -> Shop:
+    """The same application with its next release."""
+    newer = make_release(application=shop.application, version="2.1", requester=shop.team.engineer)
+    return replace(shop, release=newer)
+
+
+def test_what_another_release_left_half_way_goes_back_first(tmp_path: Path, server: LocalServer) -> None:
+    breaks = step("migrate", 'test ! -e "$GONOGO_PLAN_DIR/broken"')
+    shop = make_shop(tmp_path, server, approved=False, deploy={"steps": [STEPS[0], breaks, STEPS[2]]})
+    newer = another(shop)
+    shop.deploy(shop.staging)
+    (tmp_path / "broken").touch()
+    assert newer.deploy(shop.staging).state == "failed"
+    refused = shop.roll_back(shop.staging)
+    assert refused.state == "errored"
+    assert "There is no deploy of this release in staging to take back." in refused.error
+    assert "back" not in shop.written("staging")[-1]
+    back = newer.roll_back(shop.staging)
+    assert back.state == "passed", back.error
+    assert runs_there(shop.staging) == ("2.0", shop.release.build_digest)
+
+
+def test_a_rollback_that_had_nothing_to_take_back_bars_no_other(tmp_path: Path, server: LocalServer) -> None:
+    shop = make_shop(tmp_path, server, approved=False)
+    newer = another(shop)
+    shop.deploy(shop.staging)
+    newer.deploy(shop.staging)
+    assert shop.roll_back(shop.staging).state == "errored"
+    back = newer.roll_back(shop.staging)
+    assert back.state == "passed", back.error
+    assert runs_there(shop.staging) == ("2.0", shop.release.build_digest)
 
 
 @pytest.mark.campaign
