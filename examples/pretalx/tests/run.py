@@ -36,7 +36,9 @@ def integration(report: Path, covered: Path) -> int:
     settings.TEST_RUNNER = "xmlrunner.extra.djangotestrunner.XMLTestRunner"
     settings.TEST_OUTPUT_DIR = str(report.parent)
     settings.TEST_OUTPUT_FILE_NAME = report.name
-    failures = get_runner(settings)(interactive=False, verbosity=2, top_level=str(HERE)).run_tests(["integration"])
+    # Each test by name in the log, and none of the migrations.
+    settings.TEST_OUTPUT_VERBOSE = 2
+    failures = get_runner(settings)(interactive=False, verbosity=1, top_level=str(HERE)).run_tests(["integration"])
     measured.stop()
     measured.xml_report(outfile=str(covered))
     return int(failures)
