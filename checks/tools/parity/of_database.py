@@ -139,7 +139,7 @@ def _rows(connection: Connection, side: Side) -> None:
 
 def _counts(connection: Connection, tables: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """Many in one statement: a database has a thousand tables, and another machine may be a millisecond away."""
-    found = {}
+    found: dict[tuple[str, str], int] = {}
     for first in range(0, len(tables), COUNTED_AT_ONCE):
         batch = tables[first : first + COUNTED_AT_ONCE]
         counts = [sql.SQL("(SELECT count(*) FROM {})").format(sql.Identifier(*table)) for table in batch]
