@@ -21,8 +21,10 @@ from typing import Any, Final
 
 TABLES, PACKAGES, ROUNDS = 1_000, 300, 5
 #: Of pg_dump's own time, for both databases; and for each side, whatever the number of tables.
-MOST_TIMES_PG_DUMP, MOST_STATEMENTS = 3.0, 80
-MOST_SECONDS, MOST_MEGABYTES = 30.0, 150.0
+#: The mirrored side is asked for its schema once more, to see that the rehearsal on the clone left it alone.
+MOST_TIMES_PG_DUMP, MOST_STATEMENTS = 3.0, 120
+#: Seconds of this process' own, so that what else runs does not count.
+MOST_CPU_SECONDS, MOST_MEGABYTES = 12.0, 150.0
 MIGRATE: Final = "import os, psycopg; psycopg.connect(os.environ['DATABASE_URL']).execute('SELECT 1')"
 FACTS: Final = """
 import hashlib, hmac, json, os
@@ -125,12 +127,13 @@ def _whole(urls: list[str], folder: Path, tables: int) -> bool:
     command = [sys.executable, "-m", "benchmarks.parity", "--run", *urls, str(folder), str(tables)]
     found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
     statements: dict[str, int] = found["statements"]
-    _show("run", found["seconds"], "s", f"limit {MOST_SECONDS:g}, with a clone")
+    _show("run", found["seconds"], "s", "with a clone")
+    _show("run.cpu", found["cpu"], "s cpu", f"limit {MOST_CPU_SECONDS:g}")
     _show("run.memory", found["megabytes"], "MB", f"limit {MOST_MEGABYTES:g}")
     for side in ("staging", "production"):
         _show(f"run.statements.{side}", statements.get(side, 0), "statements", f"limit {MOST_STATEMENTS}")
     most = max(statements.values())
-    held = (found["seconds"] <= MOST_SECONDS, found["megabytes"] <= MOST_MEGABYTES, most <= MOST_STATEMENTS)
+    held = (found["cpu"] <= MOST_CPU_SECONDS, found["megabytes"] <= MOST_MEGABYTES, most <= MOST_STATEMENTS)
     return all(held)
 
 
@@ -161,15 +164,15 @@ def _run_here(urls: list[str], folder: Path, tables: int) -> None:
         environments.build_running(
             environment=release.source_environment, release=release, version="2", build_digest=release.build_digest
         )
-        before, begun = _peak(), time.perf_counter()
+        before, begun, cpu = _peak(), time.perf_counter(), time.process_time()
         with _counted() as statements:
             run = run_section(application, "checks.parity", release=release)
-        seconds = time.perf_counter() - begun
+        seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
     packages = next(area["counts"] for area in run.result["areas"] if area["area"] == "package")
     if run.state != "passed" or run.result["counts"]["same"] < 10 * tables or sum(packages.values()) != PACKAGES:
         raise RuntimeError(f"the run ended as {run.state}: {run.error or run.summary} {run.result.get('counts')}")
     counted = {name: statements[name] for name in ("staging", "production")}
-    print(json.dumps({"seconds": seconds, "megabytes": _peak() - before, "statements": counted}))
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "megabytes": _peak() - before, "statements": counted}))
 
 
 @contextmanager

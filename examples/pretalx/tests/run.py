@@ -11,6 +11,7 @@ of these is replaced. Leaves with 0 only when tests ran and none failed.
 import os
 import sys
 import unittest
+from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.append(os.environ["TEST_TOOLS"])
@@ -25,7 +26,9 @@ OMITTED = ["*/migrations/*", "*/management/commands/*"]
 
 def integration(report: Path, covered: Path) -> int:
     """How many tests failed, with what they ran of pretalx as Cobertura XML. From before its first import."""
-    measured = coverage.Coverage(data_file=None, source_pkgs=["pretalx"], omit=OMITTED)
+    # By its folder, so that files are named as they are called inside pretalx.
+    folder = Path(str(find_spec("pretalx").origin)).resolve().parent
+    measured = coverage.Coverage(data_file=None, source=[str(folder)], omit=OMITTED)
     measured.start()
     os.environ["DJANGO_SETTINGS_MODULE"] = "pretalx.settings"
     django.setup()
