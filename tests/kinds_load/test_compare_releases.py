@@ -102,6 +102,43 @@ def test_what_became_slower_is_named_first() -> None:
     assert [one.endpoint for one in compare(now, before)] == ["/c", "/b", "/a"]
 
 
+#: Medians of two servers that answer alike after 1.2 s, which took turns on two cores under a load of 13 (see
+#: ``test_compare_with_last``, which measured them); and the same servers with one answer slower by a third.
+BUSY_NOW = {"/same": [1211.391, 1354.751, 1230.847, 1220.607], "/changed": [1211.391, 1257.471, 1229.823, 1303.551]}
+BUSY_BEFORE = {"/same": [1227.775, 1209.343, 1366.015, 1225.727], "/changed": [1351.679, 1333.247, 1213.439, 1233.919]}
+
+
+def verdict_on(now: dict[str, list[float]], before: dict[str, list[float]]) -> tuple[Verdict, dict[str, str]]:
+    """What a load that held all limits comes to with these short runs."""
+    verdict = Verdict(True, "All limits held", [])
+    comparison = _compared(short_runs(), now, before, "version 0.9 in last", interleaved=True)
+    _weigh_comparison(verdict, comparison)
+    return verdict, {one.endpoint: one.word for one in comparison.found}
+
+
+def test_equal_on_a_busy_machine_cannot_be_told_and_is_neither_worse_nor_a_pass() -> None:
+    for now, before in ((BUSY_NOW, BUSY_BEFORE), (BUSY_BEFORE, BUSY_NOW)):
+        verdict, words = verdict_on(now, before)
+        assert "worse" not in words.values()
+        assert "inconclusive" in words.values()
+        assert verdict.passed is None
+        assert "became slower cannot be told" in verdict.reason
+
+
+def test_slower_by_a_third_is_told_on_the_same_busy_machine() -> None:
+    slowed = {**BUSY_NOW, "/changed": [one + 400 for one in BUSY_NOW["/changed"]]}
+    verdict, words = verdict_on(slowed, BUSY_BEFORE)
+    assert words == {"/same": "inconclusive", "/changed": "worse"}
+    assert (verdict.passed, verdict.reason) == (False, "Slower than the last release: /changed +28%")
+
+
+def test_equal_on_a_steady_machine_is_not_worse_and_a_pass() -> None:
+    steady = {name: [1210.0, 1213.5, 1211.9, 1216.0] for name in ("/same", "/changed")}
+    verdict, words = verdict_on(steady, {name: [each + 2 for each in medians] for name, medians in steady.items()})
+    assert words == {"/same": "not worse", "/changed": "not worse"}
+    assert verdict.passed
+
+
 def simulated(slower: float, seed: int, *, runs: int = 6, endpoints: int = 3) -> list[str]:
     """Words for runs whose medians differ by 2 % from run to run, as on one quiet machine."""
     generator = random.Random(seed)

@@ -25,9 +25,10 @@ def test_a_build_has_the_same_bytes_each_time(tmp_path: Path, version: str) -> N
     assert len(digests) == 1
 
 
-@pytest.mark.parametrize(
-    "lock", sorted(EXAMPLES.glob("*/builds/*.txt")), ids=lambda path: f"{path.parts[-3]} {path.stem}"
-)
+LOCKS = [*EXAMPLES.glob("*/builds/*.txt"), *EXAMPLES.glob("*/tests/*.txt")]
+
+
+@pytest.mark.parametrize("lock", sorted(LOCKS), ids=lambda path: f"{path.parts[-3]} {path.stem}")
 def test_a_lock_pins_every_package_by_hash_and_names_no_index(lock: Path) -> None:
     text = lock.read_text()
     assert "://" not in text
