@@ -100,9 +100,8 @@ class Load(Kind):
             outcome, passed = _judged(context.plan, params, found)
             if passed is None:
                 raise CheckError(
-                    outcome.summary, outcome=outcome,
-                    remedy="Nothing was judged; what was measured is shown below. Correct that and run it again.",
-                )  # fmt: skip
+                    outcome.summary, outcome=outcome, remedy=_UNTOLD if _is_untold(found) else _CORRECT_THAT
+                )
             if not passed:
                 step.fail(outcome.summary)
         return outcome
@@ -266,6 +265,11 @@ def _weigh_comparison(verdict: Verdict, comparison: rivals.Comparison | None) ->
         verdict.reason = f"Whether {names} became slower cannot be told; more or longer short runs are needed"
 
 
+def _is_untold(found: Findings) -> bool:
+    """Nothing is at fault where only the difference is too small for what was measured."""
+    return found.comparison is not None and bool(found.comparison.unclear)
+
+
 def _slower(worse: Sequence[Any]) -> str:
     told = ", ".join(f"{one.endpoint} {one.ratio - 1:+.0%}" for one in worse[:3])
     return f"Slower than the last release: {told}"
@@ -324,4 +328,9 @@ _UNMATCHED: Final = (
 )
 _NEWER: Final = " (so says the newest plan)"
 _NOT_ASKED: Final = "Nothing was asked. Correct the plan."
+_CORRECT_THAT: Final = "Nothing was judged; what was measured is shown below. Correct that and run it again."
+_UNTOLD: Final = (
+    "What was measured is shown below. Run it again when the machines are quieter, let more or longer short runs be made,"
+    " let both releases take turns (compare.environment), or say in ratio what would matter."
+)
 _CORRECT: Final = "Correct the plan, or put the file there."
