@@ -330,7 +330,7 @@ _NEWER: Final = " (so says the newest plan)"
 _NOT_ASKED: Final = "Nothing was asked. Correct the plan."
 _CORRECT_THAT: Final = "Nothing was judged; what was measured is shown below. Correct that and run it again."
 _UNTOLD: Final = (
-    "What was measured is shown below. Run it again when the machines are quieter, let more or longer short runs be made,"
+    "What was measured is shown below. Run it again when the machines are quieter, make more or longer short runs,"
     " let both releases take turns (compare.environment), or say in ratio what would matter."
 )
 _CORRECT: Final = "Correct the plan, or put the file there."
