@@ -228,3 +228,29 @@ def test_rows_that_stand_are_known_beside_one_that_the_source_could_not_hold(
         again = data.rehearse([counted])
         assert again.state == "failed", (again.error, again.summary)
         assert [(row["kind"], row["keys"]) for row in again.result["conflicts"]] == [("again", ["2"])]
+
+
+def test_what_triggers_may_write_keeps_nobody_from_going_back(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    stamped = """
+    ALTER TABLE word ADD touched timestamptz;
+    CREATE TABLE audit (id serial PRIMARY KEY, what text);
+    CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO public.audit (what) VALUES (TG_OP);
+        IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
+        NEW.touched := clock_timestamp(); RETURN NEW; END $$;
+    CREATE TRIGGER stamp BEFORE INSERT OR UPDATE OR DELETE ON word FOR EACH ROW EXECUTE FUNCTION stamp();
+    """
+    merged = {**WORDS, "same": ["a", "n"], "match": ["a"], "existing": "merge", "merge": {"n": "greatest"}}
+    may_change = {"word.touched": "When a row was written last.", "audit": "It tells what was written."}
+    words = {"tables": [merged], "may_change": may_change, "rehearse_undo": False}
+    there = COUNTED.format("int") + "UPDATE word SET n = 9; INSERT INTO word (a, n) VALUES ('z', 3)"
+    with approved(tmp_path, server, COUNTED.format("int") + stamped, there, words) as (shop, data):
+        before = data.sql("SELECT id, a, n FROM word ORDER BY id")
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        assert data.sql("SELECT a, n FROM word ORDER BY id") == [("x", 9), ("y", 9), ("z", 3)]
+        back = shop.roll_back()
+        assert back.state == "passed", (back.error, back.summary)
+        assert data.sql("SELECT id, a, n FROM word ORDER BY id") == before

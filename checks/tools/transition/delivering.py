@@ -81,11 +81,12 @@ def _undo(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
         handle.skip(elsewhere or "No transition of this build stands there.")
         return ""
     run, undone = undo_rehearsal.undo(
-        context, target, f"checks.{key}", context.run.build_digest or None, params.triggers, what="the target",
-        lock_wait=params.lock_timeout,
+        context, target, f"checks.{key}", context.run.build_digest or None, params.triggers,
+        may_change=params.rules().may_change, what="the target", lock_wait=params.lock_timeout,
     )  # fmt: skip
     made.result = {"undone": run, "tables": undone.tables, "refusals": undone.refusals,
-                   "sequences": undone.sequences, "kept_sequences": undone.kept_sequences}  # fmt: skip
+                   "sequences": undone.sequences, "kept_sequences": undone.kept_sequences,
+                   "may_change": params.may_change}  # fmt: skip
     if undone.refusals:
         return f"{undone.refusals[0]} Nothing was undone."
     rows = sum(table["deleted"] + table["restored"] for table in undone.tables)
