@@ -31,8 +31,8 @@ def note(column: dict[str, Any], name: str = "user_id") -> list[dict[str, Any]]:
     ("name", "source_key", "target_key", "column", "how"),
     [
         ("user_id", WITH_KEY, "", {"column": "user_id"}, "as the source's foreign key note_user_id_fkey says"),
-        ("author", WITH_KEY, "", {"sql": "coalesce(author, created_by)"}, "as the source's foreign key note_author_fkey"),
-        ("user_id", "", WITH_KEY, {"sql": "coalesce(user_id, created_by)"}, "as the target's foreign key note_user_id_"),
+        ("author", WITH_KEY, "", {"sql": "coalesce(author, created_by)"}, "as the source's foreign key"),
+        ("user_id", "", WITH_KEY, {"sql": "coalesce(user_id, created_by)"}, "as the target's foreign key"),
         ("user_id", "", "", {"column": "user_id"}, "as its own name says"),
     ],
 )  # fmt: skip

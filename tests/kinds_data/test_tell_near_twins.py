@@ -1,4 +1,4 @@
-"""Somebody whose address differs by case or composition only is not there twice after a move, unless the plan says so."""
+"""Somebody whose address differs by case or composition only is not there twice, unless the plan says so."""
 
 from pathlib import Path
 from typing import Any

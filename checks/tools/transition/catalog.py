@@ -25,8 +25,10 @@ _PLAIN: LiteralString = """
 _COLUMNS: LiteralString = f"""
     SELECT a.attname, format_type(a.atttypid, a.atttypmod), d.typname, d.typtype <> 'd' AND {_PLAIN},
            a.attnotnull, a.atthasdef OR a.attidentity <> '' OR d.typdefault IS NOT NULL, a.attgenerated <> '',
-           a.attidentity = 'a', format_type(u.oid, u.modifier), {_PLAIN}, t.typname
+           a.attidentity = 'a', format_type(u.oid, u.modifier), {_PLAIN}, t.typname,
+           COALESCE(pg_get_expr(f.adbin, f.adrelid), pg_get_expr(d.typdefaultbin, 0), '')
     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type d ON d.oid = a.atttypid
+    LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
     CROSS JOIN LATERAL (
         WITH RECURSIVE under(oid, modifier, level) AS (
             SELECT a.atttypid, a.atttypmod, 0 UNION ALL
@@ -147,7 +149,7 @@ class Column:
     """``type``: as the server writes it, with its length; ``base``: its name alone. ``plain``: see the query.
 
     ``stored``, ``stored_plain``, ``stored_base``: the same of the type under a domain. ``not_null``: it, or its domain,
-    takes no null.
+    takes no null. ``default``: the expression of what it takes otherwise, "" for none and for an identity.
     """
 
     name: str
@@ -161,6 +163,7 @@ class Column:
     stored: str
     stored_plain: bool
     stored_base: str
+    default: str
 
 
 @dataclass(frozen=True)

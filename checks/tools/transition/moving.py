@@ -25,6 +25,7 @@ from checks.tools.transition import (
     declaration,
     discretion,
     encodings,
+    filling,
     keeping,
     locking,
     matching,
@@ -174,7 +175,9 @@ class Mover:
         allowances.refuse_unknown(target, works, self.rules.may_change)
         for work in works:
             discretion.veil(work, self.context.plan.privacy)
-            self.moved.notes += telling.notes(work, self.rules.triggers)
+            free = allowances.columns(work, self.rules.may_change)
+            work.filled = {name: value for name, value in filling.known(target, work).items() if name not in free}
+            self.moved.notes += telling.notes(work, self.rules.triggers, free)
         shapes = [work.target for work in works]
         self.positions = locking.seize(self.context, target, shapes, seconds=self.rules.lock_seconds, what="the target")
         source.rollback()

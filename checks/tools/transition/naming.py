@@ -1,7 +1,7 @@
 """Columns that name rows of a moved table whose keys change, though no foreign key that is followed leads them along.
 
-Such a number, taken as it is, names somebody else in the target. Known are the foreign keys of both sides; where neither
-has one, a column's own name is a reason to ask. One whose name says nothing either is known to nobody.
+Such a number, taken as it is, names somebody else in the target. Known are the foreign keys of both sides; where
+neither has one, a column's own name is a reason to ask. One whose name says nothing either is known to nobody.
 """
 
 from collections.abc import Iterator, Sequence

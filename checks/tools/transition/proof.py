@@ -15,7 +15,7 @@ from psycopg import sql
 from checks.tools import digest
 from checks.tools.digest import Table, TableDigest
 from checks.tools.postgres import Connection, one
-from checks.tools.transition import accounting, keeping, measuring, staging
+from checks.tools.transition import accounting, filling, keeping, measuring, staging
 from checks.tools.transition.preflight import keys_of
 from checks.tools.transition.work import SCHEMA, Action, Mapped, TableWork, column, hash_of, row_hash
 
@@ -94,6 +94,7 @@ def prove(
         for sentence in (
             *_everything_came(target, work, seed, figures),
             *_inserted(target, work, seed, figures, free),
+            *filling.differences(target, work),
             *accounting.merged(target, work, seed, figures, free),
             *accounting.skipped(target, work, tally),
             *accounting.placed(target, work),

@@ -25,7 +25,7 @@ def note(context: RunContext, address: Address, may_change: Mapping[str, str]) -
 
 
 def _state(connection: Connection, may_change: Mapping[str, str]) -> dict[str, Any]:
-    """What must be the same again; and ``declared``, what need not: of a table as a whole, or of some of its columns."""
+    """What must be the same again; and ``declared``: tables of which all or some columns need not."""
     tables, declared = {}, {}
     for table in digest.tables(connection):
         free = _free(connection, table, may_change)
@@ -65,7 +65,8 @@ def _free(connection: Connection, table: digest.Table, may_change: Mapping[str, 
 
 def _feeds_declared(fed: Iterable[tuple[str, str]], may_change: Mapping[str, str]) -> bool:
     """Whether a sequence gives numbers to what triggers may write; ``fed``: label and column."""
-    return any({allowances.short(label), f"{allowances.short(label)}.{name}"} & may_change.keys() for label, name in fed)
+    tables = [(allowances.short(label), name) for label, name in fed]
+    return any(table in may_change or f"{table}.{name}" in may_change for table, name in tables)
 
 
 def undo(

@@ -68,12 +68,9 @@ def tables_of(connection: Connection, standing: Standing, may_change: Mapping[st
         shape = catalog.shape(connection, entry["table"])
         if shape is None:
             raise CheckError(f"The target has no table {entry['table']} any more.", remedy=_UNTOUCHED)
-        found.append(
-            _Table(
-                entry["number"], shape, entry["keys"], standing.place, entry["postponed"], entry.get("veiled", []),
-                allowances.of_table(shape.label, shape.columns, may_change),
-            )  # fmt: skip
-        )
+        free = allowances.of_table(shape.label, shape.columns, may_change)
+        veiled = entry.get("veiled", [])
+        found.append(_Table(entry["number"], shape, entry["keys"], standing.place, entry["postponed"], veiled, free))
     return found
 
 
