@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.template.loader import render_to_string
 
 from checks.tools.transition import keeping
 from releases.domain import environment as environments
@@ -254,3 +255,23 @@ def test_what_triggers_may_write_keeps_nobody_from_going_back(
         back = shop.roll_back()
         assert back.state == "passed", (back.error, back.summary)
         assert data.sql("SELECT id, a, n FROM word ORDER BY id") == before
+
+
+def test_each_of_two_transitions_is_shown_and_keeps_files_of_its_own(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    with approved(tmp_path, server) as (shop, _data):
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        assert [(moved["check"], moved["total"]["source"]) for moved in run.result["transitions"]] == [
+            ("people", 133), ("words", 2),
+        ]  # fmt: skip
+        names = [kept["name"] for kept in run.result["artifacts"]]
+        assert len(names) == len(set(names))
+        assert {"people-keys.csv", "words-keys.csv", "people-transition.json", "words-transition.json"} <= set(names)
+        shown = render_to_string("checks/kinds/deploy.html", {"run": run})
+        assert "133 rows = 128 inserted" in shown
+        assert "2 rows = 2 inserted" in shown
+        back = shop.roll_back()
+        assert back.state == "passed", (back.error, back.summary)
+        assert [undone["check"] for undone in back.result["transitions"]] == ["words", "people"]
