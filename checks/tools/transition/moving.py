@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import psycopg
-
 from checks.errors import CheckError
 from checks.kinds.base import RunContext, StepHandle
 from checks.tools.background import Background
@@ -21,6 +19,7 @@ from checks.tools.transition import (
     again,
     allowances,
     collisions,
+    committing,
     constraints,
     declaration,
     discretion,
@@ -136,26 +135,11 @@ class Mover:
         return self.moved
 
     def _commit(self, target: Connection) -> None:
-        """End the transaction. Where the answer is lost, the journal says whether it was committed."""
-        try:
-            target.commit()
-        except psycopg.OperationalError:
-            if not self._stands():
-                raise
+        place, run = self.moved.works[0].place, self.facts["run"]
+        committing.commit(
+            target, self.sides.target, lambda connection: keeping.stands(connection, place, self.facts["run_id"]), run
+        )
         self.moved.committed = True
-
-    def _stands(self) -> bool:
-        run, place = self.facts["run"], self.moved.works[0].place
-        try:
-            with self.sides.target() as connection:
-                return keeping.stands(connection, place, self.facts["run_id"])
-        except (CheckError, psycopg.Error):
-            raise CheckError(
-                "The connection to the target was lost while the transition was committed, so nobody knows whether it"
-                " was.",
-                remedy=f"Look into the target's table gonogo_transition.journal for run {run}. A row means: moved,"
-                " whole and proven. No row means: untouched.",
-            ) from None
 
     @contextmanager
     def _timed(self, key: str) -> Iterator[StepHandle]:
