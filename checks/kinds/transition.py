@@ -45,7 +45,7 @@ class TransitionParams(KindParams):
     )
     compare: Literal["everything", "moved"] = Field(
         default="everything",
-        description="Which tables are hashed before and after to prove that the rest is unchanged.",
+        description="everything: proves that the move wrote no table but those that it names.",
     )
     source_may_change: bool = Field(
         default=False, description="Do not fail when the source is written to while its rows are moved."

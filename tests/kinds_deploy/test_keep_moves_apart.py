@@ -257,6 +257,21 @@ def test_what_triggers_may_write_keeps_nobody_from_going_back(
         assert data.sql("SELECT id, a, n FROM word ORDER BY id") == before
 
 
+def test_nobody_waits_while_tables_that_a_move_cannot_have_touched_are_read(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    with approved(tmp_path, server) as (shop, data):
+        scans = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'untouched'"
+        before = data.sql(scans)
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        assert data.sql(scans) == before
+        assert all(0 < moved["locked_seconds"] <= moved["seconds"] for moved in run.result["transitions"])
+        assert "of which nobody else could write these tables for" in render_to_string(
+            "checks/kinds/deploy.html", {"run": run}
+        )
+
+
 def test_each_of_two_transitions_is_shown_and_keeps_files_of_its_own(
     tmp_path: Path, server: LocalServer, storage_folder: Path
 ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from checks.errors import CheckError
 from checks.tools.postgres import Connection
-from checks.tools.transition import proof
+from checks.tools.transition import bystanders
 from checks.tools.transition.work import TableWork
 
 
@@ -26,7 +26,7 @@ def short(label: str) -> str:
 def refuse_unknown(target: Connection, works: Sequence[TableWork], may_change: Mapping[str, str]) -> None:
     """CheckError for a name that allows nothing, since a slip in it would only be noticed in the real move."""
     known = {f"{short(work.label)}.{name}" for work in works for name in work.target.columns}
-    known |= {short(table.label) for table in proof.other_tables(target, works)}
+    known |= {short(table.label) for table in bystanders.tables(target, works)}
     for name in may_change:
         if name not in known:
             raise CheckError(

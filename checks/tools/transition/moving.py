@@ -13,11 +13,14 @@ from typing import Any
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext, StepHandle
+from checks.tools import digest
 from checks.tools.background import Background
+from checks.tools.digest import Table
 from checks.tools.postgres import Address, Connection
 from checks.tools.transition import (
     again,
     allowances,
+    bystanders,
     collisions,
     committing,
     constraints,
@@ -66,6 +69,7 @@ class Rules:
 class Moved:
     """What came of it. ``committed`` is true only when nothing was in conflict and the proof held.
 
+    ``locked_seconds``: how long nobody else could write the target's tables.
     ``refusals``: sentences about what is explained and yet keeps the move from standing.
     """
 
@@ -78,6 +82,7 @@ class Moved:
     changed_meanwhile: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    locked_seconds: float = 0.0
     committed: bool = False
 
     @property
@@ -107,7 +112,8 @@ class Mover:
         self.moved = Moved([])
         self.before: dict[int, Sums] = {}
         self.positions: dict[str, keeping.Position] = {}
-        self.elsewhere: dict[str, Any] = {}
+        self.elsewhere: list[Table] = []
+        self._locked_at = 0.0
 
     def run(self, keep: Callable[[Connection, Moved], None] = lambda connection, moved: None) -> Moved:
         """Do it all. ``keep`` is called before the transaction ends, to read what would be gone afterwards."""
@@ -132,6 +138,7 @@ class Mover:
             else:
                 staging.remove(target, self.moved.works)
                 self._commit(target)
+            self.moved.locked_seconds = round(time.monotonic() - self._locked_at, 3)
         return self.moved
 
     def _commit(self, target: Connection) -> None:
@@ -164,6 +171,7 @@ class Mover:
             self.moved.notes += telling.notes(work, self.rules.triggers, free)
         shapes = [work.target for work in works]
         self.positions = locking.seize(self.context, target, shapes, seconds=self.rules.lock_seconds, what="the target")
+        self._locked_at = time.monotonic()
         source.rollback()
         resolving.refuse_changed(target, works)
         place = keeping.open_journal(target)
@@ -231,14 +239,14 @@ class Mover:
             self.moved.conflicts += self.sides.ask(target, partial(self._conflicts, target, work))
 
     def _look_before(self, target: Connection, step: StepHandle) -> None:
-        """What must not change: all rows of the moved tables, and every other table."""
+        """What must not change: all rows of the moved tables; and which other tables there are."""
         works, rules = self.moved.works, self.rules
         step.doing("Noting what must not change")
         for work in works:
             free = allowances.columns(work, rules.may_change)
             self.before[work.number] = self.sides.ask(target, partial(proof.whole, target, work, SEED, free))
         if rules.everything:
-            self.elsewhere = dict(self.sides.ask(target, lambda: proof.others(target, works, SEED)))
+            self.elsewhere = bystanders.tables(target, works)
 
     def _match(self, target: Connection, step: StepHandle) -> dict[int, list[Reference]]:
         """Build every map; returns the references that could not be followed yet, by table."""
@@ -336,7 +344,7 @@ class Mover:
             moved.proof.differences += told
             moved.proof.tables[work.label] = figures
         if rules.everything:
-            step.doing("Comparing every other table with what it was")
+            step.doing("Comparing every other table that may have been written with what it was")
             step.progress(len(works) / total)
             moved.proof.differences += self._elsewhere(target)
         self._source_meanwhile(source, step, total)
@@ -350,15 +358,24 @@ class Mover:
         )  # fmt: skip
 
     def _elsewhere(self, target: Connection) -> list[str]:
-        now = self.sides.ask(target, lambda: proof.others(target, self.moved.works, SEED))
-        told = []
-        for label in sorted(now.keys() | self.elsewhere.keys()):
-            if now.get(label) != self.elsewhere.get(label):
-                short = allowances.short(label)
-                if short in self.rules.may_change:
-                    self.moved.notes.append(f"{label} changed, as declared: {self.rules.may_change[short]}")
-                else:
-                    told.append(f"{label} changed, which the mapping does not name.")
+        works, declared, told = self.moved.works, self.rules.may_change, []
+        suspects, changed = bystanders.written(
+            target, works, self.elsewhere, lambda label: allowances.short(label) in declared
+        )
+        for label in changed:
+            if (short := allowances.short(label)) in declared:
+                self.moved.notes.append(f"{label} was written, as declared: {declared[short]}")
+            else:
+                told.append(f"{label} changed, which the mapping does not name.")
+        if suspects:
+            with bystanders.as_it_was(target, self.sides.target) as before:
+                for table in suspects:
+                    was, now = (
+                        self.sides.ask(side, partial(digest.digest_table, side, table, SEED))
+                        for side in (before, target)
+                    )
+                    if was != now:
+                        told.append(f"{table.label} changed, which the mapping does not name.")
         return told
 
     def _source_meanwhile(self, source: Connection, step: StepHandle, total: int) -> None:

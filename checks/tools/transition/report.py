@@ -80,6 +80,7 @@ def result_of(moved: Moved) -> dict[str, Any]:
         "changed_meanwhile": moved.changed_meanwhile,
         "refusals": moved.refusals,
         "phases": moved.seconds,
+        "locked_seconds": moved.locked_seconds,
         "committed": moved.committed,
     }
 
@@ -99,6 +100,7 @@ def figures_of(moved: Moved, seconds: float) -> dict[str, Any]:
         "conflicts": len(moved.conflicts),
         "differences": len(moved.proof.differences),
         "seconds": round(seconds, 2),
+        "locked_seconds": round(moved.locked_seconds, 2),
         "rows_per_second": round(total["source"] / seconds) if seconds else None,
     }
 
