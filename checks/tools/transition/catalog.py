@@ -113,9 +113,12 @@ _BOUNDS: LiteralString = """
     SELECT COALESCE(pg_get_partition_constraintdef(p.relid), 'true')
     FROM pg_catalog.pg_partition_tree(%s::oid::regclass) p WHERE p.isleaf ORDER BY p.relid
 """
+# The columns of its key, those of expressions too: none of them can go without the table.
 _PARTITIONED_BY: LiteralString = """
     SELECT DISTINCT a.attname FROM (SELECT %s::oid::regclass AS own) t, pg_catalog.pg_partitioned_table p
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = ANY (p.partattrs::int2[])
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = p.partrelid
+     AND d.refclassid = d.classid AND d.refobjid = d.objid AND d.refobjsubid = 0 AND d.deptype = 'i'
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = d.objsubid
     WHERE p.partrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(t.own)
                           UNION SELECT relid FROM pg_catalog.pg_partition_ancestors(t.own)) ORDER BY 1
 """
