@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from checks.enums import RunState
+from checks.tools.transition import naming
 from tests.kinds_data.people import people
 from tests.kinds_data.support import log_of
 
@@ -62,3 +63,8 @@ def test_constants_keys_that_stay_and_what_the_plan_takes_as_it_is_are_no_reason
         run = moving.rehearse([{"table": "note", "same": ["user_id", "body"]}])
         assert "public.note.user_id names rows of public.accounts_user, as the source's" in run.error, run.summary
         assert "which is not in the mapping" in run.error
+
+
+def test_a_key_of_its_own_is_not_called_after_another_table() -> None:
+    assert {"user_id", "users_id", "accounts_user_id"} <= set(naming.names_for("public.accounts_users", "id"))
+    assert "id" not in set(naming.names_for("public.users_", "id"))

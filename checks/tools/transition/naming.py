@@ -39,7 +39,8 @@ def _read(work: TableWork, one: Mapped) -> set[str]:
     if not one.source.sql:
         return {one.source.column} if one.source.column else set()
     names = names_in(one.source.sql)
-    return set(work.source.columns) if _ROW in names else names & set(work.source.columns)
+    columns = set(work.source.columns)
+    return columns if _ROW in names - columns else names & columns
 
 
 def _named(
@@ -90,14 +91,15 @@ def _looks(work: TableWork, name: str, one: Mapped, parent: TableWork) -> bool:
         return False
     called = {name.lower(), one.source.column.lower()}
     pairs = ((mapping.label, mapping.keys_in_target[0]), (mapping.source_label, mapping.key[0]))
-    return any(called & set(_names_for(label, key)) for label, key in pairs)
+    return any(called & set(names_for(label, key)) for label, key in pairs)
 
 
-def _names_for(label: str, key: str) -> Iterator[str]:
+def names_for(label: str, key: str) -> Iterator[str]:
+    """What a column is usually called that names rows of this table."""
     words = label.partition(".")[2].lower().split("_")
     for place in range(len(words)):
         table = "_".join(words[place:])
-        for noun in {table, table.removesuffix("s")}:
+        for noun in {table, table.removesuffix("s")} - {""}:
             yield from (f"{noun}_{key.lower()}", f"{noun}{key.lower()}")
             if key.lower().startswith(noun):
                 yield key.lower()
