@@ -344,7 +344,7 @@ class Mover:
             moved.proof.differences += told
             moved.proof.tables[work.label] = figures
         if rules.everything:
-            step.doing("Comparing every other table that may have been written with what it was")
+            step.doing("Comparing every other table with what it was")
             step.progress(len(works) / total)
             moved.proof.differences += self._elsewhere(target)
         self._source_meanwhile(source, step, total)
