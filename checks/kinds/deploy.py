@@ -74,7 +74,7 @@ class Deploy(Kind):
                 "problem": walked.problem,
                 "remedy": walked.remedy,
                 "answers": [answer.as_json() for answer in answers],
-                "transition": made.result,
+                "transitions": made.results,
             },
             artifacts=[*artifacts, *made.artifacts],
         )
@@ -99,7 +99,9 @@ class Deploy(Kind):
             delivery.stands_as_before(run, result)
         if run.release is not None and run.release.target_environment_id == run.environment_id:
             _tell_release(run)
-        delivering.open_data_loss(run, run.result.get("transition", {}).get("differences", []))
+        delivering.open_data_loss(
+            run, [told for moved in run.result.get("transitions", []) for told in moved.get("differences", [])]
+        )
 
 
 def _refuse_outside_of_the_window(run: Run) -> None:

@@ -65,7 +65,7 @@ class Rollback(Kind):
                 "problem": walked.problem,
                 "remedy": walked.remedy,
                 "answers": [answer.as_json() for answer in answers],
-                "transition": made.result,
+                "transitions": made.results,
             },
         )
 

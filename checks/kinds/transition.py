@@ -45,7 +45,7 @@ class TransitionParams(KindParams):
     )
     compare: Literal["everything", "moved"] = Field(
         default="everything",
-        description="Which tables are hashed before and after to prove that the rest is unchanged.",
+        description="everything: proves that the move wrote no table but those that it names.",
     )
     source_may_change: bool = Field(
         default=False, description="Do not fail when the source is written to while its rows are moved."
@@ -150,7 +150,7 @@ class _DryRun:
             clone = self._clone(stack)
             if self.params.prepare is not None:
                 self._prepare(clone.address, self.params.prepare)
-            before = undo_rehearsal.note(self.context, clone.address) if self.params.rehearse_undo else None
+            before = self._note(clone.address) if self.params.rehearse_undo else None
             began = time.monotonic()
             mover = Mover(
                 self.context, self.source, clone.address, self.params.rules(),
@@ -205,6 +205,9 @@ class _DryRun:
                 # A command that broke off may have changed it as well, and that is worse than breaking off.
                 originals.refuse_touched(context, self.target, noted, "prepare")
 
+    def _note(self, clone: Address) -> dict[str, Any]:
+        return undo_rehearsal.note(self.context, clone, self.params.rules().may_change)
+
     def _keep(self, connection: Connection, moved: Moved) -> None:
         self.artifacts += report.keep_rows(self.context, connection, moved)
 
@@ -214,7 +217,10 @@ class _DryRun:
                 reason = "the plan does not ask for it" if moved.committed else "nothing was moved"
                 step.skip(reason)
                 return {"done": False, "why": reason, "differences": []}
-            found = undo_rehearsal.rehearse(self.context, clone, self.context.run.section, before, self.params.triggers)
+            found = undo_rehearsal.rehearse(
+                self.context, clone, self.context.run.section, before, self.params.triggers,
+                self.params.rules().may_change,
+            )  # fmt: skip
             if found["differences"]:
                 step.fail(found["differences"][0])
             return found

@@ -4,7 +4,7 @@ A table's checksum is the sum of a 64-bit hash of each row, so the order of rows
 does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import LiteralString, cast
 
@@ -91,9 +91,14 @@ def tables(connection: Connection) -> list[Table]:
     return [Table(*row) for row in connection.execute(_TABLES).fetchall()]
 
 
-def digest_table(connection: Connection, table: Table, seed: int, *, chained: bool = False) -> TableDigest:
-    """Count and checksum of one table, in whatever snapshot the connection has. ``chained``: see ``row_hash``."""
-    columns = row_hash.columns(connection, table.oid)
+def digest_table(
+    connection: Connection, table: Table, seed: int, *, chained: bool = False, without: Collection[str] = ()
+) -> TableDigest:
+    """Count and checksum of one table, in whatever snapshot the connection has. ``chained``: see ``row_hash``.
+
+    ``without``: columns that are left out.
+    """
+    columns = [one for one in row_hash.columns(connection, table.oid) if one.name not in without]
     if chained:
         encoding = connection.info.parameter_status("server_encoding") or ""
         value = row_hash.chained(columns, seed, encoding=encoding, server=connection.info.server_version)
@@ -164,6 +169,14 @@ def sequences(connection: Connection) -> dict[str, SequenceState]:
         following = last + increment if called else last
         states[f"{schema}.{name}"] = SequenceState(last if called else None, following, increment, owner)
     return states
+
+
+def fed_by(connection: Connection) -> dict[str, list[tuple[str, str]]]:
+    """'schema.sequence' -> the columns that take numbers from it: (label of the table, column)."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, schema, table, column in connection.execute(_FED).fetchall():
+        found.setdefault(name, []).append((f"{schema}.{table}", column))
+    return found
 
 
 def behind_their_column(connection: Connection) -> list[tuple[str, int | None, int]]:

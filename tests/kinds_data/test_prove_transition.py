@@ -65,11 +65,14 @@ def test_whatever_triggers_do_to_rows_is_found_and_may_be_declared_or_switched_o
         {**TABLES[3]},
     ]
     declared = moving.rehearse(
-        tables, rehearse_undo=False,
+        tables,
         may_change={"progress.score": reason, "person.email": reason, "untouched": reason, "team": reason},
     )  # fmt: skip
     assert declared.state == RunState.PASSED, (declared.error, declared.summary, log_of(declared))
-    assert f"public.untouched changed, as declared: {reason}" in declared.result["notes"]
+    assert f"public.untouched was written, as declared: {reason}" in declared.result["notes"]
+    assert declared.result["undo"]["done"]
+    left = [sentence.split(" is not ")[0] for sentence in declared.result["undo"]["declared"]]
+    assert left == ["public.team", "public.untouched"], "what triggers did there stays, and is told"
 
 
 @pytest.mark.campaign

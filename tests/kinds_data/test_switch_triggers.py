@@ -42,10 +42,10 @@ def test_triggers_of_partitions_are_off_meanwhile_and_have_their_own_state_again
         seen.append(target.execute(STATES).fetchall())
         commit(self, target)
 
-    def noted(context: Any, address: Any) -> Any:
+    def noted(context: Any, address: Any, may_change: Any) -> Any:
         with connected(address) as connection:
             seen.append(connection.execute(STATES).fetchall())
-        return note(context, address)
+        return note(context, address, may_change)
 
     monkeypatch.setattr(moving.Mover, "_commit", look)
     monkeypatch.setattr(undo_rehearsal, "note", noted)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.template.loader import render_to_string
 
 from checks.tools.transition import keeping
 from releases.domain import environment as environments
@@ -228,3 +229,64 @@ def test_rows_that_stand_are_known_beside_one_that_the_source_could_not_hold(
         again = data.rehearse([counted])
         assert again.state == "failed", (again.error, again.summary)
         assert [(row["kind"], row["keys"]) for row in again.result["conflicts"]] == [("again", ["2"])]
+
+
+def test_what_triggers_may_write_keeps_nobody_from_going_back(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    stamped = """
+    ALTER TABLE word ADD touched timestamptz;
+    CREATE TABLE audit (id serial PRIMARY KEY, what text);
+    CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO public.audit (what) VALUES (TG_OP);
+        IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
+        NEW.touched := clock_timestamp(); RETURN NEW; END $$;
+    CREATE TRIGGER stamp BEFORE INSERT OR UPDATE OR DELETE ON word FOR EACH ROW EXECUTE FUNCTION stamp();
+    """
+    merged = {**WORDS, "same": ["a", "n"], "match": ["a"], "existing": "merge", "merge": {"n": "greatest"}}
+    may_change = {"word.touched": "When a row was written last.", "audit": "It tells what was written."}
+    words = {"tables": [merged], "may_change": may_change, "rehearse_undo": False}
+    there = COUNTED.format("int") + "UPDATE word SET n = 9; INSERT INTO word (a, n) VALUES ('z', 3)"
+    with approved(tmp_path, server, COUNTED.format("int") + stamped, there, words) as (shop, data):
+        before = data.sql("SELECT id, a, n FROM word ORDER BY id")
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        assert data.sql("SELECT a, n FROM word ORDER BY id") == [("x", 9), ("y", 9), ("z", 3)]
+        back = shop.roll_back()
+        assert back.state == "passed", (back.error, back.summary)
+        assert data.sql("SELECT id, a, n FROM word ORDER BY id") == before
+
+
+def test_nobody_waits_while_tables_that_a_move_cannot_have_touched_are_read(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    with approved(tmp_path, server) as (shop, data):
+        scans = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'untouched'"
+        before = data.sql(scans)
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        assert data.sql(scans) == before
+        assert all(0 < moved["locked_seconds"] <= moved["seconds"] for moved in run.result["transitions"])
+        assert "of which nobody else could write these tables for" in render_to_string(
+            "checks/kinds/deploy.html", {"run": run}
+        )
+
+
+def test_each_of_two_transitions_is_shown_and_keeps_files_of_its_own(
+    tmp_path: Path, server: LocalServer, storage_folder: Path
+) -> None:
+    with approved(tmp_path, server) as (shop, _data):
+        run = shop.deploy()
+        assert run.state == "passed", (run.error, run.summary)
+        assert [(moved["check"], moved["total"]["source"]) for moved in run.result["transitions"]] == [
+            ("people", 133), ("words", 2),
+        ]  # fmt: skip
+        names = [kept["name"] for kept in run.result["artifacts"]]
+        assert len(names) == len(set(names))
+        assert {"people-keys.csv", "words-keys.csv", "people-transition.json", "words-transition.json"} <= set(names)
+        shown = render_to_string("checks/kinds/deploy.html", {"run": run})
+        assert "133 rows = 128 inserted" in shown
+        assert "2 rows = 2 inserted" in shown
+        back = shop.roll_back()
+        assert back.state == "passed", (back.error, back.summary)
+        assert [undone["check"] for undone in back.result["transitions"]] == ["words", "people"]

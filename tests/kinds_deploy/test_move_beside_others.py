@@ -161,7 +161,7 @@ def test_a_session_that_holds_one_table_and_wants_another_comes_first(
         assert done == ["committed"]
         assert run.state == "passed", (run.error, run.summary)
         assert data.sql("SELECT name FROM person WHERE id = 7") == [("Changed meanwhile",)]
-        assert run.result["transition"]["total"]["inserted"] == 128
+        assert run.result["transitions"][0]["total"]["inserted"] == 128
 
 
 @pytest.mark.campaign

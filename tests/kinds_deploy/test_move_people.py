@@ -57,7 +57,7 @@ def test_a_deploy_moves_people_once_and_the_rollback_takes_exactly_them_out(shop
     (shop.folder / "broken").touch()
     stopped = shop.deploy()
     assert (stopped.state, stopped.result["failed_step"]) == ("failed", "switch"), (stopped.error, stopped.summary)
-    assert stopped.result["transition"]["total"] == {
+    assert stopped.result["transitions"][0]["total"] == {
         "source": 133, "inserted": 128, "merged": 2, "skipped": 3, "stopped": 0,
     }  # fmt: skip
     assert "133 rows = 128 inserted + 2 merged + 3 skipped" in render_to_string(
@@ -86,7 +86,7 @@ def test_a_deploy_moves_people_once_and_the_rollback_takes_exactly_them_out(shop
 
     back = shop.roll_back()
     assert back.state == "passed", (back.error, back.summary)
-    assert back.result["transition"]["undone"] == stopped.number
+    assert back.result["transitions"][0]["undone"] == stopped.number
     assert data.everything() == before, "keys, sequences and merged rows are as they were, and nothing is left behind"
     assert "is undone: the target is as it was" in render_to_string("checks/kinds/rollback.html", {"run": back})
 
@@ -101,7 +101,7 @@ def test_a_difference_that_nothing_explains_is_taken_back_and_opens_the_risk(sho
     before = data.everything()
     run = shop.deploy()
     assert (run.state, run.result["failed_step"]) == ("failed", "people"), (run.error, run.summary)
-    first = run.result["transition"]["differences"][0]
+    first = run.result["transitions"][0]["differences"][0]
     assert first.startswith("public.progress: 29 inserted rows differ from the source: 1, 2, 2, 2,")
     assert data.everything() == before
     release = Release.objects.get(pk=shop.release.pk)
@@ -119,7 +119,6 @@ def test_an_undo_that_would_lose_later_work_is_refused(shop: Shop, data: People)
     back = shop.roll_back()
     assert back.state == "failed"
     assert "rows were changed since" in back.summary
-    assert any(
-        "rows refer to rows of public.person that would go" in said for said in back.result["transition"]["refusals"]
-    )
+    refusals = back.result["transitions"][0]["refusals"]
+    assert any("rows refer to rows of public.person that would go" in said for said in refusals)
     assert data.everything() == before

@@ -1,16 +1,21 @@
 """What triggers of the target may change though the mapping does not: the plan's ``may_change``, name by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from checks.errors import CheckError
 from checks.tools.postgres import Connection
-from checks.tools.transition import proof
+from checks.tools.transition import bystanders
 from checks.tools.transition.work import TableWork
 
 
 def columns(work: TableWork, may_change: Mapping[str, str]) -> list[str]:
     """Columns of a moved table that may hold something else than was moved."""
-    return [name for name in work.target.columns if f"{short(work.label)}.{name}" in may_change]
+    return of_table(work.label, work.target.columns, may_change)
+
+
+def of_table(label: str, names: Iterable[str], may_change: Mapping[str, str]) -> list[str]:
+    """Those of a table's columns that the plan names."""
+    return [name for name in names if f"{short(label)}.{name}" in may_change]
 
 
 def short(label: str) -> str:
@@ -21,7 +26,7 @@ def short(label: str) -> str:
 def refuse_unknown(target: Connection, works: Sequence[TableWork], may_change: Mapping[str, str]) -> None:
     """CheckError for a name that allows nothing, since a slip in it would only be noticed in the real move."""
     known = {f"{short(work.label)}.{name}" for work in works for name in work.target.columns}
-    known |= {short(table.label) for table in proof.other_tables(target, works)}
+    known |= {short(table.label) for table in bystanders.tables(target, works)}
     for name in may_change:
         if name not in known:
             raise CheckError(

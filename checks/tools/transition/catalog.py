@@ -25,8 +25,10 @@ _PLAIN: LiteralString = """
 _COLUMNS: LiteralString = f"""
     SELECT a.attname, format_type(a.atttypid, a.atttypmod), d.typname, d.typtype <> 'd' AND {_PLAIN},
            a.attnotnull, a.atthasdef OR a.attidentity <> '' OR d.typdefault IS NOT NULL, a.attgenerated <> '',
-           a.attidentity = 'a', format_type(u.oid, u.modifier), {_PLAIN}, t.typname
+           a.attidentity = 'a', format_type(u.oid, u.modifier), {_PLAIN}, t.typname,
+           COALESCE(pg_get_expr(f.adbin, f.adrelid), pg_get_expr(d.typdefaultbin, 0), '')
     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type d ON d.oid = a.atttypid
+    LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
     CROSS JOIN LATERAL (
         WITH RECURSIVE under(oid, modifier, level) AS (
             SELECT a.atttypid, a.atttypmod, 0 UNION ALL
@@ -111,9 +113,12 @@ _BOUNDS: LiteralString = """
     SELECT COALESCE(pg_get_partition_constraintdef(p.relid), 'true')
     FROM pg_catalog.pg_partition_tree(%s::oid::regclass) p WHERE p.isleaf ORDER BY p.relid
 """
+# The columns of its key, those of expressions too: none of them can go without the table.
 _PARTITIONED_BY: LiteralString = """
     SELECT DISTINCT a.attname FROM (SELECT %s::oid::regclass AS own) t, pg_catalog.pg_partitioned_table p
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = ANY (p.partattrs::int2[])
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = p.partrelid
+     AND d.refclassid = d.classid AND d.refobjid = d.objid AND d.refobjsubid = 0 AND d.deptype = 'i'
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = d.objsubid
     WHERE p.partrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(t.own)
                           UNION SELECT relid FROM pg_catalog.pg_partition_ancestors(t.own)) ORDER BY 1
 """
@@ -147,7 +152,7 @@ class Column:
     """``type``: as the server writes it, with its length; ``base``: its name alone. ``plain``: see the query.
 
     ``stored``, ``stored_plain``, ``stored_base``: the same of the type under a domain. ``not_null``: it, or its domain,
-    takes no null.
+    takes no null. ``default``: the expression of what it takes otherwise, "" for none and for an identity.
     """
 
     name: str
@@ -161,6 +166,7 @@ class Column:
     stored: str
     stored_plain: bool
     stored_base: str
+    default: str
 
 
 @dataclass(frozen=True)

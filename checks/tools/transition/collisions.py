@@ -16,14 +16,32 @@ from checks.tools.transition.work import SCHEMA, Action, TableWork, column, equa
 
 def uniques(connection: Connection, work: TableWork) -> Iterator[Conflict]:
     """Exactly what each index refuses first; only without that, what is nearly the same."""
+    utf8 = connection.info.parameter_status("server_encoding") == "UTF8"
+    folds = ["case", "nfc"] if utf8 else ["case"]
+    told: set[frozenset[str]] = set()
     for unique in work.target.uniques:
         if not _asked(work, unique):
             continue
-        exact = list(_collisions(connection, work, unique, []))
-        yield from exact
-        if not exact and work.mapping.near == "stop" and _near_matters(work, unique):
-            utf8 = connection.info.parameter_status("server_encoding") == "UTF8"
-            yield from _collisions(connection, work, unique, ["case", "nfc"] if utf8 else ["case"])
+        near = work.mapping.near == "stop" and _near_matters(work, unique)
+        found_here = list(_collisions(connection, work, unique, []))
+        if not found_here and near:
+            found_here = list(_collisions(connection, work, unique, folds))
+        yield from found_here
+        if found_here or near:
+            told.add(frozenset(unique.columns))
+    matched = _matched(work)
+    if matched is not None and frozenset(matched.columns) not in told and set(folds) - set(work.mapping.ignoring):
+        yield from _collisions(connection, work, matched, folds)
+
+
+def _matched(work: TableWork) -> Unique | None:
+    """What rows are recognised by, as an index would have it: who is nearly the same as one that is there was not
+    recognised, and would be there twice."""
+    names = tuple(work.mapping.matched_by)
+    if work.mapping.near == "allow" or not any(textual(work, name) for name in names) or not written.known(work, names):
+        return None
+    keys = tuple(sql.Identifier(name).as_string() for name in names)
+    return Unique("", "", keys, names, valid=True, primary=False, nulls_equal=False, plain=names)
 
 
 def exclusions(connection: Connection, work: TableWork) -> Iterator[Conflict]:

@@ -43,10 +43,10 @@ def part(context: RunContext, step: DeployStep, variables: dict[str, str], made:
 
 
 class Made:
-    """What the step found, for the result of the run; ``result`` is empty where it did not move or undo."""
+    """What steps found, for the result of the run: one result for each that moved or undid, in their order."""
 
     def __init__(self) -> None:
-        self.result: dict[str, Any] = {}
+        self.results: list[dict[str, Any]] = []
         self.artifacts: list[Artifact] = []
 
 
@@ -72,17 +72,22 @@ def _move(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
     source = Address.parse(context.database_url(params.source), what=f"The database address of {params.source}")
     rights.refuse_same(source, target, params.tables)
     rights.refuse_missing(target, params.tables, triggers_off=params.triggers == "off", wait=params.lock_timeout)
-    began = time.monotonic()
+    began, prefix = time.monotonic(), f"{key}-"
     mover = Mover(context, source, target, params.rules(), facts_of(context, f"checks.{key}"), enter=_within(handle))
-    moved = mover.run(lambda connection, moved: made.artifacts.extend(report.keep_rows(context, connection, moved)))
-    made.result = report.result_of(moved)
-    made.result |= {
-        "columns": discretion.columns(made.result["columns"], moved.works, context.plan.privacy),
+    moved = mover.run(
+        lambda connection, moved: made.artifacts.extend(report.keep_rows(context, connection, moved, prefix))
+    )
+    result = report.result_of(moved)
+    result |= {
+        "check": key,
+        "title": check.title,
+        "columns": discretion.columns(result["columns"], moved.works, context.plan.privacy),
         "source": params.source,
         "rehearsed": False,
         "seconds": round(time.monotonic() - began, 3),
     }
-    made.artifacts += report.keep_report(context, made.result)
+    made.results.append(result)
+    made.artifacts += report.keep_report(context, result, prefix)
     summary = report.summary_of(moved, rehearsed=False)
     context.note(summary)
     return "" if moved.committed else summary
@@ -101,11 +106,13 @@ def _undo(context: RunContext, key: str, handle: StepHandle, made: Made) -> str:
         handle.skip(f"{standing.told_settled}, before this deploy, and the backup that was put back has it so.")
         return ""
     run, undone = undo_rehearsal.undo(
-        context, target, f"checks.{key}", context.run.build_digest or None, params.triggers, what="the target",
-        lock_wait=params.lock_timeout,
+        context, target, f"checks.{key}", context.run.build_digest or None, params.triggers,
+        may_change=params.rules().may_change, what="the target", lock_wait=params.lock_timeout,
     )  # fmt: skip
-    made.result = {"undone": run, "tables": undone.tables, "refusals": undone.refusals,
-                   "sequences": undone.sequences, "kept_sequences": undone.kept_sequences}  # fmt: skip
+    made.results.append(
+        {"check": key, "title": check.title, "undone": run, "tables": undone.tables, "refusals": undone.refusals,
+         "sequences": undone.sequences, "kept_sequences": undone.kept_sequences, "may_change": params.may_change}
+    )  # fmt: skip
     if undone.refusals:
         return f"{undone.refusals[0]} Nothing was undone."
     rows = sum(table["deleted"] + table["restored"] for table in undone.tables)

@@ -95,17 +95,27 @@ def tells_the_time(text: str) -> bool:
 
 def refuse_unsteady(connection: Connection, text: str) -> None:
     """CheckError when the expression calls something that writes, waits, reads elsewhere, or gives several rows."""
+    if (found := unsteady(connection, text)) is None:
+        return
+    name, why = found
+    if name == _OF_THE_STATEMENT:
+        raise CheckError(
+            f"The expression {text!r} calls {name}, which {why}.",
+            remedy="Use now(), which stays the same while the rows are moved. Nothing was read or written.",
+        )
+    raise CheckError(
+        f"The expression {text!r} calls {name}, which {why}.",
+        remedy="Use functions that depend on their arguments only. Nothing was read or written.",
+    )
+
+
+def unsteady(connection: Connection, text: str) -> tuple[str, str] | None:
+    """The first function in it that does not give one value for one row, whenever it is asked, and what it does."""
     for schema, name in sorted(called(text)):
         if name == _OF_THE_STATEMENT:
-            raise CheckError(
-                f"The expression {text!r} calls {name}, which gives another value each time the source is asked.",
-                remedy="Use now(), which stays the same while the rows are moved. Nothing was read or written.",
-            )
+            return name, "gives another value each time the source is asked"
         row = connection.execute(_VOLATILE, [name, schema]).fetchone()
-        if row is None:
-            continue
-        why = "gives several rows" if row[2] else {"a": "is an aggregate", "w": "is a window function"}.get(row[1])
-        raise CheckError(
-            f"The expression {text!r} calls {name}, which {why or 'the server declares volatile'}.",
-            remedy="Use functions that depend on their arguments only. Nothing was read or written.",
-        )
+        if row is not None:
+            kinds = {"a": "is an aggregate", "w": "is a window function"}
+            return name, "gives several rows" if row[2] else kinds.get(row[1], "the server declares volatile")
+    return None

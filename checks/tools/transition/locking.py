@@ -18,7 +18,7 @@ from psycopg import IsolationLevel, errors, sql
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
 from checks.tools.background import patiently
-from checks.tools.postgres import Connection, one
+from checks.tools.postgres import Connection, notice_a_lost_client, one
 from checks.tools.transition import keeping
 from checks.tools.transition.catalog import Shape
 from checks.tools.transition.work import listed
@@ -85,6 +85,7 @@ def seize(
     Others may read the tables, and write them when it ends. Its snapshot is of after the locks, so what is seen in it
     stays so. CheckError where somebody holds one of them for longer than ``seconds``.
     """
+    notice_a_lost_client(target)
     patience = float(one(target, _DEADLOCK_SECONDS)) + _BEYOND_DEADLOCK_SECONDS
     target.isolation_level = IsolationLevel.REPEATABLE_READ
     target.autocommit = False

@@ -25,7 +25,11 @@ def normalised(value: sql.Composable, work: TableWork, name: str) -> sql.Composa
 def folded(value: sql.Composable, ignoring: Sequence[str]) -> sql.Composable:
     """Equal for what is the same; by bytes, since sorting by a language's rules takes several times as long."""
     if "nfc" in ignoring:
-        value = sql.SQL("normalize(({})::text, NFC)").format(value)
+        # What has as many characters as bytes is composed already, and asking that costs a fraction of composing.
+        value = sql.SQL(
+            "CASE WHEN octet_length(({0})::text) = char_length(({0})::text) THEN ({0})::text"
+            " ELSE normalize(({0})::text, NFC) END"
+        ).format(value)
     if "case" in ignoring:
         value = sql.SQL("lower(({})::text)").format(value)
     return sql.SQL('(({})::text COLLATE "C")').format(value)

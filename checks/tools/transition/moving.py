@@ -11,20 +11,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import psycopg
-
 from checks.errors import CheckError
 from checks.kinds.base import RunContext, StepHandle
+from checks.tools import digest
 from checks.tools.background import Background
+from checks.tools.digest import Table
 from checks.tools.postgres import Address, Connection
 from checks.tools.transition import (
     again,
     allowances,
+    bystanders,
     collisions,
+    committing,
     constraints,
     declaration,
     discretion,
     encodings,
+    filling,
     keeping,
     locking,
     matching,
@@ -66,6 +69,7 @@ class Rules:
 class Moved:
     """What came of it. ``committed`` is true only when nothing was in conflict and the proof held.
 
+    ``locked_seconds``: how long nobody else could write the target's tables.
     ``refusals``: sentences about what is explained and yet keeps the move from standing.
     """
 
@@ -78,6 +82,7 @@ class Moved:
     changed_meanwhile: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    locked_seconds: float = 0.0
     committed: bool = False
 
     @property
@@ -107,7 +112,8 @@ class Mover:
         self.moved = Moved([])
         self.before: dict[int, Sums] = {}
         self.positions: dict[str, keeping.Position] = {}
-        self.elsewhere: dict[str, Any] = {}
+        self.elsewhere: list[Table] = []
+        self._locked_at = 0.0
 
     def run(self, keep: Callable[[Connection, Moved], None] = lambda connection, moved: None) -> Moved:
         """Do it all. ``keep`` is called before the transaction ends, to read what would be gone afterwards."""
@@ -132,29 +138,15 @@ class Mover:
             else:
                 staging.remove(target, self.moved.works)
                 self._commit(target)
+            self.moved.locked_seconds = round(time.monotonic() - self._locked_at, 3)
         return self.moved
 
     def _commit(self, target: Connection) -> None:
-        """End the transaction. Where the answer is lost, the journal says whether it was committed."""
-        try:
-            target.commit()
-        except psycopg.OperationalError:
-            if not self._stands():
-                raise
+        place, run = self.moved.works[0].place, self.facts["run"]
+        committing.commit(
+            target, self.sides.target, lambda connection: keeping.stands(connection, place, self.facts["run_id"]), run
+        )
         self.moved.committed = True
-
-    def _stands(self) -> bool:
-        run, place = self.facts["run"], self.moved.works[0].place
-        try:
-            with self.sides.target() as connection:
-                return keeping.stands(connection, place, self.facts["run_id"])
-        except (CheckError, psycopg.Error):
-            raise CheckError(
-                "The connection to the target was lost while the transition was committed, so nobody knows whether it"
-                " was.",
-                remedy=f"Look into the target's table gonogo_transition.journal for run {run}. A row means: moved,"
-                " whole and proven. No row means: untouched.",
-            ) from None
 
     @contextmanager
     def _timed(self, key: str) -> Iterator[StepHandle]:
@@ -175,9 +167,12 @@ class Mover:
         allowances.refuse_unknown(target, works, self.rules.may_change)
         for work in works:
             discretion.veil(work, self.context.plan.privacy)
-            self.moved.notes += telling.notes(work, self.rules.triggers)
+            free = allowances.columns(work, self.rules.may_change)
+            work.filled = {name: value for name, value in filling.known(target, work).items() if name not in free}
+            self.moved.notes += telling.notes(work, self.rules.triggers, free)
         shapes = [work.target for work in works]
         self.positions = locking.seize(self.context, target, shapes, seconds=self.rules.lock_seconds, what="the target")
+        self._locked_at = time.monotonic()
         source.rollback()
         resolving.refuse_changed(target, works)
         place = keeping.open_journal(target)
@@ -245,14 +240,14 @@ class Mover:
             self.moved.conflicts += self.sides.ask(target, partial(self._conflicts, target, work))
 
     def _look_before(self, target: Connection, step: StepHandle) -> None:
-        """What must not change: all rows of the moved tables, and every other table."""
+        """What must not change: all rows of the moved tables; and which other tables there are."""
         works, rules = self.moved.works, self.rules
         step.doing("Noting what must not change")
         for work in works:
             free = allowances.columns(work, rules.may_change)
             self.before[work.number] = self.sides.ask(target, partial(proof.whole, target, work, SEED, free))
         if rules.everything:
-            self.elsewhere = dict(self.sides.ask(target, lambda: proof.others(target, works, SEED)))
+            self.elsewhere = bystanders.tables(target, works)
 
     def _match(self, target: Connection, step: StepHandle) -> dict[int, list[Reference]]:
         """Build every map; returns the references that could not be followed yet, by table."""
@@ -365,15 +360,24 @@ class Mover:
         )  # fmt: skip
 
     def _elsewhere(self, target: Connection) -> list[str]:
-        now = self.sides.ask(target, lambda: proof.others(target, self.moved.works, SEED))
-        told = []
-        for label in sorted(now.keys() | self.elsewhere.keys()):
-            if now.get(label) != self.elsewhere.get(label):
-                short = allowances.short(label)
-                if short in self.rules.may_change:
-                    self.moved.notes.append(f"{label} changed, as declared: {self.rules.may_change[short]}")
-                else:
-                    told.append(f"{label} changed, which the mapping does not name.")
+        works, declared, told = self.moved.works, self.rules.may_change, []
+        suspects, changed = bystanders.written(
+            target, works, self.elsewhere, lambda label: allowances.short(label) in declared
+        )
+        for label in changed:
+            if (short := allowances.short(label)) in declared:
+                self.moved.notes.append(f"{label} was written, as declared: {declared[short]}")
+            else:
+                told.append(f"{label} changed, which the mapping does not name.")
+        if suspects:
+            with bystanders.as_it_was(target, self.sides.target) as before:
+                for table in suspects:
+                    was, now = (
+                        self.sides.ask(side, partial(digest.digest_table, side, table, SEED))
+                        for side in (before, target)
+                    )
+                    if was != now:
+                        told.append(f"{table.label} changed, which the mapping does not name.")
         return told
 
     def _source_meanwhile(self, source: Connection, step: StepHandle, total: int) -> None:

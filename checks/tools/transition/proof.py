@@ -5,19 +5,17 @@ cast back to the source's types, must hash to its row of the stage. It runs in t
 difference undoes everything.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from psycopg import sql
 
-from checks.tools import digest
-from checks.tools.digest import Table, TableDigest
 from checks.tools.postgres import Connection, one
-from checks.tools.transition import accounting, keeping, measuring, staging
+from checks.tools.transition import accounting, filling, keeping, measuring, staging
 from checks.tools.transition.preflight import keys_of
-from checks.tools.transition.work import SCHEMA, Action, Mapped, TableWork, column, hash_of, row_hash
+from checks.tools.transition.work import Action, Mapped, TableWork, column, hash_of, row_hash
 
 
 @dataclass
@@ -55,26 +53,6 @@ def _sums(
     return Sums(row[0], Decimal(row[1]))
 
 
-def others(connection: Connection, works: list[TableWork], seed: int) -> dict[str, TableDigest]:
-    """Every table of the target that the mapping does not name, nor this program keeps for itself."""
-    return {table.label: digest.digest_table(connection, table, seed) for table in other_tables(connection, works)}
-
-
-def other_tables(connection: Connection, works: Sequence[TableWork]) -> list[Table]:
-    ours = {work.label for work in works}
-    parts = {
-        name
-        for work in works
-        if work.target.partitioned
-        for (name,) in connection.execute(
-            "SELECT format('%%s.%%s', n.nspname, c.relname) FROM pg_catalog.pg_partition_tree(%s::regclass) p"
-            " JOIN pg_catalog.pg_class c ON c.oid = p.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
-            [work.target.oid],
-        ).fetchall()
-    }
-    return [table for table in digest.tables(connection) if table.label not in ours | parts and table.schema != SCHEMA]
-
-
 def prove(
     target: Connection,
     work: TableWork,
@@ -94,6 +72,7 @@ def prove(
         for sentence in (
             *_everything_came(target, work, seed, figures),
             *_inserted(target, work, seed, figures, free),
+            *filling.differences(target, work),
             *accounting.merged(target, work, seed, figures, free),
             *accounting.skipped(target, work, tally),
             *accounting.placed(target, work),

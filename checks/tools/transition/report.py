@@ -80,6 +80,7 @@ def result_of(moved: Moved) -> dict[str, Any]:
         "changed_meanwhile": moved.changed_meanwhile,
         "refusals": moved.refusals,
         "phases": moved.seconds,
+        "locked_seconds": moved.locked_seconds,
         "committed": moved.committed,
     }
 
@@ -99,6 +100,7 @@ def figures_of(moved: Moved, seconds: float) -> dict[str, Any]:
         "conflicts": len(moved.conflicts),
         "differences": len(moved.proof.differences),
         "seconds": round(seconds, 2),
+        "locked_seconds": round(moved.locked_seconds, 2),
         "rows_per_second": round(total["source"] / seconds) if seconds else None,
     }
 
@@ -169,12 +171,15 @@ def _band(start: float, end: float, tall: float) -> str:
 # --- downloads -------------------------------------------------------------------------------------------------------
 
 
-def keep_rows(context: RunContext, connection: Connection, moved: Moved) -> list[Artifact]:
-    """Files of row keys, written while the maps are there: what was skipped and why, and which key became which."""
+def keep_rows(context: RunContext, connection: Connection, moved: Moved, prefix: str = "") -> list[Artifact]:
+    """Files of row keys, written while the maps are there: what was skipped and why, and which key became which.
+
+    ``prefix``: of their names, where one run may keep such files of several transitions.
+    """
     if not moved.tallies:
         return []
     folder = context.scratch
-    skipped, keys = folder / "skipped-rows.csv", folder / "keys.csv"
+    skipped, keys = folder / f"{prefix}skipped-rows.csv", folder / f"{prefix}keys.csv"
     with skipped.open("wb") as out:
         out.write(b"table,source_key,reason\r\n")
         for work in moved.works:
@@ -229,13 +234,13 @@ def _key_rows(work: TableWork) -> sql.Composable:
     )  # fmt: skip
 
 
-def keep_report(context: RunContext, result: Mapping[str, Any]) -> list[Artifact]:
+def keep_report(context: RunContext, result: Mapping[str, Any], prefix: str = "") -> list[Artifact]:
     """The whole result as JSON, and its tables, conflicts and columns as CSV."""
     plain = {name: value for name, value in result.items() if name != "flow"}
     plain["tables"] = [{name: value for name, value in row.items() if name != "bar"} for row in result["tables"]]
-    stored = [context.store("transition.json", json.dumps(plain, indent=1, ensure_ascii=False).encode())]
+    stored = [context.store(f"{prefix}transition.json", json.dumps(plain, indent=1, ensure_ascii=False).encode())]
     for name in ("tables", "conflicts", "skipped", "columns"):
         rows = plain[name]
         if rows:
-            stored.append(context.store(f"{name}.csv", b"".join(spreadsheet.lines(list(rows[0]), rows))))
+            stored.append(context.store(f"{prefix}{name}.csv", b"".join(spreadsheet.lines(list(rows[0]), rows))))
     return stored

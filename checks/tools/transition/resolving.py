@@ -8,7 +8,7 @@ from psycopg import sql
 from checks.errors import CheckError
 from checks.tools import server_words
 from checks.tools.postgres import Connection
-from checks.tools.transition import catalog
+from checks.tools.transition import catalog, naming
 from checks.tools.transition.declaration import ColumnSource, TableMapping
 from checks.tools.transition.expression import refuse_unsteady
 from checks.tools.transition.work import Mapped, Reference, Staged, TableWork, column, listed
@@ -23,6 +23,8 @@ def resolve(source: Connection, target: Connection, tables: Sequence[TableMappin
     for work in works:
         work.references, work.beside = _references(work, by_label)
         _ask_casts(target, work)
+    for work in works:
+        naming.refuse_left_behind(work, works)
     _refuse_shared_numbers(works)
     order_of_writing(works)  # A circle without a way in is told before a row is read.
     return works

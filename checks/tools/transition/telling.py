@@ -1,13 +1,13 @@
 """What people should know of a table before its rows are moved: sentences that stop nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from checks.tools.transition import discretion
+from checks.tools.transition import discretion, filling
 from checks.tools.transition.work import TableWork
 
 
-def notes(work: TableWork, triggers: str) -> Iterator[str]:
-    """``triggers``: the plan's word for what they do meanwhile."""
+def notes(work: TableWork, triggers: str, free: Collection[str]) -> Iterator[str]:
+    """``triggers``: the plan's word for what they do meanwhile. ``free``: columns that the plan lets them change."""
     yield from discretion.told(work)
     if work.target.row_security or work.source.row_security:
         yield f"{work.label} has row security; the role sees every row, or this would fail."
@@ -15,6 +15,12 @@ def notes(work: TableWork, triggers: str) -> Iterator[str]:
         how = "are off meanwhile" if triggers == "off" else "fire"
         own = [trigger for trigger in work.target.triggers if not trigger.inherited]
         yield f"{work.label} has {len(own)} triggers, which {how}."
+        untold = filling.untold(work, free) if triggers == "fire" else []
+        if untold:
+            yield (
+                f"{work.label} fills {', '.join(untold)} by itself, with another value in each row: what triggers put"
+                " there is not proven."
+            )
     for name, one in work.columns.items():
         if (one.staged.base, one.column.stored_base) == ("json", "jsonb"):
             yield (

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from checks.errors import CheckError
 from checks.tools.postgres import Connection, one
-from checks.tools.transition import catalog, keeping
+from checks.tools.transition import allowances, catalog, keeping
 from checks.tools.transition.keeping import Position, Standing
 from checks.tools.transition.work import SCHEMA, Action, column, key_text, listed, row_hash
 from checks.tools.transition.writing import switch_triggers
@@ -30,12 +30,15 @@ class Undone:
 
 @dataclass
 class _Table:
+    """``free``: columns that triggers may write, as the plan says: what an undo makes of them is nobody's to prove."""
+
     number: int
     shape: catalog.Shape
     keys: Sequence[str]
     place: int
     postponed: Sequence[str]
     veiled: Sequence[int]
+    free: Sequence[str]
 
     @property
     def labels(self) -> set[str]:
@@ -58,22 +61,22 @@ class _Table:
         )
 
 
-def tables_of(connection: Connection, standing: Standing) -> list[_Table]:
-    """The tables of a transition, in the order in which they were written."""
+def tables_of(connection: Connection, standing: Standing, may_change: Mapping[str, str]) -> list[_Table]:
+    """The tables of a transition, in the order in which they were written. ``may_change``: of the plan."""
     found = []
     for entry in standing.document["tables"]:
         shape = catalog.shape(connection, entry["table"])
         if shape is None:
             raise CheckError(f"The target has no table {entry['table']} any more.", remedy=_UNTOUCHED)
-        found.append(
-            _Table(entry["number"], shape, entry["keys"], standing.place, entry["postponed"], entry.get("veiled", []))
-        )
+        free = allowances.of_table(shape.label, shape.columns, may_change)
+        veiled = entry.get("veiled", [])
+        found.append(_Table(entry["number"], shape, entry["keys"], standing.place, entry["postponed"], veiled, free))
     return found
 
 
-def undo(connection: Connection, standing: Standing, *, triggers: str) -> Undone:
+def undo(connection: Connection, standing: Standing, *, triggers: str, may_change: Mapping[str, str]) -> Undone:
     """Undo a transition in the open transaction. With ``refusals`` the caller rolls back."""
-    tables = tables_of(connection, standing)
+    tables = tables_of(connection, standing, may_change)
     document, seed = standing.document, int(standing.document["seed"])
     undone = Undone()
     later = keeping.later(connection, standing.place)
@@ -261,7 +264,9 @@ def _unmerge(connection: Connection, table: _Table, columns: Sequence[str]) -> N
 
 
 def _sums(connection: Connection, rows: sql.Composable, table: _Table, seed: int) -> tuple[int, Decimal]:
-    query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0) {}").format(row_hash(table.shape, seed), rows)
+    query = sql.SQL("SELECT count(*), COALESCE(sum({}), 0) {}").format(
+        row_hash(table.shape, seed, without=table.free), rows
+    )
     row = connection.execute(query).fetchone()
     assert row is not None
     return row[0], Decimal(row[1])

@@ -158,7 +158,8 @@ class TableWork:
     ``references`` give columns their new values; ``beside`` are foreign keys to tables of the mapping that give none
     (their columns have theirs from another one, or are taken as they are) and bind the order all the same.
     ``veiled``, ``veiled_in_target``: places in the key whose values are people's own, in the source's and in the
-    target's. ``source_sum``: of everything that the source gave.
+    target's. ``filled``: what the target puts into columns that the mapping does not name; see ``filling``.
+    ``source_sum``: of everything that the source gave.
     ``steady_sum``: the same, but without what the clock decides.
     """
 
@@ -174,6 +175,7 @@ class TableWork:
     references: list[Reference] = field(default_factory=list)
     beside: list[Reference] = field(default_factory=list)
     postponed: set[str] = field(default_factory=set)
+    filled: dict[str, sql.Composable] = field(default_factory=dict)
     source_rows: int = 0
     source_sum: str = "0"
     steady_sum: str = "0"

@@ -29,14 +29,20 @@ def rows(
 
 
 def known(work: TableWork, names: Iterable[str]) -> bool:
-    """Whether all of these columns are known beforehand: mapped, or the key; not filled by the target itself."""
-    keys = work.mapping.keys_in_target
+    """Whether all of these columns are known beforehand: mapped, the key, or filled by the target with one value."""
+    keys = {*work.mapping.keys_in_target, *work.filled}
     return all(name in keys or (name in work.columns and not work.columns[name].wrong) for name in names)
 
 
 def _inserted(work: TableWork, names: Sequence[str]) -> sql.Composed:
     keys = dict(zip(work.mapping.keys_in_target, work.target_key_names, strict=True))
-    values = [work.value(name) if name in work.columns else column("m", keys[name]) for name in names]
+
+    def value(name: str) -> sql.Composable:
+        if name in work.columns:
+            return work.value(name)
+        return work.filled[name] if name in work.filled else column("m", keys[name])
+
+    values = [value(name) for name in names]
     return sql.SQL("SELECT {} FROM {}").format(_named(work, names, values), arriving(work, [Action.INSERT]))
 
 
