@@ -27,6 +27,7 @@ from django.utils import timezone
 from checks.plan import Plan, section_digests, to_document
 from releases.domain import application as applications
 from releases.domain import approval, evidence
+from releases.domain import environment as environments
 from releases.domain import gate as gates
 from releases.domain import release as releases
 from releases.enums import Choice, EvidenceSource, EvidenceVerdict, Role
@@ -191,6 +192,14 @@ def make_release(
     if rehearsing:
         releases.start_rehearsal(release=release, actor=requester)
     return release
+
+
+def run_in_source(release: Release) -> None:
+    """Let the release's build run where it is rehearsed, as a person attests it."""
+    environments.adopt_build(
+        environment=release.source_environment, version=release.version, build_digest=release.build_digest, actor=None,
+        reason="Installed for a test.",
+    )  # fmt: skip
 
 
 class ReleaseFactory(factory.Factory[Release]):

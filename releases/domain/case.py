@@ -24,7 +24,7 @@ from releases.domain.transition import lock, refusal
 from releases.doorbell import ring_release
 from releases.enums import CaseVerdict, EvidenceSource, EvidenceVerdict, Role
 from releases.errors import DomainError, StateChanged
-from releases.models import CaseResult, ChecklistItem, Release, User
+from releases.models import CaseResult, ChecklistItem, Environment, Release, User
 
 MAX_SCREENSHOT_BYTES: Final = 10 * 1024**2
 MAX_NOTE: Final = 2000
@@ -69,6 +69,23 @@ def _case(release: Release, document: Mapping[str, Any], newest: CaseResult | No
     )  # fmt: skip
 
 
+def runs_instead(release: Release) -> str:
+    """What runs where people walk, if it is not this release's build, with what to do; empty where it is.
+
+    Asked anew: the caller's object may be older than the lock that it holds.
+    """
+    place = Environment.objects.get(pk=release.source_environment_id)
+    if place.current_build_digest == release.build_digest:
+        return ""
+    running = place.current_version or "a build that nobody can name"
+    if running == release.version:
+        running = f"another build of {running}"
+    return (
+        f"{place.name} runs {running}, not the build of {release.version}, so nobody can walk its cases there. Deploy "
+        f"it to {place.name} first, and walk the case anew."
+    )
+
+
 def judge_case(
     *, release: Release, key: str, verdict: str, tester: User, note: str = "",
     screenshot: tuple[str, IO[bytes]] | None = None,
@@ -87,6 +104,9 @@ def judge_case(
         case = next((each for each in cases_of(locked) if each.key == key), None)
         if case is None:
             raise DomainError(f"The plan of {locked} has no case {key!r}. Nothing was recorded.")
+        instead = runs_instead(locked)
+        if instead:
+            raise StateChanged(f"{instead} Nothing was recorded.")
         result = CaseResult.objects.create(
             release=locked, case=key, case_digest=case.digest, build_digest=locked.build_digest, verdict=verdict,
             note=note.strip(), screenshot=kept, tester=tester, recorded_at=timezone.now(),

@@ -39,6 +39,7 @@ def case_list(request: HttpRequest, release_id: UUID) -> HttpResponse:
         "next": next((case for case in found if case.result is None), None),
         "item_key": ACCEPTANCE_ITEM,
         "may_judge": bool(set(cases.TESTERS) & roles_in(request.user, release.application)),
+        "runs_instead": cases.runs_instead(release),
     }
     return render(request, "releases/case/list.html", context)
 
@@ -77,6 +78,7 @@ def case_detail(request: HttpRequest, release_id: UUID, key: str) -> HttpRespons
         "form": form,
         "results": release.case_results.filter(case=key).select_related("tester"),
         "may_judge": bool(set(cases.TESTERS) & roles_in(request.user, release.application)),
+        "runs_instead": cases.runs_instead(release),
     }
     return render(request, "releases/case/detail.html", context, status=422 if form.errors else 200)
 

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from checks.errors import PlanError
 from checks.plan import parse
 from releases.domain import approval, evidence, gate
+from releases.domain import environment as environments
 from releases.domain import release as releases
 from releases.domain.case import cases_of, judge_case
 from releases.domain.items import ItemStatus
@@ -25,6 +26,7 @@ from tests.factories import (
     make_team,
     member,
     publish,
+    run_in_source,
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
@@ -49,7 +51,9 @@ def team(application: Application) -> Team:
 
 @pytest.fixture
 def release(application: Application, team: Team) -> Release:
-    return make_release(application=application, requester=team.engineer)
+    made = make_release(application=application, requester=team.engineer)
+    run_in_source(made)
+    return made
 
 
 def item(release: Release) -> ItemStatus:
@@ -120,6 +124,23 @@ def test_a_changed_case_and_another_build_are_walked_again(application: Applicat
     assert item(release).state == ItemState.OTHER_PLAN
     judge_case(release=release, key="leave", verdict="passed", tester=team.manager)
     assert item(release).state == ItemState.PASSED
+
+
+@pytest.mark.parametrize("running", ["2.0", "1.0", ""])
+def test_a_verdict_about_what_does_not_run_there_is_refused(release: Release, team: Team, running: str) -> None:
+    """The tester walked what was deployed last, and pressed Passed on the page of the release before."""
+    place = release.source_environment
+    if running:
+        version = release.version if running == "1.0" else running
+        environments.build_running(environment=place, release=None, version=version, build_digest="b" * 64)
+    else:
+        environments.build_changing(environment=place)
+    seen = {"2.0": "staging runs 2.0, not", "1.0": f"another build of {release.version}", "": "nobody can name"}
+    with pytest.raises(StateChanged, match=seen[running]):
+        judge_case(release=release, key="join", verdict="passed", tester=team.engineer)
+    assert not CaseResult.objects.exists()
+    run_in_source(release)
+    assert judge_case(release=release, key="join", verdict="passed", tester=team.engineer).verdict == "passed"
 
 
 def test_who_walked_a_case_cannot_vote(release: Release, team: Team) -> None:

@@ -7,10 +7,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from releases.domain.environment import build_running
 from releases.enums import Role
 from releases.models import CaseResult, Release
 from tests.domain.test_judge_case import PLAN, PNG
-from tests.factories import make_application, make_release, make_team, member
+from tests.factories import make_application, make_release, make_team, member, run_in_source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
 
@@ -18,7 +19,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
 @pytest.fixture
 def release() -> Release:
     application = make_application(plan=PLAN)
-    return make_release(application=application, requester=make_team(application).manager)
+    made = make_release(application=application, requester=make_team(application).manager)
+    run_in_source(made)
+    return made
 
 
 def browser(user: Any) -> Client:
@@ -52,6 +55,22 @@ def test_a_person_walks_from_case_to_case(release: Release) -> None:
     picture = client.get(reverse("releases:case_screenshot", args=[release.pk, kept.pk]))
     assert b"".join(picture.streaming_content) == PNG  # type: ignore[attr-defined]
     assert picture["Content-Disposition"].startswith("attachment")
+
+
+def test_the_page_says_what_runs_there_instead(release: Release) -> None:
+    client = browser(member(release.application, Role.ENGINEER))
+    page = reverse("releases:case", args=[release.pk, "join"])
+    assert "Another build runs there." not in client.get(page).content.decode()
+    build_running(environment=release.source_environment, release=None, version="9.9", build_digest="b" * 64)
+    shown = client.get(page).content.decode()
+    assert f"staging runs 9.9, not the build of {release.version}" in shown
+    assert 'name="verdict"' not in shown
+    assert "staging runs 9.9" in client.get(reverse("releases:cases", args=[release.pk])).content.decode()
+    # Whoever had the page open before keeps what they wrote.
+    refused = client.post(page, {"verdict": "passed", "note": "All of it was there."})
+    assert refused.status_code == 422
+    assert "All of it was there." in refused.content.decode()
+    assert not CaseResult.objects.exists()
 
 
 def test_who_only_reads_sees_and_judges_nothing(release: Release) -> None:
