@@ -88,11 +88,12 @@ def runs_instead(release: Release) -> str:
 
 def judge_case(
     *, release: Release, key: str, verdict: str, tester: User, note: str = "",
-    screenshot: tuple[str, IO[bytes]] | None = None,
+    screenshot: tuple[str, IO[bytes]] | None = None, case_digest: str | None = None,
 ) -> CaseResult:  # fmt: skip
     """Keep what a person found, write the ledger, and answer the checklist's item where there is an answer.
 
-    ``screenshot``: (file name, bytes), a picture of at most 10 MB. Raises NotAllowed, StateChanged, DomainError.
+    ``screenshot``: (file name, bytes), a picture of at most 10 MB. ``case_digest``: the case as the person saw it;
+    another one now raises StateChanged. Raises NotAllowed, StateChanged, DomainError.
     """
     permissions.require(tester, release.application, *TESTERS)
     _refuse_words(verdict, note)
@@ -104,6 +105,11 @@ def judge_case(
         case = next((each for each in cases_of(locked) if each.key == key), None)
         if case is None:
             raise DomainError(f"The plan of {locked} has no case {key!r}. Nothing was recorded.")
+        if case_digest is not None and case_digest != case.digest:
+            raise StateChanged(
+                "The case was changed since you opened its page, so you would judge steps that you did not see. "
+                "Nothing was recorded; read them as they stand now, and judge it again."
+            )
         instead = runs_instead(locked)
         if instead:
             raise StateChanged(f"{instead} Nothing was recorded.")
