@@ -125,7 +125,7 @@ def judge_case(
                 "screenshot": {name: kept[name] for name in ("name", "sha256")} if kept else None,
             },
         )  # fmt: skip
-        _answer_item(locked, tester)
+        answer_item(locked, tester)
         ring_release(locked.pk, "evidence")
     release.state, release.state_since = locked.state, locked.state_since
     return result
@@ -140,15 +140,19 @@ def _refuse_words(verdict: str, note: str) -> None:
         raise DomainError(f"The note is longer than {MAX_NOTE} characters. Nothing was recorded.", field="note")
 
 
-def _answer_item(release: Release, tester: User) -> None:
-    """Evidence for the item: no as soon as a case failed, yes when all passed, nothing in between."""
+def answer_item(release: Release, tester: User | None = None) -> None:
+    """Evidence for the item: no as soon as a case failed, yes when all passed, nothing in between.
+
+    ``tester``: whose verdict it is; None where the plan changed, and then whoever walked last.
+    """
     item = ChecklistItem.objects.filter(release=release, key=ACCEPTANCE_ITEM).first()
-    if item is None:
-        return
     cases = cases_of(release)
-    bad = [case for case in cases if case.result and case.result.verdict != CaseVerdict.PASSED]
     walked = [case for case in cases if case.result]
-    before = item.sign_offs.filter(build_digest=release.build_digest, section=ACCEPTANCE_SECTION).first()
+    if item is None or not walked:
+        return
+    bad = [case for case in walked if case.result and case.result.verdict != CaseVerdict.PASSED]
+    section_digest = release.plan_version.sections[ACCEPTANCE_SECTION]
+    before = item.sign_offs.filter(build_digest=release.build_digest, section_digest=section_digest).first()
     if bad:
         verdict = EvidenceVerdict.FAILED
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
@@ -161,8 +165,8 @@ def _answer_item(release: Release, tester: User) -> None:
         return
     evidence.record(
         release=release, source=EvidenceSource.SIGN_OFF, kind="acceptance", section=ACCEPTANCE_SECTION,
-        section_digest=release.plan_version.sections[ACCEPTANCE_SECTION], build_digest=release.build_digest,
-        verdict=verdict, summary=said, item=item, author=tester,
+        section_digest=section_digest, build_digest=release.build_digest,
+        verdict=verdict, summary=said, item=item, author=tester or _walked_last(walked),
         figures={
             "cases": len(cases), "passed": len(walked) - len(bad), "not_passed": len(bad),
             "tester_ids": sorted({case.result.tester_id for case in walked if case.result}),
@@ -170,6 +174,11 @@ def _answer_item(release: Release, tester: User) -> None:
         artifacts=[{**case.result.screenshot, "name": f"{case.key}-{case.result.screenshot['name']}"}
                    for case in walked if case.result and case.result.screenshot],
     )  # fmt: skip
+
+
+def _walked_last(walked: Sequence[Case]) -> User | None:
+    results = [case.result for case in walked if case.result]
+    return max(results, key=lambda result: result.recorded_at).tester if results else None
 
 
 def _keep(release: Release, name: str, content: IO[bytes]) -> dict[str, Any]:

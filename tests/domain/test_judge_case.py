@@ -126,6 +126,24 @@ def test_a_changed_case_and_another_build_are_walked_again(application: Applicat
     assert item(release).state == ItemState.PASSED
 
 
+def test_another_plan_whose_cases_were_all_passed_is_answered_at_once(application: Application, release: Release,
+                                                                     team: Team) -> None:  # fmt: skip
+    for key in ("join", "leave"):
+        judge_case(release=release, key=key, verdict="passed", tester=team.manager)
+    first = release.plan_version
+    fewer = publish(application, {"acceptance": {"cases": CASES[:1]}})
+    releases.use_plan_version(release=release, plan_version=fewer, actor=team.manager)
+    assert (item(release).state, item(release).reason) == (ItemState.PASSED, "1 of 1 cases passed.")
+    releases.use_plan_version(release=release, plan_version=first, actor=team.manager)
+    assert item(release).state == ItemState.PASSED
+    judge_case(release=release, key="join", verdict="failed", tester=team.manager, note="It broke.")
+    releases.use_plan_version(release=release, plan_version=fewer, actor=team.manager)
+    assert item(release).state == ItemState.FAILED
+    without = publish(application)
+    releases.use_plan_version(release=release, plan_version=without, actor=team.manager)
+    assert item(release).state == ItemState.OTHER_PLAN
+
+
 @pytest.mark.parametrize("running", ["2.0", "1.0", ""])
 def test_a_verdict_about_what_does_not_run_there_is_refused(release: Release, team: Team, running: str) -> None:
     """The tester walked what was deployed last, and pressed Passed on the page of the release before."""
