@@ -11,6 +11,8 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
+from monitoring.domain.alert import raise_alert
+from monitoring.enums import AlertKind
 from releases.domain import ledger
 from releases.domain.person import erase
 from releases.enums import Role
@@ -59,6 +61,17 @@ def test_a_person_gets_everything_that_is_kept_of_them_and_nothing_of_others(
     assert lines[0] == ["source", "record", "as", "field", "value"]
     assert ["user", str(manager.pk), "the account", "email", manager.email] in lines
     assert Client().post(reverse("releases:personal_data")).status_code == 302
+
+
+def test_who_sent_a_test_alert_cannot_read_its_receipt_in_their_data(team_and_release: tuple[Team, Release]) -> None:
+    team, release = team_and_release
+    alert = raise_alert(
+        application=release.application, kind=AlertKind.TEST, subject="A test", body="Confirm: /receipts/the-code",
+        release=release, actor=team.engineer, code="the-code",
+    )  # fmt: skip
+    kept = json.loads(parts(browser(team.engineer).post(reverse("releases:personal_data"), {"format": "json"})))
+    assert [row["record"] for row in kept if row["source"] == "alert"] == [str(alert.pk)]
+    assert "the-code" not in json.dumps(kept)
 
 
 def test_whoever_erases_their_account_becomes_a_pseudonym_and_the_ledger_still_verifies(
