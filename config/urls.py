@@ -13,6 +13,13 @@ from config.api import api
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 
+#: What whoever keeps the installation looks after there. Everything else that libraries register is taken out: with an
+#: address, a second factor or a company log-in of their own choice they could log in as anybody and vote.
+_ADMINISTERED = frozenset({"axes.accessattempt", "axes.accessfailurelog", "axes.accesslog"})
+for _model in list(admin.site._registry):
+    if _model._meta.label_lower not in _ADMINISTERED:
+        admin.site.unregister(_model)
+
 def icon(request: HttpRequest) -> HttpResponseRedirect:
     """Browsers ask here for the icon of what is no page, such as a download or an answer of the API."""
     return HttpResponseRedirect(static("icons/icon.svg"))
