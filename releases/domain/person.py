@@ -19,7 +19,6 @@ from releases.domain import ledger
 from releases.domain.membership import remove_member
 from releases.errors import DomainError
 from releases.models import Application, LedgerEntry, Membership, User
-from releases.models.user import ERASED_DOMAIN
 
 #: Rows that only serve the person: (model, field that holds the account or its e-mail address).
 _OWN: Final = (
@@ -136,7 +135,7 @@ def _forget_what_served_it(person: User) -> None:
 
 
 def _become_a_pseudonym(person: User) -> None:
-    person.name, person.email = pseudonym(person), f"erased-{person.pk}@{ERASED_DOMAIN}"
+    person.name, person.email = pseudonym(person), person.erased_email
     person.is_active = person.is_staff = person.is_superuser = False
     person.last_login, person.invited_at, person.time_zone = None, None, "UTC"
     person.set_unusable_password()

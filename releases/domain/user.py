@@ -25,6 +25,7 @@ from releases.doorbell import ring_person
 from releases.enums import ReleaseState, Role
 from releases.errors import DomainError, NotAllowed
 from releases.models import Application, Membership, Release, User
+from releases.models.user import is_for_erased
 
 
 class InvitationTokens(PasswordResetTokenGenerator):
@@ -68,6 +69,8 @@ def invite_person(
     )
     if not name.strip():
         raise DomainError("Say who it is. Nothing was changed.", field="name")
+    if is_for_erased(email):
+        raise DomainError("Addresses like this are those of erased accounts. Nothing was changed.", field="email")
     try:
         with transaction.atomic():
             user = User.objects.create_user(email, None, name=name.strip(), invited_at=timezone.now())
@@ -118,6 +121,22 @@ def accept_invitation(*, user: User, token: str, password: str) -> User:
     locked.set_password(password)
     locked.save(update_fields=["password"])
     _tell("user.accepted", locked, locked, {"email": locked.email})
+    return locked
+
+
+@transaction.atomic
+def describe_oneself(*, person: User, name: str, time_zone: str) -> User:
+    """Change one's own name or time zone; another name is told in the ledger, which knows people by it."""
+    locked = _lock(person)
+    if not locked.is_active:  # it ended while this waited
+        raise NotAllowed("This account is not active any more. Nothing was changed.")
+    if not name.strip():
+        raise DomainError("Say who you are. Nothing was changed.", field="name")
+    before = locked.name
+    locked.name, locked.time_zone = name.strip(), time_zone
+    locked.save(update_fields=["name", "time_zone"])
+    if locked.name != before:
+        _tell("user.renamed", locked, locked, {"before": before})
     return locked
 
 
