@@ -291,3 +291,18 @@ def make_approved(
         approval.cast_vote(release=release, station=station, voter=voter, choice=Choice.GO, manifest_digest=digest)
     release.refresh_from_db()
     return release
+
+
+def launched(release: Release, team: Team, state: str = "deploying") -> Release:
+    """Approved and launched, and from there on to ``watching``, ``failed`` or ``unknown``."""
+    make_approved(release, team)
+    with transaction.atomic():
+        releases.authorise_deploy(release=release, actor=team.manager)
+    if state == "watching":
+        releases.deploy_succeeded(release=release)
+    elif state == "failed":
+        releases.deploy_failed(release=release, reason="It did not start.")
+    elif state == "unknown":
+        releases.deploy_unknown(release=release)
+    release.refresh_from_db()
+    return release

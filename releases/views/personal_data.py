@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+from allauth.account.decorators import reauthentication_required
 from django import forms
 from django.contrib import messages
 from django.contrib.auth import logout
@@ -41,6 +42,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
 
 
 @login_required
+@reauthentication_required  # a browser that somebody left open is not enough for what cannot be undone
 @require_http_methods(["GET", "POST"])
 def erase(request: HttpRequest) -> HttpResponse:
     user = person(request)

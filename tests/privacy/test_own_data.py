@@ -18,7 +18,7 @@ from releases.domain.person import erase
 from releases.enums import Role
 from releases.errors import DomainError
 from releases.models import LedgerEntry, Membership, Release, User
-from tests.factories import CHECKS, Team, make_application, make_release, make_team, member
+from tests.factories import CHECKS, Team, launched, make_application, make_release, make_team, member
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,6 +26,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def browser(user: User) -> Client:
     client = Client()
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def entered(user: User) -> Client:
+    """Logged in, with the password given once more, as what cannot be undone asks for."""
+    client = browser(user)
+    assert client.post(reverse("account_reauthenticate"), {"password": "password"}).status_code == 302
     return client
 
 
@@ -80,7 +87,7 @@ def test_whoever_erases_their_account_becomes_a_pseudonym_and_the_ledger_still_v
     team, release = team_and_release
     approver = team.approvers["security"]
     name, email = approver.name, approver.email
-    client, elsewhere = browser(approver), browser(approver)
+    client, elsewhere = entered(approver), browser(approver)
     page = reverse("releases:erase_person")
     assert name in client.get(reverse("releases:person")).content.decode()
     refused = client.post(page, {"email": "somebody@gonogo.example", "reason": "x"})
@@ -102,6 +109,30 @@ def test_whoever_erases_their_account_becomes_a_pseudonym_and_the_ledger_still_v
     assert release.requester != erased
 
 
+def test_a_browser_left_open_erases_nothing(team_and_release: tuple[Team, Release]) -> None:
+    team, _ = team_and_release
+    client, page = browser(team.viewer), reverse("releases:erase_person")
+    for answer in (client.get(page), client.post(page, {"email": team.viewer.email, "reason": "A prank."})):
+        assert answer.status_code == 302
+        assert answer["Location"].startswith(reverse("account_reauthenticate"))
+    team.viewer.refresh_from_db()
+    assert not team.viewer.is_erased
+    assert entered(team.viewer).get(page).status_code == 200
+
+
+def test_the_only_release_manager_of_a_release_that_failed_erases_nothing(
+    team_and_release: tuple[Team, Release],
+) -> None:
+    team, release = team_and_release
+    launched(release, team, "failed")
+    with pytest.raises(DomainError, match="nobody could roll it back"):
+        erase(person=team.manager, actor=None, reason="A wish.")
+    team.manager.refresh_from_db()
+    assert team.manager.is_active
+    member(release.application, Role.RELEASE_MANAGER)
+    erase(person=team.manager, actor=None, reason="A wish.")
+
+
 def everywhere_but_in_the_ledger(*texts: str) -> list[str]:
     """Tables in which one of the texts still stands, whatever the column; asked of the database itself."""
     found = []
@@ -120,7 +151,7 @@ def everywhere_but_in_the_ledger(*texts: str) -> list[str]:
 
 def test_the_last_administrator_names_another_one_first(team_and_release: tuple[Team, Release]) -> None:
     team, release = team_and_release
-    answer = browser(team.administrator).post(
+    answer = entered(team.administrator).post(
         reverse("releases:erase_person"), {"email": team.administrator.email, "reason": "x"}
     )
     assert answer.status_code == 422
