@@ -4,12 +4,14 @@ The account becomes a pseudonym and stays as a row, because votes, evidence and 
 the person goes. Entries of the ledger are sealed and stay as they are: docs/decisions/erasure-keeps-the-ledger.md.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.sessions.models import Session
 from django.db import models, transaction
 from django.db.models import Q
@@ -34,11 +36,17 @@ _SECRET: Final = frozenset(
     {"password", "data", "token", "token_secret", "ciphertext", "session_data", "key", "receipt_code"}
 )
 #: Long texts that say nothing about the person who wrote them; that of a test alert holds the link that confirms it.
-_WORKS: Final = frozenset({("planversion", "text"), ("alert", "body")})
-_PLAIN: Final = (
-    models.CharField, models.TextField, models.DateField, models.BooleanField, models.IntegerField, models.UUIDField,
-    models.GenericIPAddressField,
+_WORKS: Final = frozenset({
+    ("planversion", "text"), ("planversion", "document"), ("planversion", "sections"), ("run", "result"),
+    ("run", "progress"), ("ledgerverification", "walk"), ("alert", "body"),
+})  # fmt: skip
+#: Kept as they are; every other value is written as its text.
+_AS_IT_IS: Final = (
+    models.BooleanField, models.IntegerField, models.FloatField, models.JSONField, ArrayField,
 )  # fmt: skip
+#: What may stand before an address that is whole, and after it: neither is a part of a longer one. In JSON a new line
+#: before it is written with a letter.
+_BORDERS: Final = (r"((?<![\w.!#$%&'*+/=?^`{|}~-])|(?<=\\[nrtbf]))", r"(?![\w-]|\.\w)")
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ def entries_about(person: User) -> "models.QuerySet[LedgerEntry]":
         Q(actor_id=person.pk)
         | Q(subject_type="user", subject_id=str(person.pk))
         | Q(document__user=person.pk)
-        | Q(document__icontains=person.email)
+        | Q(document__iregex=re.escape(person.email).join(_BORDERS))
     )
 
 
@@ -180,8 +188,23 @@ _USER: Final = settings.AUTH_USER_MODEL
 def _kept(row: models.Model, as_what: str) -> Kept:
     values: dict[str, Any] = {}
     for field in row._meta.concrete_fields:
-        secret = field.name in _SECRET or (row._meta.model_name, field.name) in _WORKS
-        if isinstance(field, _PLAIN) and not secret:
-            value = field.value_from_object(row)
-            values[field.name] = value if isinstance(value, bool | int | None) else str(value)
+        if field.name in _SECRET or (row._meta.model_name, field.name) in _WORKS:
+            continue
+        if isinstance(field, models.BinaryField):
+            continue
+        if isinstance(field, models.ForeignKey):
+            values[field.name] = _named(row, field)
+            continue
+        value = field.value_from_object(row)
+        values[field.name] = value if value is None or isinstance(field, _AS_IT_IS) else str(value)
     return Kept(str(row._meta.verbose_name), str(row.pk), as_what, values)
+
+
+def _named(row: models.Model, field: "models.ForeignKey[Any, Any]") -> dict[str, str] | None:
+    """What a row is about: its id and what it is called. Of other people the id alone, for their names are theirs."""
+    key = getattr(row, field.attname)
+    if key is None:
+        return None
+    if field.remote_field.model is apps.get_model(_USER):
+        return {"id": str(key)}
+    return {"id": str(key), "name": str(getattr(row, field.name))}

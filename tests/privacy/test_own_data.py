@@ -3,21 +3,24 @@
 import csv
 import io
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from monitoring.domain.alert import raise_alert
 from monitoring.enums import AlertKind
 from releases.domain import ledger
-from releases.domain.person import erase
+from releases.domain.checklist import approve_waiver, request_waiver
+from releases.domain.person import erase, everything_about
 from releases.enums import Role
 from releases.errors import DomainError
-from releases.models import LedgerEntry, Membership, Release, User
+from releases.models import CaseResult, LedgerEntry, Membership, Release, User
 from tests.factories import CHECKS, Team, launched, make_application, make_release, make_team, member
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -131,6 +134,56 @@ def test_the_only_release_manager_of_a_release_that_failed_erases_nothing(
     assert team.manager.is_active
     member(release.application, Role.RELEASE_MANAGER)
     erase(person=team.manager, actor=None, reason="A wish.")
+
+
+def test_entries_about_somebody_with_a_longer_address_are_not_ones_own() -> None:
+    ann = User.objects.create_user("ann@example.org", "password", name="Ann")
+    texts = {
+        "mine": [
+            "ann@example.org",
+            "to <ANN@example.org>.",
+            "Told:\nann@example.org, and others",
+            "mailto:ann@example.org",
+        ],
+        "others": [
+            "joann@example.org",
+            "jo.ann@example.org",
+            "ann@example.org.uk",
+            "ann@example.organic",
+            "x+ann@example.org",
+        ],
+    }
+    for whose, found in texts.items():
+        for text in found:
+            with transaction.atomic():
+                ledger.append(action="user.invited", actor=None, subject=None, document={"name": whose, "text": text})
+    told = [row.values["document"] for row in everything_about(person=ann, actor=None) if row.source == "ledger entry"]
+    assert [each["text"] for each in told if each.get("name") == "mine"] == texts["mine"]
+    assert not [each for each in told if each.get("name") == "others"]
+
+
+@pytest.mark.usefixtures("storage_folder")
+def test_each_row_says_what_it_is_about(team_and_release: tuple[Team, Release]) -> None:
+    team, release = team_and_release
+    approver, other = team.approvers["security"], team.manager
+    item = release.items.get(key="scalability.load")
+    waiver = request_waiver(
+        item=item, requester=approver, reason="The lab is closed.", expires_at=timezone.now() + timedelta(days=3)
+    )
+    approve_waiver(waiver=waiver, approver=team.approvers["engineering"])
+    kept = CaseResult.objects.create(
+        release=release, case="join", case_digest="c" * 64, build_digest=release.build_digest, verdict="passed",
+        screenshot={"name": "a.png", "key": "acceptance/a.png", "size": 3, "sha256": "d" * 64}, tester=approver,
+        recorded_at=timezone.now(),
+    )  # fmt: skip
+    rows = {row.source: row.values for row in everything_about(person=approver, actor=None)}
+    application = {"id": str(release.application_id), "name": str(release.application)}
+    assert rows["membership"]["application"] == application
+    assert rows["waiver"]["item"] == {"id": str(item.pk), "name": str(item)}
+    assert rows["waiver"]["approved_by"] == {"id": str(team.approvers["engineering"].pk)}
+    assert rows["case result"]["release"] == {"id": str(release.pk), "name": str(release)}
+    assert rows["case result"]["screenshot"] == kept.screenshot
+    assert other.name not in json.dumps(rows, default=str)
 
 
 def everywhere_but_in_the_ledger(*texts: str) -> list[str]:
