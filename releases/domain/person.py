@@ -115,6 +115,7 @@ def erase(*, person: User, actor: User | None, reason: str) -> None:
     if locked.is_erased:
         raise DomainError("This account was erased already. Nothing was changed.")
     kept = entries_about(locked).count()
+    _overwrite_alerts(locked)
     _forget_what_served_it(locked)
     _become_a_pseudonym(locked)
     # Only now, so that what is written of the roles names the pseudonym.
@@ -140,6 +141,19 @@ def _forget_what_served_it(person: User) -> None:
     log.filter(**about).update(object_repr=pseudonym(person), change_message="")
     person.groups.clear()
     person.user_permissions.clear()
+
+
+def _overwrite_alerts(person: User) -> None:
+    """Let alerts that name the person name the pseudonym; what was delivered already is out of reach."""
+    alerts = apps.get_model("monitoring.Alert")._default_manager
+    whole = [rf"(?<!\w){re.escape(person.name)}(?!\w)"] if person.name else []
+    pattern = re.compile("|".join([*whole, re.escape(person.email).join(_BORDERS)]), re.IGNORECASE)
+    told = Q(body__icontains=person.email) | Q(subject__icontains=person.email)
+    if person.name:
+        told |= Q(body__icontains=person.name) | Q(subject__icontains=person.name)
+    for alert in alerts.filter(told).iterator():
+        subject, body = (pattern.sub(pseudonym(person), text) for text in (alert.subject, alert.body))
+        alerts.filter(pk=alert.pk).update(subject=subject[:200], body=body)
 
 
 def _become_a_pseudonym(person: User) -> None:

@@ -186,6 +186,20 @@ def test_each_row_says_what_it_is_about(team_and_release: tuple[Team, Release]) 
     assert other.name not in json.dumps(rows, default=str)
 
 
+def test_alerts_name_the_pseudonym_after_an_erasure(team_and_release: tuple[Team, Release]) -> None:
+    team, release = team_and_release
+    User.objects.filter(pk=team.viewer.pk).update(name="Ann")
+    alert = raise_alert(
+        application=release.application, kind=AlertKind.NOTICE, subject="For Ann",
+        body=f"The acceptance of Ann ({team.viewer.email}) ends; see the Annual report.",
+    )  # fmt: skip
+    erase(person=User.objects.get(pk=team.viewer.pk), actor=None, reason="A wish.")
+    alert.refresh_from_db()
+    name = f"Erased person {team.viewer.pk}"
+    assert alert.subject == f"For {name}"
+    assert alert.body == f"The acceptance of {name} ({name}) ends; see the Annual report."
+
+
 def everywhere_but_in_the_ledger(*texts: str) -> list[str]:
     """Tables in which one of the texts still stands, whatever the column; asked of the database itself."""
     found = []
