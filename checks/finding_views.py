@@ -1,5 +1,6 @@
 """Pages of findings: those of an application, one with its history, those of one run; and living with one."""
 
+from collections.abc import Container
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -13,6 +14,7 @@ from checks.enums import FindingFamily, FindingSeverity
 from checks.finding_export import export_findings
 from checks.finding_forms import AcceptanceForm
 from checks.findings import accepting, listing, sarif
+from checks.findings.backing import backed
 from checks.log_views import visible_run
 from checks.models import Acceptance, Finding, Scan
 from releases.errors import DomainError
@@ -61,8 +63,9 @@ def finding_detail(request: HttpRequest, slug: str, finding_id: int) -> HttpResp
     if finding.joined_into_id is not None:
         return redirect("checks:finding", slug, finding.joined_into_id)
     roles, now = roles_in(request.user, application), timezone.now()
-    acceptances = finding.acceptances.select_related("requested_by", "approved_by", "ended_by")
-    shown = [_shown(acceptance, finding, now) for acceptance in acceptances]
+    acceptances = list(finding.acceptances.select_related("requested_by", "approved_by", "ended_by"))
+    signed = backed(acceptances)
+    shown = [_shown(acceptance, finding, now, signed) for acceptance in acceptances]
     context = {
         "application": application,
         "finding": finding,
@@ -81,8 +84,8 @@ def finding_detail(request: HttpRequest, slug: str, finding_id: int) -> HttpResp
     return render(request, "checks/finding/detail.html", context)
 
 
-def _shown(acceptance: Acceptance, finding: Finding, now: Any) -> dict[str, Any]:
-    look = accepting.why_not(acceptance, finding, now) or "counts"
+def _shown(acceptance: Acceptance, finding: Finding, now: Any, signed: Container[int]) -> dict[str, Any]:
+    look = accepting.why_not(acceptance, finding, now, signed) or "counts"
     return {"acceptance": acceptance, "look": look, "stands": acceptance.ended_at is None}
 
 

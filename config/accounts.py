@@ -7,13 +7,23 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+
+from releases.models import User
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # allauth has no types
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Nobody signs up; an administrator makes each account."""
         return False
+
+    def set_password(self, user: AbstractBaseUser, password: str) -> None:
+        """Change the password and nothing else, of an account that did not end while this waited for its row."""
+        user.set_password(password)
+        if not User.objects.filter(pk=user.pk, is_active=True).update(password=user.password):
+            raise PermissionDenied("This account is not active any more. Nothing was changed.")
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc] # allauth has no types

@@ -22,6 +22,10 @@ class Role(models.TextChoices):
     ADMINISTRATOR = "administrator", "Administrator"
 
 
+#: Who asks for a waiver, and who agrees to one.
+WAIVER_SIGNERS = (Role.APPROVER, Role.RELEASE_MANAGER)
+
+
 class ReleaseState(models.TextChoices):
     DRAFT = "draft", "Draft"
     REHEARSING = "rehearsing", "Rehearsing"

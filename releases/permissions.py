@@ -83,11 +83,16 @@ def administered_applications(user: User | AnonymousUser) -> QuerySet[Applicatio
     return Application.objects.filter(pk__in=held.values("application"))
 
 
-def able_administrators(application: Application) -> QuerySet[Membership]:
-    """Who can really administer it: an active person who is not merely invited."""
+def able_holders(application: Application, role: Role) -> QuerySet[Membership]:
+    """Who can really act in this role: active people who are not merely invited."""
     merely_invited = Q(user__invited_at__isnull=False, user__last_login__isnull=True)
-    held = Membership.objects.filter(application=application, role=Role.ADMINISTRATOR, user__is_active=True)
+    held = Membership.objects.filter(application=application, role=role, user__is_active=True)
     return held.exclude(merely_invited)
+
+
+def able_administrators(application: Application) -> QuerySet[Membership]:
+    """Who can really administer it."""
+    return able_holders(application, Role.ADMINISTRATOR)
 
 
 def keeps_installation(user: User | AnonymousUser) -> bool:

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Model
 
-from releases.enums import Role
+from releases.enums import WAIVER_SIGNERS, Role
 from releases.models import (
     Application,
     BreakGlass,
@@ -116,6 +116,16 @@ def speakers(releases: Sequence[Release]) -> list[tuple[int, int, str]]:
         " ON u.id = m.user_id WHERE m.application_id = ANY(%s) AND m.role = %s AND u.is_active",
         [release.application_id for release in releases],
         Role.APPROVER.value,
+    )
+
+
+def waiver_signers(releases: Sequence[Release]) -> list[tuple[int, int]]:
+    """(application, person) of everybody active who may ask for a waiver or agree to one now."""
+    return plain_rows(
+        "SELECT m.application_id, m.user_id FROM releases_membership m JOIN releases_user u"
+        " ON u.id = m.user_id WHERE m.application_id = ANY(%s) AND m.role = ANY(%s) AND u.is_active",
+        [release.application_id for release in releases],
+        [role.value for role in WAIVER_SIGNERS],
     )
 
 

@@ -194,6 +194,7 @@ _TELLERS: Final[Mapping[str, Callable[[Document], str]]] = {
     ),
     "user.accepted": lambda document: f"{document['name']} accepted and chose a password",
     "user.deactivated": lambda document: f"{document['name']} was deactivated{_because(document)}",
+    "user.renamed": lambda document: f"{document['before']} is called {document['name']} now",
     "user.reactivated": lambda document: f"{document['name']} was reactivated",
     "schedule.made": _schedule("was made"),
     "schedule.changed": _schedule("was changed"),

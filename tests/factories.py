@@ -27,6 +27,7 @@ from django.utils import timezone
 from checks.plan import Plan, section_digests, to_document
 from releases.domain import application as applications
 from releases.domain import approval, evidence
+from releases.domain import environment as environments
 from releases.domain import gate as gates
 from releases.domain import release as releases
 from releases.enums import Choice, EvidenceSource, EvidenceVerdict, Role
@@ -193,6 +194,14 @@ def make_release(
     return release
 
 
+def run_in_source(release: Release) -> None:
+    """Let the release's build run where it is rehearsed, as a person attests it."""
+    environments.adopt_build(
+        environment=release.source_environment, version=release.version, build_digest=release.build_digest, actor=None,
+        reason="Installed for a test.",
+    )  # fmt: skip
+
+
 class ReleaseFactory(factory.Factory[Release]):
     """``ReleaseFactory(application=..., requester=..., rehearsing=False)``; see ``make_release``."""
 
@@ -280,5 +289,20 @@ def make_approved(
     digest = gates.evaluate(Release.objects.get(pk=release.pk)).digest
     for station, voter in team.approvers.items():
         approval.cast_vote(release=release, station=station, voter=voter, choice=Choice.GO, manifest_digest=digest)
+    release.refresh_from_db()
+    return release
+
+
+def launched(release: Release, team: Team, state: str = "deploying") -> Release:
+    """Approved and launched, and from there on to ``watching``, ``failed`` or ``unknown``."""
+    make_approved(release, team)
+    with transaction.atomic():
+        releases.authorise_deploy(release=release, actor=team.manager)
+    if state == "watching":
+        releases.deploy_succeeded(release=release)
+    elif state == "failed":
+        releases.deploy_failed(release=release, reason="It did not start.")
+    elif state == "unknown":
+        releases.deploy_unknown(release=release)
     release.refresh_from_db()
     return release

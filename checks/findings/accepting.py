@@ -4,7 +4,7 @@ Whether an acceptance counts is evaluated when it is read, against the finding a
 It never makes a finding resolved: an accepted one is open, and shown as accepted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -12,28 +12,32 @@ from django.db import transaction
 from django.utils import timezone
 
 from checks.enums import AcceptanceEnd
+from checks.findings.backing import APPROVERS as APPROVERS
+from checks.findings.backing import ASKERS as ASKERS
+from checks.findings.backing import backed, is_backed
 from checks.models import Acceptance, Finding
 from releases import permissions
 from releases.domain import ledger
 from releases.domain.approval import refresh
 from releases.doorbell import ring_release
-from releases.enums import ReleaseState, Role
+from releases.enums import ReleaseState
 from releases.errors import DomainError, NotAllowed, StateChanged
 from releases.models import Application, Release, User
 
 LONGEST: Final = timedelta(days=90)
 LONGEST_CRITICAL: Final = timedelta(days=14)
 CRITICAL_RANK: Final = 4
-#: Who may own an acceptance, and who may give the second signature.
-ASKERS: Final = (Role.ENGINEER, Role.RELEASE_MANAGER)
-APPROVERS: Final = (Role.APPROVER, Role.RELEASE_MANAGER)
-#: What "waiting" is to a page; the other words are those of ``AcceptanceEnd``.
+#: What "waiting" is to a page, and what it is while somebody who signed may not sign any more. That is no end: it is
+#: back when they are. The other words are those of ``AcceptanceEnd``.
 WAITING: Final = "waiting"
+UNBACKED: Final = "unbacked"
 _DECIDING: Final = (ReleaseState.REHEARSING, ReleaseState.APPROVED)
 
 
-def why_not(acceptance: Acceptance, finding: Finding, at: datetime) -> str:
-    """Why it does not count at ``at``, as ``AcceptanceEnd`` or "waiting" (for a second person); "" while it counts."""
+def why_not(acceptance: Acceptance, finding: Finding, at: datetime, backed: Container[int]) -> str:
+    """Why it does not count at ``at``, as ``AcceptanceEnd``, "unbacked" or "waiting" (for a second person); "" while it
+    counts. ``backed``: what ``checks.findings.backing.backed`` says of it.
+    """
     if acceptance.ended_because:
         return str(acceptance.ended_because)
     if acceptance.expires_at <= at:
@@ -42,14 +46,20 @@ def why_not(acceptance: Acceptance, finding: Finding, at: datetime) -> str:
         return AcceptanceEnd.SEVERITY.value
     if finding.fixed_in and not acceptance.had_fix:
         return AcceptanceEnd.FIX.value
+    if acceptance.pk not in backed:
+        return UNBACKED
     return "" if acceptance.approved_at is not None else WAITING
 
 
 def validly_accepted(findings: Iterable[Finding], at: datetime) -> dict[int, Acceptance]:
     """Finding -> the acceptance that counts at ``at``; one query."""
     by_pk = {finding.pk: finding for finding in findings}
-    standing = Acceptance.objects.filter(finding__in=by_pk, ended_at__isnull=True, approved_at__isnull=False)
-    return {one.finding_id: one for one in standing if not why_not(one, by_pk[one.finding_id], at)}
+    standing = Acceptance.objects.filter(
+        is_backed(), finding__in=by_pk, ended_at__isnull=True, approved_at__isnull=False
+    )
+    found = list(standing)
+    signed = {one.pk for one in found}
+    return {one.finding_id: one for one in found if not why_not(one, by_pk[one.finding_id], at, signed)}
 
 
 def longest(finding: Finding) -> timedelta:
@@ -66,14 +76,18 @@ def request_acceptance(*, finding: Finding, requester: User, reason: str, expire
     finding = Finding.objects.select_for_update(no_key=True).select_related("application").get(pk=finding.pk)
     now = timezone.now()
     _check_request(finding, reason, expires_at, now)
-    for earlier in Acceptance.objects.filter(finding=finding, ended_at__isnull=True):
-        because = why_not(earlier, finding, now)
+    standing = list(Acceptance.objects.filter(finding=finding, ended_at__isnull=True))
+    signed = backed(standing)
+    for earlier in standing:
+        because = why_not(earlier, finding, now, signed)
         if because == WAITING:
             raise StateChanged(
                 f"{earlier.requested_by} has asked for this already, and a second person is to decide. "
                 "Nothing was recorded."
             )
-        if because:
+        if because == UNBACKED and earlier.approved_at is None:
+            because = AcceptanceEnd.REPLACED.value
+        if because and because != UNBACKED:
             _end(earlier, because, None, now)
     acceptance = Acceptance.objects.create(
         finding=finding, reason=reason.strip(), severity=finding.severity, rank=finding.rank,
@@ -110,9 +124,13 @@ def approve_acceptance(*, acceptance: Acceptance, approver: User) -> Acceptance:
     finding = Finding.objects.select_for_update(no_key=True).get(pk=acceptance.finding_id)
     acceptance = Acceptance.objects.select_for_update().get(pk=acceptance.pk)
     now = timezone.now()
-    because = why_not(acceptance, finding, now)
+    because = why_not(acceptance, finding, now, backed([acceptance]))
     if because != WAITING:
-        said = AcceptanceEnd(because).label.lower() if because else "approved by somebody already"
+        said = "approved by somebody already"
+        if because == UNBACKED:
+            said = "whoever asked for it may not any more, so ask anew"
+        elif because:
+            said = AcceptanceEnd(because).label.lower()
         raise StateChanged(f"This cannot be approved any more: {said}. Nothing was changed.")
     earlier = Acceptance.objects.filter(finding=finding, ended_at__isnull=True, approved_at__isnull=False)
     for one in earlier:
@@ -140,8 +158,10 @@ def withdraw_acceptance(*, acceptance: Acceptance, actor: User) -> Acceptance:
 def end_where_void(findings: Iterable[Finding], now: datetime) -> None:
     """A severity that rose, or a first fix, ends an acceptance for good, also when it falls again later."""
     by_pk = {finding.pk: finding for finding in findings}
-    for acceptance in Acceptance.objects.filter(finding__in=by_pk, ended_at__isnull=True):
-        because = why_not(acceptance, by_pk[acceptance.finding_id], now)
+    standing = list(Acceptance.objects.filter(finding__in=by_pk, ended_at__isnull=True))
+    signed = backed(standing)
+    for acceptance in standing:
+        because = why_not(acceptance, by_pk[acceptance.finding_id], now, signed)
         if because in (AcceptanceEnd.SEVERITY, AcceptanceEnd.FIX):
             _end(acceptance, because, None, now)
 

@@ -1,13 +1,14 @@
 """What findings mean for the gate: an audit that passed because findings were accepted holds only while they are."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from checks.enums import SEVERITY_RANKS, AcceptanceEnd, OccurrenceChange
-from checks.findings.accepting import WAITING, validly_accepted, why_not
+from checks.findings.accepting import UNBACKED, WAITING, validly_accepted, why_not
+from checks.findings.backing import backed
 from checks.models import Acceptance, Finding, Occurrence
 from releases.domain.gate import Blocker, Statuses
 from releases.domain.items import ItemStatus, item_statuses
@@ -22,13 +23,14 @@ MOST_NAMED: Final = 10
 def blockers_of(_releases: Sequence[Release], statuses: Statuses, at: datetime) -> Mapping[UUID, list[Blocker]]:
     """Release -> findings of the audits that answer its items, at or over the limit, that nobody validly accepts.
 
-    Three queries for any number of releases. An audit that did not pass blocks by its checklist item already.
+    Four queries for any number of releases. An audit that did not pass blocks by its checklist item already.
     """
     bad = _at_or_over(statuses)
     if not bad:
         return {}
     newest = _newest_acceptances({pk for found in bad.values() for pk in found})
-    return {release_id: _blockers(found.values(), newest, at) for release_id, found in bad.items()}
+    signed = backed(newest.values())
+    return {release_id: _blockers(found.values(), newest, at, signed) for release_id, found in bad.items()}
 
 
 def lived_with(release: Release, at: datetime) -> list[Finding]:
@@ -72,11 +74,13 @@ def _newest_acceptances(findings: set[int]) -> dict[int, Acceptance]:
     return found
 
 
-def _blockers(findings: Iterable[Finding], newest: dict[int, Acceptance], at: datetime) -> list[Blocker]:
+def _blockers(
+    findings: Iterable[Finding], newest: dict[int, Acceptance], at: datetime, signed: Container[int]
+) -> list[Blocker]:
     told = []
     for finding in sorted(findings, key=lambda one: (-one.rank, one.pk)):
         acceptance = newest.get(finding.pk)
-        because = why_not(acceptance, finding, at) if acceptance is not None else "nobody"
+        because = why_not(acceptance, finding, at, signed) if acceptance is not None else "nobody"
         if because:
             told.append((finding, _why(because, acceptance)))
     found = [
@@ -109,6 +113,8 @@ def _why(because: str, acceptance: Acceptance | None) -> str:
             return "it was accepted while there was no fix, and there is one now."
         case AcceptanceEnd.WITHDRAWN:
             return "its acceptance was withdrawn."
+        case _ if because == UNBACKED:
+            return "somebody who accepted it may not any more."
         case _ if because == WAITING:
             return "a second person has not approved its acceptance."
     return "its acceptance counts no more."

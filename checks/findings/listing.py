@@ -9,6 +9,7 @@ from django.db.models import BooleanField, Count, Exists, ExpressionWrapper, Out
 from django.http import QueryDict
 
 from checks.enums import FindingFamily, FindingSeverity, OccurrenceChange
+from checks.findings.backing import is_backed
 from checks.findings.joining import by_origin
 from checks.models import Acceptance, Finding, Occurrence, Run
 from releases.models import Application
@@ -56,12 +57,12 @@ def _uuid(value: str) -> UUID | None:
 def findings_of(application: Application, at: datetime) -> "QuerySet[Finding]":
     """All findings of an application, each with ``is_accepted``: the rules of ``accepting.why_not`` in SQL."""
     counting = Acceptance.objects.filter(
-        Q(had_fix=True) | Q(finding__fixed_in=[]),
+        is_backed(), Q(had_fix=True) | Q(finding__fixed_in=[]),
         finding=OuterRef("pk"), ended_at__isnull=True, approved_at__isnull=False, expires_at__gt=at,
         rank__gte=OuterRef("rank"),
     )  # fmt: skip
     waiting = Acceptance.objects.filter(
-        finding=OuterRef("pk"), ended_at__isnull=True, approved_at__isnull=True, expires_at__gt=at
+        is_backed(), finding=OuterRef("pk"), ended_at__isnull=True, approved_at__isnull=True, expires_at__gt=at
     )
     found = Finding.objects.filter(application=application, joined_into__isnull=True)
     return found.annotate(

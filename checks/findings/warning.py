@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from checks.findings.accepting import why_not
+from checks.findings.backing import backed
 from checks.models import Acceptance
 from releases.domain import notice
 from releases.domain.wording import moment, span
@@ -29,8 +30,10 @@ def look(now: datetime | None = None) -> None:
             expires_at__gt=now,
             expires_at__lte=now + timedelta(days=days),
         )
-        for acceptance in due.select_related("finding__application", "requested_by"):
-            if not why_not(acceptance, acceptance.finding, now):
+        ending = list(due.select_related("finding__application", "requested_by"))
+        signed = backed(ending)
+        for acceptance in ending:
+            if not why_not(acceptance, acceptance.finding, now, signed):
                 _warn(acceptance, days, now)
 
 

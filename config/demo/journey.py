@@ -15,6 +15,7 @@ import httpx
 from checks.plan import Plan, parse
 from config.demo import acceptance, data
 from config.demo.examples import Example
+from config.demo.pages import fields
 from config.demo.person import Person, Refused, release_of
 from config.services.home import BASE_DIR, Home
 
@@ -198,8 +199,10 @@ class Journey:
         walks = acceptance.Walks(self.plan.environment("staging").url, self.example.walks, self.example.domain)
         for case in cases:
             seen = walks.walk(case.key)
+            page, engineer = f"{self.page}/acceptance/{case.key}/", self.person("engineer")
+            held = fields(engineer.open(page).text, page)
             data = {"verdict": "passed", "note": f"Walked by the demonstration: {seen}."}
-            self.person("engineer").submit(f"{self.page}/acceptance/{case.key}/", data)
+            engineer.submit(page, {**held, **data})
         item = next((item for item in self.state()["items"] if item["key"] == "testing.acceptance"), None)
         if cases and (item is None or item["state"] != "passed"):
             raise Broken(f"every case was walked, and yet acceptance is {item and item['state']}")

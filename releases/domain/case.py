@@ -24,7 +24,7 @@ from releases.domain.transition import lock, refusal
 from releases.doorbell import ring_release
 from releases.enums import CaseVerdict, EvidenceSource, EvidenceVerdict, Role
 from releases.errors import DomainError, StateChanged
-from releases.models import CaseResult, ChecklistItem, Release, User
+from releases.models import CaseResult, ChecklistItem, Environment, Release, User
 
 MAX_SCREENSHOT_BYTES: Final = 10 * 1024**2
 MAX_NOTE: Final = 2000
@@ -69,13 +69,31 @@ def _case(release: Release, document: Mapping[str, Any], newest: CaseResult | No
     )  # fmt: skip
 
 
+def runs_instead(release: Release) -> str:
+    """What runs where people walk, if it is not this release's build, with what to do; empty where it is.
+
+    Asked anew: the caller's object may be older than the lock that it holds.
+    """
+    place = Environment.objects.get(pk=release.source_environment_id)
+    if place.current_build_digest == release.build_digest:
+        return ""
+    running = place.current_version or "a build that nobody can name"
+    if running == release.version:
+        running = f"another build of {running}"
+    return (
+        f"{place.name} runs {running}, not the build of {release.version}, so nobody can walk its cases there. Deploy "
+        f"it to {place.name} first, and walk the case anew."
+    )
+
+
 def judge_case(
     *, release: Release, key: str, verdict: str, tester: User, note: str = "",
-    screenshot: tuple[str, IO[bytes]] | None = None,
+    screenshot: tuple[str, IO[bytes]] | None = None, case_digest: str | None = None,
 ) -> CaseResult:  # fmt: skip
     """Keep what a person found, write the ledger, and answer the checklist's item where there is an answer.
 
-    ``screenshot``: (file name, bytes), a picture of at most 10 MB. Raises NotAllowed, StateChanged, DomainError.
+    ``screenshot``: (file name, bytes), a picture of at most 10 MB. ``case_digest``: the case as the person saw it;
+    another one now raises StateChanged. Raises NotAllowed, StateChanged, DomainError.
     """
     permissions.require(tester, release.application, *TESTERS)
     _refuse_words(verdict, note)
@@ -87,6 +105,14 @@ def judge_case(
         case = next((each for each in cases_of(locked) if each.key == key), None)
         if case is None:
             raise DomainError(f"The plan of {locked} has no case {key!r}. Nothing was recorded.")
+        if case_digest is not None and case_digest != case.digest:
+            raise StateChanged(
+                "The case was changed since you opened its page, so you would judge steps that you did not see. "
+                "Nothing was recorded; read them as they stand now, and judge it again."
+            )
+        instead = runs_instead(locked)
+        if instead:
+            raise StateChanged(f"{instead} Nothing was recorded.")
         result = CaseResult.objects.create(
             release=locked, case=key, case_digest=case.digest, build_digest=locked.build_digest, verdict=verdict,
             note=note.strip(), screenshot=kept, tester=tester, recorded_at=timezone.now(),
@@ -99,7 +125,7 @@ def judge_case(
                 "screenshot": {name: kept[name] for name in ("name", "sha256")} if kept else None,
             },
         )  # fmt: skip
-        _answer_item(locked, tester)
+        answer_item(locked, tester)
         ring_release(locked.pk, "evidence")
     release.state, release.state_since = locked.state, locked.state_since
     return result
@@ -114,15 +140,19 @@ def _refuse_words(verdict: str, note: str) -> None:
         raise DomainError(f"The note is longer than {MAX_NOTE} characters. Nothing was recorded.", field="note")
 
 
-def _answer_item(release: Release, tester: User) -> None:
-    """Evidence for the item: no as soon as a case failed, yes when all passed, nothing in between."""
+def answer_item(release: Release, tester: User | None = None) -> None:
+    """Evidence for the item: no as soon as a case failed, yes when all passed, nothing in between.
+
+    ``tester``: whose verdict it is; None where the plan changed, and then whoever walked last.
+    """
     item = ChecklistItem.objects.filter(release=release, key=ACCEPTANCE_ITEM).first()
-    if item is None:
-        return
     cases = cases_of(release)
-    bad = [case for case in cases if case.result and case.result.verdict != CaseVerdict.PASSED]
     walked = [case for case in cases if case.result]
-    before = item.sign_offs.filter(build_digest=release.build_digest, section=ACCEPTANCE_SECTION).first()
+    if item is None or not walked:
+        return
+    bad = [case for case in walked if case.result and case.result.verdict != CaseVerdict.PASSED]
+    section_digest = release.plan_version.sections[ACCEPTANCE_SECTION]
+    before = item.sign_offs.filter(build_digest=release.build_digest, section_digest=section_digest).first()
     if bad:
         verdict = EvidenceVerdict.FAILED
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
@@ -135,8 +165,8 @@ def _answer_item(release: Release, tester: User) -> None:
         return
     evidence.record(
         release=release, source=EvidenceSource.SIGN_OFF, kind="acceptance", section=ACCEPTANCE_SECTION,
-        section_digest=release.plan_version.sections[ACCEPTANCE_SECTION], build_digest=release.build_digest,
-        verdict=verdict, summary=said, item=item, author=tester,
+        section_digest=section_digest, build_digest=release.build_digest,
+        verdict=verdict, summary=said, item=item, author=tester or _walked_last(walked),
         figures={
             "cases": len(cases), "passed": len(walked) - len(bad), "not_passed": len(bad),
             "tester_ids": sorted({case.result.tester_id for case in walked if case.result}),
@@ -144,6 +174,11 @@ def _answer_item(release: Release, tester: User) -> None:
         artifacts=[{**case.result.screenshot, "name": f"{case.key}-{case.result.screenshot['name']}"}
                    for case in walked if case.result and case.result.screenshot],
     )  # fmt: skip
+
+
+def _walked_last(walked: Sequence[Case]) -> User | None:
+    results = [case.result for case in walked if case.result]
+    return max(results, key=lambda result: result.recorded_at).tester if results else None
 
 
 def _keep(release: Release, name: str, content: IO[bytes]) -> dict[str, Any]:

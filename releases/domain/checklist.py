@@ -13,7 +13,7 @@ from releases.domain.items import ItemStatus as ItemStatus
 from releases.domain.items import item_statuses as item_statuses
 from releases.domain.transition import lock
 from releases.doorbell import ring_release
-from releases.enums import Role
+from releases.enums import WAIVER_SIGNERS
 from releases.errors import DomainError, NotAllowed
 from releases.models import ChecklistItem, Environment, Release, User, Waiver
 
@@ -61,7 +61,7 @@ def instantiate(*, release: Release, specs: list[ItemSpec], environments: dict[s
 def request_waiver(*, item: ChecklistItem, requester: User, reason: str, expires_at: datetime) -> Waiver:
     """Ask to go live without an item, at most for 90 days. Counts once a second person has approved it."""
     release = lock(item.release)
-    permissions.require(requester, release.application, Role.APPROVER, Role.RELEASE_MANAGER)
+    permissions.require(requester, release.application, *WAIVER_SIGNERS)
     now = timezone.now()
     if not reason.strip():
         raise DomainError("Say why this release may go live without it. Nothing was recorded.", field="reason")
@@ -80,7 +80,7 @@ def request_waiver(*, item: ChecklistItem, requester: User, reason: str, expires
 def approve_waiver(*, waiver: Waiver, approver: User) -> Waiver:
     """The second signature. Neither who asked for the waiver nor who requested the release may give it."""
     release = lock(waiver.item.release)
-    permissions.require(approver, release.application, Role.APPROVER, Role.RELEASE_MANAGER)
+    permissions.require(approver, release.application, *WAIVER_SIGNERS)
     if approver.pk == waiver.requested_by_id:
         raise NotAllowed("You asked for this waiver; a second person must approve it. Nothing was changed.")
     if approver.pk == release.requester_id:
@@ -101,7 +101,7 @@ def approve_waiver(*, waiver: Waiver, approver: User) -> Waiver:
 def revoke_waiver(*, waiver: Waiver, actor: User) -> Waiver:
     """End a waiver now. One person is enough."""
     release = lock(waiver.item.release)
-    permissions.require(actor, release.application, Role.APPROVER, Role.RELEASE_MANAGER)
+    permissions.require(actor, release.application, *WAIVER_SIGNERS)
     if not Waiver.objects.filter(pk=waiver.pk, revoked_at__isnull=True).update(
         revoked_by=actor, revoked_at=timezone.now()
     ):

@@ -5,7 +5,7 @@ that evidence passed, is about this build and this plan section, and stays valid
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -83,12 +83,14 @@ class ItemStatus:
 
 @dataclass
 class ItemFacts:
-    """What the computation needs, for any number of releases, in three queries (and one for each source of
-    activities)."""
+    """What the computation needs, for any number of releases, in three queries (one more where something is waived, and
+    one for each source of activities)."""
 
     items: dict[UUID, list[ChecklistItem]] = field(default_factory=lambda: defaultdict(list))
     evidence: dict[UUID, list[Evidence]] = field(default_factory=lambda: defaultdict(list))
     waivers: dict[int, list[Waiver]] = field(default_factory=lambda: defaultdict(list))
+    #: (application, person) who may sign a waiver now; asked only where there are waivers.
+    signers: set[tuple[int, int]] = field(default_factory=set)
     active: dict[UUID, list[Activity]] = field(default_factory=lambda: defaultdict(list))
 
     def people(self) -> Iterable[tuple[Model, str]]:
@@ -113,6 +115,8 @@ def load_items(releases: Sequence[Release]) -> ItemFacts:
         facts.evidence[evidence.release_id].append(evidence)
     for waiver in queries.waivers(releases):
         facts.waivers[waiver.item_id].append(waiver)
+    if facts.waivers:
+        facts.signers = set(queries.waiver_signers(releases))
     for source in _activities:
         for release_id, running in source(releases).items():
             facts.active[release_id] += running
@@ -145,10 +149,11 @@ def judged_at(release: Release, at: datetime) -> datetime:
     return max(release.window_closes, at) if release.window_closes else at
 
 
-def counting_waiver(waivers: Iterable[Waiver], until: datetime) -> Waiver | None:
-    """The newest waiver that two people signed, nobody revoked, and that lasts to ``until``."""
+def counting_waiver(waivers: Iterable[Waiver], until: datetime, signers: Container[int]) -> Waiver | None:
+    """The newest waiver that two people signed who may still do so, nobody revoked, and that lasts to ``until``."""
     for waiver in waivers:
-        if waiver.approved_at and waiver.approved_by_id and not waiver.revoked_at and waiver.expires_at >= until:
+        signed = bool(waiver.approved_at) and waiver.requested_by_id in signers and waiver.approved_by_id in signers
+        if signed and not waiver.revoked_at and waiver.expires_at >= until:
             return waiver
     return None
 
@@ -156,7 +161,8 @@ def counting_waiver(waivers: Iterable[Waiver], until: datetime) -> Waiver | None
 def _status(release: Release, item: ChecklistItem, facts: ItemFacts, at: datetime) -> ItemStatus:
     evidence = newest_for(item, facts.evidence.get(release.pk, []))
     state, reason, valid_until = _judge(release, item, evidence, at)
-    waiver = counting_waiver(facts.waivers.get(item.pk, []), judged_at(release, at))
+    signers = {person for place, person in facts.signers if place == release.application_id}
+    waiver = counting_waiver(facts.waivers.get(item.pk, []), judged_at(release, at), signers)
     running = bool(item.section) and any(
         activity.own and (activity.section, activity.environment_id) == (item.section, item.environment_id)
         for activity in facts.active.get(release.pk, [])

@@ -1,5 +1,8 @@
 """Who does what in an application: roles given and taken away. No role opens the gate by itself."""
 
+from collections.abc import Iterable
+from typing import Final
+
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
@@ -11,6 +14,9 @@ from releases.doorbell import ring_person
 from releases.enums import ReleaseState, Role
 from releases.errors import DomainError, NotAllowed
 from releases.models import Application, Membership, Release, User
+
+#: States of a release out of which only a release manager leads.
+_HALF_WAY: Final = (ReleaseState.DEPLOYING, ReleaseState.WATCHING, ReleaseState.FAILED, ReleaseState.UNKNOWN)
 
 
 @transaction.atomic
@@ -87,11 +93,28 @@ def remove_member(*, membership: Membership, actor: User | None) -> None:
         raise DomainError(
             f"{application} needs an administrator who can log in; name another one first. Nothing was changed."
         )
+    if membership.role == Role.RELEASE_MANAGER:
+        refuse_to_strand(membership.user, [application])
     _tell("member.removed", membership, actor)
     if not Membership.objects.filter(pk=membership.pk).delete()[0]:
         raise DomainError("This role was taken away already. Nothing was changed.")
     ring_person(membership.user_id)
     refresh_after(Release.objects.filter(application=application, state=ReleaseState.APPROVED))
+
+
+def refuse_to_strand(user: User, applications: Iterable[Application]) -> None:
+    """Refuse that the only release manager goes while a release is half-way: nobody could roll it back."""
+    for application in applications:
+        others = permissions.able_holders(application, Role.RELEASE_MANAGER).exclude(user=user)
+        if others.exists():
+            continue
+        release = Release.objects.filter(application=application, state__in=_HALF_WAY).order_by("pk").first()
+        if release is not None:
+            raise DomainError(
+                f"{release} is “{release.get_state_display().lower()}”, and nobody else who can log in is a release "
+                f"manager of {application}, so nobody could roll it back. Nothing was changed; name another release "
+                "manager first, or see the release to its end."
+            )
 
 
 def refresh_after(releases: QuerySet[Release]) -> None:

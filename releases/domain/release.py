@@ -16,6 +16,7 @@ from releases.domain import checklist, ledger, risk
 from releases.domain.approval import refresh
 from releases.domain.build import store_build
 from releases.domain.calendar import freezes_touching
+from releases.domain.case import answer_item
 from releases.domain.defaults import checklist_for, risks_for
 from releases.domain.deploy import authorise_deploy as authorise_deploy
 from releases.domain.deploy import authorise_rollback as authorise_rollback
@@ -26,6 +27,7 @@ from releases.domain.deploy import deploy_unknown as deploy_unknown
 from releases.domain.deploy import reopen as reopen
 from releases.domain.deploy import rolled_back as rolled_back
 from releases.domain.deploy import went_live as went_live
+from releases.domain.items import ACCEPTANCE_SECTION
 from releases.domain.transition import lock, move, require_state
 from releases.domain.wording import moment, stamp
 from releases.doorbell import ring_release
@@ -155,6 +157,8 @@ def use_plan_version(*, release: Release, plan_version: PlanVersion, actor: User
         "after": {"number": plan_version.number, "digest": plan_version.digest},
     }
     _tell("release.plan_adopted", locked, actor, document)
+    if before.sections.get(ACCEPTANCE_SECTION) != plan_version.sections.get(ACCEPTANCE_SECTION):
+        answer_item(locked)  # verdicts on cases that stayed the same may answer the new plan already
     refresh(release=locked)
     return _follow(release, locked)
 

@@ -19,12 +19,13 @@ from django.utils import timezone
 
 from releases import permissions
 from releases.domain import ledger
-from releases.domain.membership import add_member, refresh_after
+from releases.domain.membership import add_member, refresh_after, refuse_to_strand
 from releases.domain.wording import listed
 from releases.doorbell import ring_person
 from releases.enums import ReleaseState, Role
 from releases.errors import DomainError, NotAllowed
 from releases.models import Application, Membership, Release, User
+from releases.models.user import is_for_erased
 
 
 class InvitationTokens(PasswordResetTokenGenerator):
@@ -44,6 +45,8 @@ class InvitationTokens(PasswordResetTokenGenerator):
         return super().check_token(user, token)
 
 
+#: Whose word counts only while they have the role.
+_DECIDERS: Final = (Role.ENGINEER, Role.APPROVER, Role.RELEASE_MANAGER)
 invitation_tokens: Final = InvitationTokens()
 
 
@@ -68,6 +71,8 @@ def invite_person(
     )
     if not name.strip():
         raise DomainError("Say who it is. Nothing was changed.", field="name")
+    if is_for_erased(email):
+        raise DomainError("Addresses like this are those of erased accounts. Nothing was changed.", field="email")
     try:
         with transaction.atomic():
             user = User.objects.create_user(email, None, name=name.strip(), invited_at=timezone.now())
@@ -122,19 +127,34 @@ def accept_invitation(*, user: User, token: str, password: str) -> User:
 
 
 @transaction.atomic
+def describe_oneself(*, person: User, name: str, time_zone: str) -> User:
+    """Change one's own name or time zone; another name is told in the ledger, which knows people by it."""
+    locked = _lock(person)
+    if not locked.is_active:  # it ended while this waited
+        raise NotAllowed("This account is not active any more. Nothing was changed.")
+    if not name.strip():
+        raise DomainError("Say who you are. Nothing was changed.", field="name")
+    before = locked.name
+    locked.name, locked.time_zone = name.strip(), time_zone
+    locked.save(update_fields=["name", "time_zone"])
+    if locked.name != before:
+        _tell("user.renamed", locked, locked, {"before": before})
+    return locked
+
+
+@transaction.atomic
 def deactivate(*, user: User, actor: User, reason: str) -> User:
     """End an account: its sessions and links at once, its votes count no longer. Roles stay, for when it comes back.
 
-    Refused: one's own account, and the last administrator of an application.
+    Refused: one's own account, the last administrator of an application, and its only release manager while one of
+    its releases is half-way.
     """
-    administered = permissions.administered_applications(user)
+    charged = _in_charge_of(user)
     # The same lock as for taking a role away: two administrators cannot remove each other at once.
-    applications = list(
-        Application.objects.select_for_update(no_key=True).filter(pk__in=administered.values("pk")).order_by("pk")
-    )
+    applications = list(Application.objects.select_for_update(no_key=True).filter(pk__in=charged).order_by("pk"))
     locked = _lock(user)
-    if set(administered) - set(applications):
-        raise DomainError(f"{locked} became an administrator at this very moment. Nothing was changed; try again.")
+    if set(_in_charge_of(user)) - {application.pk for application in applications}:
+        raise DomainError(f"{locked} was given a role at this very moment. Nothing was changed; try again.")
     require_manager_of(locked, actor)
     if actor.pk == locked.pk:
         raise NotAllowed("Nobody deactivates themselves; ask another administrator. Nothing was changed.")
@@ -143,11 +163,13 @@ def deactivate(*, user: User, actor: User, reason: str) -> User:
     if not locked.is_active:
         raise DomainError(f"The account of {locked} is not active already. Nothing was changed.")
     _check_not_last(locked, applications)
+    manages = Membership.objects.filter(user=locked, role=Role.RELEASE_MANAGER).values_list("application", flat=True)
+    refuse_to_strand(locked, [application for application in applications if application.pk in set(manages)])
     locked.is_active = False
     locked.save(update_fields=["is_active"])
     _tell("user.deactivated", locked, actor, {"reason": reason.strip(), "sessions": _end_sessions(locked)})
     ring_person(locked.pk)
-    refresh_after(_voted_on(locked))
+    refresh_after(_decided_in(locked))
     return locked
 
 
@@ -163,7 +185,7 @@ def reactivate(*, user: User, actor: User) -> User:
     locked.is_active = True
     locked.save(update_fields=["is_active"])
     _tell("user.reactivated", locked, actor, {})
-    refresh_after(_voted_on(locked))
+    refresh_after(_decided_in(locked))
     return locked
 
 
@@ -202,11 +224,18 @@ def _lock(user: User) -> User:
     return User.objects.select_for_update(no_key=True).get(pk=user.pk)
 
 
+def _in_charge_of(user: User) -> QuerySet[Membership, int]:
+    """Primary keys of the applications that may need this person."""
+    held = Membership.objects.filter(user=user, role__in=(Role.ADMINISTRATOR, Role.RELEASE_MANAGER))
+    return held.values_list("application", flat=True)
+
+
 def _check_not_last(user: User, applications: list[Application]) -> None:
+    administered = set(permissions.administered_applications(user))
     lonely = [
         application.name
         for application in applications
-        if not permissions.able_administrators(application).exclude(user=user).exists()
+        if application in administered and not permissions.able_administrators(application).exclude(user=user).exists()
     ]
     if lonely:
         raise DomainError(
@@ -226,9 +255,12 @@ def _end_sessions(user: User) -> int:
     return len(mine)
 
 
-def _voted_on(user: User) -> QuerySet[Release]:
-    speaks_in = Membership.objects.filter(user=user, role=Role.APPROVER).values("application")
-    return Release.objects.filter(application__in=speaks_in, state__in=[ReleaseState.REHEARSING, ReleaseState.APPROVED])
+def _decided_in(user: User) -> QuerySet[Release]:
+    """Releases that votes, waivers or accepted findings of this person may concern."""
+    decides_in = Membership.objects.filter(user=user, role__in=_DECIDERS).values("application")
+    return Release.objects.filter(
+        application__in=decides_in, state__in=[ReleaseState.REHEARSING, ReleaseState.APPROVED]
+    )
 
 
 def _tell(action: str, user: User, actor: User, document: dict[str, Any]) -> None:

@@ -13,10 +13,18 @@ from releases.enums import Role
 ERASED_DOMAIN = "erased.invalid"
 
 
+def is_for_erased(email: str) -> bool:
+    """Whether an address is one that only the erasure of an account may give."""
+    domain = email.strip().lower().rpartition("@")[2].rstrip(".")
+    return domain == ERASED_DOMAIN or domain.endswith(f".{ERASED_DOMAIN}")
+
+
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         if not email:
             raise ValueError("An e-mail address is needed to make an account.")
+        if is_for_erased(email):
+            raise ValueError(f"Addresses at {ERASED_DOMAIN} are those of erased accounts.")
         user = self.model(email=self.normalize_email(email).lower(), **fields)
         user.set_password(password)
         user.save(using=self._db)
@@ -68,8 +76,13 @@ class User(AbstractUser):
 
     @property
     def is_erased(self) -> bool:
-        """Whether the account is a pseudonym, for ever."""
-        return self.email.endswith(f"@{ERASED_DOMAIN}")
+        """Whether the account is a pseudonym, for ever. Nobody can be made or become one by its address alone."""
+        return not self.is_active and self.email == self.erased_email
+
+    @property
+    def erased_email(self) -> str:
+        """What stands in the place of the address once the account is erased."""
+        return f"erased-{self.pk}@{ERASED_DOMAIN}"
 
     def get_full_name(self) -> str:
         return self.name

@@ -253,6 +253,7 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "severity": Look("Void, severity rose", "nogo", "up"),
         "fix": Look("Void, a fix appeared", "nogo", "alert"),
         "expired": Look("Expired", "nogo", "clock"),
+        "unbacked": Look("Who signed may not any more", "nogo", "cross"),
         "joined": Look("Joined with another", "idle", "equal"),
         "replaced": Look("Replaced", "idle", "dash"),
     },

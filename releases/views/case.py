@@ -26,6 +26,15 @@ def _cases(release: Release) -> list[cases.Case]:
     return found
 
 
+def _case(release: Release, key: str) -> tuple[list[cases.Case], cases.Case]:
+    """All cases, and the one of this key."""
+    found = _cases(release)
+    case = next((each for each in found if each.key == key), None)
+    if case is None:
+        raise Http404(f"The plan of {release} has no case {key}.")
+    return found, case
+
+
 @login_required
 @require_GET
 def case_list(request: HttpRequest, release_id: UUID) -> HttpResponse:
@@ -39,6 +48,7 @@ def case_list(request: HttpRequest, release_id: UUID) -> HttpResponse:
         "next": next((case for case in found if case.result is None), None),
         "item_key": ACCEPTANCE_ITEM,
         "may_judge": bool(set(cases.TESTERS) & roles_in(request.user, release.application)),
+        "runs_instead": cases.runs_instead(release),
     }
     return render(request, "releases/case/list.html", context)
 
@@ -48,10 +58,7 @@ def case_list(request: HttpRequest, release_id: UUID) -> HttpResponse:
 def case_detail(request: HttpRequest, release_id: UUID, key: str) -> HttpResponse:
     """GET shows how to walk it; POST keeps the verdict and leads to the next case that nobody has walked."""
     release = get_release_or_404(request.user, release_id)
-    found = _cases(release)
-    case = next((each for each in found if each.key == key), None)
-    if case is None:
-        raise Http404(f"The plan of {release} has no case {key}.")
+    found, case = _case(release, key)
     form = CaseForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         picture = form.cleaned_data["screenshot"]
@@ -59,9 +66,13 @@ def case_detail(request: HttpRequest, release_id: UUID, key: str) -> HttpRespons
             cases.judge_case(
                 release=release, key=key, verdict=form.cleaned_data["verdict"], note=form.cleaned_data["note"],
                 screenshot=(picture.name, picture.file) if picture else None, tester=person(request),
+                case_digest=request.POST.get("case_digest", ""),
             )  # fmt: skip
         except DomainError as error:
             refuse(form, error)
+            # Shown as it stands now: it may have changed since this request began.
+            release = get_release_or_404(request.user, release_id)
+            found, case = _case(release, key)
         else:
             messages.success(request, f"Kept: {case.title}.")
             following = next((each for each in cases.cases_of(release) if each.result is None), None)
@@ -77,6 +88,7 @@ def case_detail(request: HttpRequest, release_id: UUID, key: str) -> HttpRespons
         "form": form,
         "results": release.case_results.filter(case=key).select_related("tester"),
         "may_judge": bool(set(cases.TESTERS) & roles_in(request.user, release.application)),
+        "runs_instead": cases.runs_instead(release),
     }
     return render(request, "releases/case/detail.html", context, status=422 if form.errors else 200)
 

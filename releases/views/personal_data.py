@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+from allauth.account.decorators import reauthentication_required
 from django import forms
 from django.contrib import messages
 from django.contrib.auth import logout
@@ -40,7 +41,9 @@ def export(request: HttpRequest) -> HttpResponseBase:
     return stream(request, json_lines(rows), "application/json; charset=utf-8", f"{name}.json")
 
 
+# A browser that somebody left open is not enough for what cannot be undone.
 @login_required
+@reauthentication_required  # type: ignore[untyped-decorator] # allauth has no types
 @require_http_methods(["GET", "POST"])
 def erase(request: HttpRequest) -> HttpResponse:
     user = person(request)

@@ -14,7 +14,7 @@ from releases.enums import ReleaseState, Role
 from releases.errors import DomainError, NotAllowed
 from releases.models import Application, LedgerEntry, Membership, Release, User
 from tests.domain.racing import race
-from tests.factories import ApplicationFactory, Team, UserFactory, make_approved, member
+from tests.factories import ApplicationFactory, Team, UserFactory, launched, make_approved, member
 
 pytestmark = pytest.mark.django_db
 
@@ -54,6 +54,34 @@ def test_an_unreadable_session_is_in_nobodys_way(application: Application, team:
     Session.objects.update(session_data="broken")
     assert not end(team.viewer, team.administrator).is_active
     assert Session.objects.count() == 1, "whose session that was is known to nobody"
+
+
+@pytest.mark.parametrize("state", ["deploying", "watching", "failed", "unknown"])
+def test_the_only_release_manager_stays_while_a_release_is_half_way(
+    application: Application, team: Team, release: Release, state: str
+) -> None:
+    assert launched(release, team, state).state == state
+    role = team.manager.memberships.get()
+    with pytest.raises(DomainError, match=f"nobody else who can log in is a release manager of {application}"):
+        end(team.manager, team.administrator)
+    with pytest.raises(DomainError, match="nobody could roll it back"):
+        applications.remove_member(membership=role, actor=team.administrator)
+    assert Membership.objects.filter(pk=role.pk, user__is_active=True).exists()
+    second = member(application, Role.RELEASE_MANAGER)
+    applications.remove_member(membership=role, actor=team.administrator)
+    with pytest.raises(DomainError, match="nobody could roll it back"):
+        end(second, team.administrator)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_release_managers_do_not_go_at_once_while_a_release_is_half_way(
+    application: Application, team: Team, release: Release
+) -> None:
+    second = member(application, Role.RELEASE_MANAGER)
+    launched(release, team, "failed")
+    people = [team.manager, second]
+    race(lambda number: end(people[number], team.administrator), times=2)
+    assert User.objects.filter(pk__in=[each.pk for each in people], is_active=True).count() == 1
 
 
 def test_an_open_invitation_ends_with_the_account(application: Application, team: Team) -> None:

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from checks.errors import PlanError
 from checks.plan import parse
 from releases.domain import approval, evidence, gate
+from releases.domain import environment as environments
 from releases.domain import release as releases
 from releases.domain.case import cases_of, judge_case
 from releases.domain.items import ItemStatus
@@ -25,6 +26,7 @@ from tests.factories import (
     make_team,
     member,
     publish,
+    run_in_source,
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
@@ -49,7 +51,9 @@ def team(application: Application) -> Team:
 
 @pytest.fixture
 def release(application: Application, team: Team) -> Release:
-    return make_release(application=application, requester=team.engineer)
+    made = make_release(application=application, requester=team.engineer)
+    run_in_source(made)
+    return made
 
 
 def item(release: Release) -> ItemStatus:
@@ -120,6 +124,41 @@ def test_a_changed_case_and_another_build_are_walked_again(application: Applicat
     assert item(release).state == ItemState.OTHER_PLAN
     judge_case(release=release, key="leave", verdict="passed", tester=team.manager)
     assert item(release).state == ItemState.PASSED
+
+
+def test_another_plan_whose_cases_were_all_passed_is_answered_at_once(application: Application, release: Release,
+                                                                     team: Team) -> None:  # fmt: skip
+    for key in ("join", "leave"):
+        judge_case(release=release, key=key, verdict="passed", tester=team.manager)
+    first = release.plan_version
+    fewer = publish(application, {"acceptance": {"cases": CASES[:1]}})
+    releases.use_plan_version(release=release, plan_version=fewer, actor=team.manager)
+    assert (item(release).state, item(release).reason) == (ItemState.PASSED, "1 of 1 cases passed.")
+    releases.use_plan_version(release=release, plan_version=first, actor=team.manager)
+    assert item(release).state == ItemState.PASSED
+    judge_case(release=release, key="join", verdict="failed", tester=team.manager, note="It broke.")
+    releases.use_plan_version(release=release, plan_version=fewer, actor=team.manager)
+    assert item(release).state == ItemState.FAILED
+    without = publish(application)
+    releases.use_plan_version(release=release, plan_version=without, actor=team.manager)
+    assert item(release).state == ItemState.OTHER_PLAN
+
+
+@pytest.mark.parametrize("running", ["2.0", "1.0", ""])
+def test_a_verdict_about_what_does_not_run_there_is_refused(release: Release, team: Team, running: str) -> None:
+    """The tester walked what was deployed last, and pressed Passed on the page of the release before."""
+    place = release.source_environment
+    if running:
+        version = release.version if running == "1.0" else running
+        environments.build_running(environment=place, release=None, version=version, build_digest="b" * 64)
+    else:
+        environments.build_changing(environment=place)
+    seen = {"2.0": "staging runs 2.0, not", "1.0": f"another build of {release.version}", "": "nobody can name"}
+    with pytest.raises(StateChanged, match=seen[running]):
+        judge_case(release=release, key="join", verdict="passed", tester=team.engineer)
+    assert not CaseResult.objects.exists()
+    run_in_source(release)
+    assert judge_case(release=release, key="join", verdict="passed", tester=team.engineer).verdict == "passed"
 
 
 def test_who_walked_a_case_cannot_vote(release: Release, team: Team) -> None:

@@ -125,6 +125,10 @@ def test_who_may_vote_is_who_is_an_active_approver(application: Application, rel
     gone.save()
     approvers = Membership.objects.filter(application=application, role=Role.APPROVER, user__is_active=True)
     assert sorted(queries.speakers(releases)) == sorted(approvers.values_list("application", "user", "station"))
+    signers = Membership.objects.filter(
+        application=application, role__in=[Role.APPROVER, Role.RELEASE_MANAGER], user__is_active=True
+    )
+    assert sorted(queries.waiver_signers(releases)) == sorted(signers.values_list("application", "user"))
 
 
 def test_people_are_named_by_one_query_and_nobody_by_none(releases: list[Release]) -> None:

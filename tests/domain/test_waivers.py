@@ -6,12 +6,14 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from releases.domain import checklist, gate, risk
+from releases.domain import checklist, gate, membership, risk
 from releases.domain import release as releases
+from releases.domain import user as users
+from releases.domain.person import erase
 from releases.enums import ItemState, Role, Treatment
 from releases.errors import DomainError, NotAllowed
 from releases.models import ChecklistItem, LedgerEntry, Release, User, Waiver
-from tests.factories import Team, go_green, member, schedule
+from tests.factories import Team, go_green, make_approved, member, schedule
 
 pytestmark = pytest.mark.django_db
 
@@ -42,6 +44,46 @@ def test_it_counts_once_a_second_person_agreed_and_until_revoked(
     assert state(release, item) == ItemState.OPEN
     actions = list(LedgerEntry.objects.filter(action__startswith="waiver.").order_by("id").values_list("action"))
     assert actions == [("waiver.requested",), ("waiver.approved",), ("waiver.revoked",)]
+
+
+@pytest.mark.parametrize("who", ["asked", "agreed"])
+@pytest.mark.parametrize("how", ["role", "deactivated", "erased"])
+def test_it_counts_only_while_both_who_signed_may_sign(
+    release: Release, item: ChecklistItem, team: Team, who: str, how: str
+) -> None:
+    member(release.application, Role.RELEASE_MANAGER)
+    waiver = ask(item, team.manager)
+    checklist.approve_waiver(waiver=waiver, approver=team.approvers["security"])
+    assert state(release, item) == ItemState.WAIVED
+    gone = team.manager if who == "asked" else team.approvers["security"]
+    if how == "role":
+        membership.remove_member(membership=gone.memberships.get(), actor=team.administrator)
+    elif how == "deactivated":
+        users.deactivate(user=gone, actor=team.administrator, reason="Left.")
+    else:
+        erase(person=gone, actor=None, reason="A wish.")
+    assert state(release, item) == ItemState.OPEN
+    if how == "deactivated":
+        users.reactivate(user=gone, actor=team.administrator)
+        assert state(release, item) == ItemState.WAIVED
+
+
+def test_an_approved_release_falls_back_when_the_waiver_of_a_release_manager_no_longer_counts(
+    release: Release, item: ChecklistItem, team: Team
+) -> None:
+    first, second = (member(release.application, Role.RELEASE_MANAGER) for _ in range(2))
+    schedule(release, team.manager)
+    checklist.approve_waiver(waiver=ask(item, first), approver=second)
+    assessment = risk.assess(
+        risk=release.risks.get(key="performance"), author=first, likelihood=3, impact=4, treatment=Treatment.ACCEPT,
+        reason="Few users at night.",
+    )  # fmt: skip
+    risk.confirm_assessment(assessment=assessment, actor=team.manager)
+    make_approved(release, team, answered=(item.key,))
+    assert release.state == "approved"
+    users.deactivate(user=second, actor=team.administrator, reason="Left.")
+    release.refresh_from_db()
+    assert release.state == "rehearsing"
 
 
 def test_it_does_not_count_when_it_ends_before_the_window(release: Release, item: ChecklistItem, team: Team) -> None:

@@ -11,9 +11,12 @@ from checks.findings import accepting, listing, warning
 from checks.models import Acceptance, Finding
 from checks.tools.auditing.said import Severity
 from monitoring.models import Alert
+from releases.domain import user as users
+from releases.domain.membership import remove_member
+from releases.enums import Role
 from releases.errors import DomainError, NotAllowed, StateChanged
 from releases.models import Application, LedgerEntry
-from tests.factories import Team, make_application, make_team
+from tests.factories import Team, make_application, make_team, member
 from tests.findings.support import package, report, scan
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +56,40 @@ def state(finding: Finding, days: float = 0) -> str:
         shown == "accepted" or (bool(row.resolved_at) and row.is_accepted)
     )  # type: ignore[attr-defined]
     return shown
+
+
+@pytest.mark.parametrize("who", ["asked", "agreed"])
+def test_it_counts_only_while_both_who_signed_may_sign(application: Application, team: Team, who: str) -> None:
+    member(application, Role.RELEASE_MANAGER)
+    finding = found(application)
+    accepted(finding, team)
+    gone = team.engineer if who == "asked" else team.manager
+    users.deactivate(user=gone, actor=team.administrator, reason="Left.")
+    assert state(finding) == "open"
+    users.reactivate(user=gone, actor=team.administrator)
+    assert state(finding) == "accepted"
+    remove_member(membership=gone.memberships.get(), actor=team.administrator)
+    assert state(finding) == "open"
+    anew = accepting.request_acceptance(
+        finding=finding, requester=member(application, Role.ENGINEER), reason="As before.",
+        expires_at=timezone.now() + timedelta(days=5),
+    )  # fmt: skip
+    accepting.approve_acceptance(acceptance=anew, approver=team.approvers["security"])
+    assert state(finding) == "accepted"
+
+
+def test_what_somebody_asked_who_may_not_any_more_is_asked_anew(application: Application, team: Team) -> None:
+    finding = found(application)
+    acceptance = ask(finding, team)
+    remove_member(membership=team.engineer.memberships.get(), actor=team.administrator)
+    assert state(finding) == "open"
+    with pytest.raises(StateChanged, match="ask anew"):
+        accepting.approve_acceptance(acceptance=acceptance, approver=team.manager)
+    accepting.request_acceptance(
+        finding=finding, requester=member(application, Role.ENGINEER), reason="As before.",
+        expires_at=timezone.now() + timedelta(days=5),
+    )  # fmt: skip
+    assert state(finding) == "asked"
 
 
 def test_it_counts_once_a_second_person_agrees(application: Application, team: Team) -> None:

@@ -61,7 +61,6 @@ def test_the_chosen_theme_stays(live_server: LiveServer, open_page: OpenPage, ma
 ACCOUNT_PAGES = (
     "account_change_password",
     "mfa_index",
-    "account_email",
     "mfa_activate_totp",
     "mfa_add_webauthn",
     "account_reset_password",

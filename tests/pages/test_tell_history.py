@@ -61,6 +61,7 @@ ENDED = {"state": "passed", "summary": "Restored in 4 s.", "error": ""}
         ("user.invited_again", {"name": "Nia"}, "Nia was invited again; older links ended"),
         ("user.accepted", {"name": "Nia"}, "Nia accepted and chose a password"),
         ("user.deactivated", {"name": "Nia", "reason": "Left."}, "Nia was deactivated: “Left.”"),
+        ("user.renamed", {"before": "Nia", "name": "Nia Berg"}, "Nia is called Nia Berg now"),
         ("user.reactivated", {"name": "Nia"}, "Nia was reactivated"),
         ("application.created", {"name": "Shop"}, "The application Shop was made"),
         (

@@ -146,3 +146,16 @@ def test_the_page_of_the_admin_is_no_way_around_the_second_factor(client: Client
     assert answer.status_code == 302
     assert answer["Location"].startswith("/accounts/login/")
     assert SESSION_KEY not in client.session
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "path",
+    ["account/emailaddress/", "mfa/authenticator/", "socialaccount/socialapp/", "socialaccount/socialaccount/",
+     "django_celery_beat/periodictask/", "auth/group/"],
+)  # fmt: skip
+def test_who_keeps_the_installation_gives_nobody_another_way_to_log_in(client: Client, path: str) -> None:
+    keeper = User.objects.create_superuser("keeper@example.org", "a-long-enough-password", name="Keeper")
+    client.force_login(keeper, backend="django.contrib.auth.backends.ModelBackend")
+    assert client.get(f"/admin/{path}").status_code == 404
+    assert client.get("/admin/axes/accessattempt/").status_code == 200
