@@ -102,6 +102,7 @@ class OccurrenceChange(models.TextChoices):
     STILL = "still", "Still there"
     REOPENED = "reopened", "Came back"
     RESOLVED = "resolved", "No longer there"
+    UNSEEN = "unseen", "Not looked at"
 
 
 class AcceptanceEnd(models.TextChoices):

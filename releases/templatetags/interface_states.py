@@ -245,6 +245,7 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "still": Look("Still there", "hold", "equal"),
         "reopened": Look("Came back", "nogo", "back"),
         "resolved": Look("Resolved", "go", "check"),
+        "unseen": Look("Not looked at", "hold", "question"),
     },
     "acceptance": {
         "waiting": Look("Waits for a second person", "live", "clock"),

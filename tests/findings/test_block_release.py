@@ -116,6 +116,15 @@ def test_only_the_newest_audit_of_the_release_speaks(
     assert told(release) == []
 
 
+def test_what_the_passing_audit_did_not_look_at_blocks_when_its_acceptance_ends(
+    application: Application, release: Release, accepted: Finding, team: Team
+) -> None:
+    scan(application, report("pip-audit", covered=()), release=release)
+    assert told(release) == []
+    accepting.withdraw_acceptance(acceptance=Acceptance.objects.get(), actor=team.engineer)
+    assert told(release) == ["High, django (PyPI): its acceptance was withdrawn."]
+
+
 def test_an_approval_lapses_with_the_acceptance(release: Release, accepted: Finding, team: Team) -> None:
     from tests.factories import make_approved
 
