@@ -114,8 +114,8 @@ class Suite(Kind):
                     remedy="Raise the timeout of the command in the plan, or make the tests faster.",
                 )
         with context.step("reports") as step:
-            reports = _find_reports(context, params.reports, begin, completed)
-            measured = _find_reports(context, params.coverage, begin, completed) if params.coverage else []
+            reports = _written(context, "report", params.reports, begin, completed)
+            measured = _written(context, "coverage", params.coverage, begin, completed)
             step.doing(f"{len(reports)} reports")
             return _judge(context, step, reports, measured, completed)
 
@@ -225,26 +225,32 @@ def _first(paths: list[Path]) -> Iterator[tuple[int, Path]]:
     return enumerate(paths[:MAX_KEPT_REPORTS], start=1)
 
 
-def _find_reports(context: RunContext, patterns: list[str], begin: float, completed: Completed) -> list[Path]:
-    """Report files that this command wrote. CheckError where there is none, or only ones from before it began."""
+def _written(context: RunContext, what: str, patterns: list[str], begin: float, completed: Completed) -> list[Path]:
+    """Files that this command wrote. CheckError where a pattern has none, or only ones from before it began."""
     folders = [context.scratch]
     if context.run.application.plan_folder:
         folders.append(Path(context.run.application.plan_folder))
-    found = sorted({path for folder in folders for pattern in patterns for path in _matches(folder, pattern)})
-    stale = [path for path in found if path.stat().st_mtime < begin - _CLOCK_SLACK_SECONDS]
-    for path in stale:
-        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        context.warn(f"{path.name} was written at {written:%Y-%m-%d %H:%M:%S} UTC, before this run: not counted.")
-    fresh = [path for path in found if path not in stale]
-    if not fresh:
-        which = f"Only reports from before this run were found: {stale[0].name}." if stale else "No report was found."
+    written: set[Path] = set()
+    missing: list[str] = []
+    for pattern in patterns:
+        found = sorted({path for folder in folders for path in _matches(folder, pattern)})
+        stale = [path for path in found if path.stat().st_mtime < begin - _CLOCK_SLACK_SECONDS]
+        for path in stale:
+            at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            context.warn(f"{path.name} was written at {at:%Y-%m-%d %H:%M:%S} UTC, before this run: not counted.")
+        fresh = set(found) - set(stale)
+        if not fresh:
+            before = f"Only {what}s from before this run match {pattern}: {stale[0].name}." if stale else ""
+            missing.append(before or f"No {what} matches {pattern}.")
+        written |= fresh
+    if missing:
         raise CheckError(
-            f"{which} The test command ended with {completed.returncode}.",
-            remedy=f"Let the command write JUnit XML to {', '.join(patterns)} in $GONOGO_WORK, and look in the log.",
+            f"{' '.join(missing)} The test command ended with {completed.returncode}.",
+            remedy=f"Let the command write to {', '.join(patterns)} in $GONOGO_WORK, each of them, and look in the log.",
         )
-    if len(fresh) > MAX_REPORTS:
-        raise CheckError(f"{len(fresh)} reports match {', '.join(patterns)}; at most {MAX_REPORTS} are read.")
-    return fresh
+    if len(written) > MAX_REPORTS:
+        raise CheckError(f"{len(written)} files match {', '.join(patterns)}; at most {MAX_REPORTS} are read.")
+    return sorted(written)
 
 
 def _matches(folder: Path, pattern: str) -> Iterator[Path]:

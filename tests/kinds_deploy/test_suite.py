@@ -66,7 +66,7 @@ def test_no_test_is_no_pass(tmp_path: Path, storage_folder: Path) -> None:
 def test_no_report_is_an_error_of_the_check(tmp_path: Path, storage_folder: Path) -> None:
     run = run_section(suite(tmp_path, "true"), "checks.unit")
     assert run.state == "errored"
-    assert "No report was found. The test command ended with 0." in run.error
+    assert "No report matches reports/*.xml. The test command ended with 0." in run.error
 
 
 def test_a_report_of_before_is_not_counted(tmp_path: Path, storage_folder: Path) -> None:
@@ -76,8 +76,28 @@ def test_a_report_of_before_is_not_counted(tmp_path: Path, storage_folder: Path)
     os.utime(old, (time.time() - 60, time.time() - 60))
     run = run_section(suite(tmp_path, "true"), "checks.unit")
     assert run.state == "errored"
-    assert "Only reports from before this run were found" in run.error
+    assert "Only reports from before this run match reports/*.xml: unit.xml." in run.error
     assert "before this run: not counted" in log_text(run)
+
+
+@pytest.mark.parametrize(
+    ("missing", "why"),
+    [
+        ({"reports": ["reports/unit.xml", "reports/integration.xml"]}, "No report matches reports/integration.xml."),
+        ({"reports": ["old/*.xml", "reports/*.xml"]}, "Only reports from before this run match old/*.xml: last.xml."),
+        ({"coverage": ["coverage.xml"]}, "No coverage matches coverage.xml."),
+    ],
+)
+def test_each_of_the_declared_reports_must_have_been_written(
+    tmp_path: Path, storage_folder: Path, missing: dict[str, Any], why: str
+) -> None:
+    (tmp_path / "old").mkdir()
+    old = tmp_path / "old" / "last.xml"
+    old.write_text(GREEN)
+    os.utime(old, (time.time() - 60, time.time() - 60))
+    run = run_section(suite(tmp_path, writes(GREEN), **missing), "checks.unit")
+    assert run.state == "errored", run.summary
+    assert f"{why} The test command ended with 0." in run.error
 
 
 def test_a_report_in_the_plan_folder_is_found(tmp_path: Path, storage_folder: Path) -> None:
