@@ -279,7 +279,7 @@ def _judged(context: RunContext, looks: dict[str, Look], reports: list[ToolRepor
 
 
 def _left_open(context: RunContext, recorded: findings.Recorded) -> list[dict[str, Any]]:
-    """What is open here as gravely as the limit, accepted by nobody, and where no look of this run went; worst first."""
+    """What is open here as gravely as the limit, accepted by nobody, and not looked at by this run; worst first."""
     shown = recorded.left_open[: audit_report.MAX_SHOWN]
     known = Finding.objects.in_bulk(shown)
     rows = [
@@ -333,8 +333,11 @@ def _weighed(context: RunContext, looks: dict[str, Look], reports: list[ToolRepo
 def _if_complete(reports: list[ToolReport], outcome: Outcome) -> Outcome:
     broken = [report for report in reports if report.status is ToolStatus.INCOMPLETE]
     if broken:
+        # What says no comes first: a waiver of what is not complete is not to be signed without reading it.
+        found = "" if outcome.passed else f"{outcome.summary}. Besides, "
+        why = f"{len(broken)} of {len(reports)} looks could not be completed. {broken[0].tool}: {broken[0].why}"
         raise Inconclusive(
-            f"{len(broken)} of {len(reports)} looks could not be completed. {broken[0].tool}: {broken[0].why}"[:900],
+            f"{found}{why}"[:900],
             remedy=broken[0].remedy or "Nothing was judged. See the log, then run this again.",
             outcome=outcome,
         )

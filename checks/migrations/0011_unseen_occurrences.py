@@ -4,23 +4,34 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('checks', '0010_presence_pages'),
+        ("checks", "0010_presence_pages"),
     ]
 
     operations = [
         migrations.RemoveConstraint(
-            model_name='occurrence',
-            name='occurrence_change_known',
+            model_name="occurrence",
+            name="occurrence_change_known",
         ),
         migrations.AlterField(
-            model_name='occurrence',
-            name='change',
-            field=models.CharField(choices=[('new', 'New'), ('still', 'Still there'), ('reopened', 'Came back'), ('resolved', 'No longer there'), ('unseen', 'Not looked at')], max_length=10),
+            model_name="occurrence",
+            name="change",
+            field=models.CharField(
+                choices=[
+                    ("new", "New"),
+                    ("still", "Still there"),
+                    ("reopened", "Came back"),
+                    ("resolved", "No longer there"),
+                    ("unseen", "Not looked at"),
+                ],
+                max_length=10,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='occurrence',
-            constraint=models.CheckConstraint(condition=models.Q(('change__in', ['new', 'still', 'reopened', 'resolved', 'unseen'])), name='occurrence_change_known'),
+            model_name="occurrence",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("change__in", ["new", "still", "reopened", "resolved", "unseen"])),
+                name="occurrence_change_known",
+            ),
         ),
     ]

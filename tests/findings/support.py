@@ -32,8 +32,13 @@ from releases.models import Application, Environment, Release
 EVERYTHING = tuple(Covered(family) for family in Family)
 
 
-def audit_run(application: Application, *, release: Release | None = None, environment: str = "staging",
-    section: str = "checks.audit") -> Run:
+def audit_run(
+    application: Application,
+    *,
+    release: Release | None = None,
+    environment: str = "staging",
+    section: str = "checks.audit",
+) -> Run:
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('checks_run_number')")
         number = cursor.fetchone()[0]
