@@ -114,3 +114,4 @@ class AcceptanceEnd(models.TextChoices):
     EXPIRED = "expired", "Expired"
     JOINED = "joined", "Joined with another finding"
     REPLACED = "replaced", "Replaced by a newer one"
+    RETURNED = "returned", "It was mended and came back"

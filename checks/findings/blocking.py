@@ -117,6 +117,8 @@ def _why(because: str, acceptance: Acceptance | None) -> str:
             return f"it was accepted as {acceptance.severity}, and is worse by now."
         case AcceptanceEnd.FIX:
             return "it was accepted while there was no fix, and there is one now."
+        case AcceptanceEnd.RETURNED:
+            return "it was mended and came back, so it is to be accepted anew."
         case AcceptanceEnd.WITHDRAWN:
             return "its acceptance was withdrawn."
         case _ if because == WAITING:

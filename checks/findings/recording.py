@@ -10,14 +10,14 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from checks.enums import SEVERITY_RANKS, OccurrenceChange
+from checks.enums import SEVERITY_RANKS, AcceptanceEnd, OccurrenceChange
 from checks.errors import Fenced
 from checks.findings import fingerprints, joining
 from checks.findings.accepting import end_where_void, validly_accepted
 from checks.findings.coverage import Look, looks
 from checks.findings.enriching import enriched
 from checks.findings.seen import Seen, together
-from checks.models import Finding, Occurrence, Presence, Run, Scan
+from checks.models import Acceptance, Finding, Occurrence, Presence, Run, Scan
 from checks.tools.auditing.said import Severity, ToolReport
 from releases.domain import ledger
 from releases.models import Application, ChecklistItem
@@ -83,6 +83,7 @@ def record(*, run: Run, reports: Sequence[ToolReport], limit: Severity = Severit
     joining.name_them(application, [(seen, finding) for seen, finding in pairs if seen.names])
     end_where_void((finding for _, finding in pairs), now)
     changes = _presences(run, pairs, looks(reports), now)
+    _end_returned([finding for _, finding in pairs if changes.of[finding.pk] == OccurrenceChange.REOPENED], now)
     changes.unseen = [each for each in changes.unseen if each.rank >= SEVERITY_RANKS[limit.value]]
     _occur(run, pairs, changes, now)
     recorded = _sum_up(run, pairs, changes, limit, now)
@@ -230,6 +231,26 @@ def _settle(touched: Collection[int], now: datetime) -> None:
     Finding.objects.filter(pk__in=set(touched) - still, resolved_at__isnull=True).update(resolved_at=now)
 
 
+def _end_returned(findings: Collection[Finding], now: datetime) -> None:
+    """What was accepted was there before it was mended; that it broke again is for people to judge anew."""
+    for acceptance in Acceptance.objects.filter(finding__in=findings, ended_at__isnull=True).select_related("finding"):
+        acceptance.ended_at, acceptance.ended_because = now, AcceptanceEnd.RETURNED
+        acceptance.save(update_fields=["ended_at", "ended_because"])
+        ledger.append(
+            action="finding.acceptance_ended",
+            actor=None,
+            subject=acceptance.finding,
+            application=acceptance.finding.application_id,
+            document={
+                "finding": str(acceptance.finding),
+                "severity": acceptance.severity,
+                "reason": acceptance.reason,
+                "expires_at": acceptance.expires_at,
+                "because": AcceptanceEnd.RETURNED.value,
+            },
+        )
+
+
 def _occur(run: Run, pairs: Sequence[tuple[Seen, Finding]], changes: _Changes, now: datetime) -> None:
     rows = [
         Occurrence(
@@ -269,9 +290,7 @@ def _sum_up(
         over_limit=tuple(one.pk for one in unaccepted if one.rank >= SEVERITY_RANKS[limit.value]),
         not_looked_at=len(changes.open),
         left_open=tuple(
-            one.pk
-            for one in sorted(changes.unseen, key=lambda one: (-one.rank, one.pk))
-            if one.pk not in lived_with
+            one.pk for one in sorted(changes.unseen, key=lambda one: (-one.rank, one.pk)) if one.pk not in lived_with
         ),
         open_by_severity={severity.value: counted[severity.value] for severity in Severity},
     )

@@ -256,6 +256,7 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "expired": Look("Expired", "nogo", "clock"),
         "joined": Look("Joined with another", "idle", "equal"),
         "replaced": Look("Replaced", "idle", "dash"),
+        "returned": Look("Mended, came back", "nogo", "back"),
     },
     "risk": {
         "over": Look("Over appetite", "nogo", "up"),
