@@ -42,13 +42,14 @@ class Declaration:
     own: str
     needed: tuple[Needed, ...]
 
-    def missing(self, known: Collection[str]) -> list[str]:
-        """Names that a list beside it, with these names, does not tell the version of.
+    def missing(self, listed: Collection[str], own: Collection[str]) -> list[str]:
+        """Names that the lists beside it, which name ``listed``, do not tell the version of.
 
-        Where it tells all that is always installed, what only developers install is not missed in it.
+        ``own``: projects of the build itself. Where there is a list and it tells all that is always installed, what
+        only developers install is not missed in it.
         """
-        lacking = [each for each in self.needed if each.name not in known]
-        if any(each.always for each in self.needed) and not any(each.always for each in lacking):
+        lacking = [each for each in self.needed if each.name not in listed and each.name not in own]
+        if listed and not any(each.always for each in lacking):
             return []
         return sorted({each.name for each in lacking})
 
@@ -161,13 +162,14 @@ def _wheel(text: str) -> Declaration:
 
 
 def _package_json(text: str) -> Declaration:
+    """Locks name what developers need as well, and what a browser gets is often made of that."""
     tree = json.loads(text)
     needed = []
     for key in ("dependencies", "optionalDependencies", "devDependencies"):
         for name, version in tree.get(key, {}).items():
             if not str(version).startswith(_OWN_FOLDER):
                 real = str(version).removeprefix("npm:").rsplit("@", 1)[0]
-                needed.append(Needed(real if str(version).startswith("npm:") else name, key != "devDependencies"))
+                needed.append(Needed(real if str(version).startswith("npm:") else name, True))
     return Declaration("npm", str(tree.get("name", "")), tuple(needed))
 
 

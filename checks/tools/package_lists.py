@@ -180,10 +180,11 @@ def _without_list(files: _Files, declared: Sequence[str], names: Mapping[str, se
             read[name] = package_declarations.read(PurePosixPath(name), _text(files, name))
         except (ValueError, CheckError):
             yield f"{name} (cannot be read)"
-    own = {(each.ecosystem, each.own) for each in read.values()}
     for name, declaration in read.items():
-        known = own.union(*(there for listing, there in names.items() if _is_beside(listing, name)))
-        for each in declaration.missing({known_as for where, known_as in known if where == declaration.ecosystem}):
+        own = {each.own for each in read.values() if each.ecosystem == declaration.ecosystem}
+        beside = [there for listing, there in names.items() if _is_beside(listing, name)]
+        listed = {known for there in beside for ecosystem, known in there if ecosystem == declaration.ecosystem}
+        for each in declaration.missing(listed, own):
             yield f"{name}: {package_pins.shown(each)}"
 
 

@@ -252,9 +252,19 @@ def test_what_a_lock_or_pinned_list_beside_it_names_is_known(tmp_path: Path) -> 
         "web/part/package.json": '{"dependencies": {"lodash": "^4"}}',
         "web/package-lock.json": json.dumps({"packages": {
             "node_modules/lodash": {"version": "4.17.21"}, "node_modules/left-pad": {"version": "1.3.0"},
+            "node_modules/b": {"version": "1.0.0"},
         }}),
     }  # fmt: skip
     assert contents(tar_of(tmp_path / "build.tar.gz", files)).unknown == ()
+    only_tools = {"pyproject.toml": '[dependency-groups]\ndev = ["pytest"]\n', "requirements.txt": "django==5.0.2\n"}
+    assert contents(tar_of(tmp_path / "build.tar.gz", only_tools)).unknown == ()
+    stale = {
+        **files,
+        "web/package-lock.json": json.dumps({"packages": {"node_modules/lodash": {"version": "4.17.21"}}}),
+    }
+    assert contents(tar_of(tmp_path / "build.tar.gz", stale)).unknown == (
+        "web/package.json: b", "web/package.json: left-pad",
+    )  # fmt: skip
     stale = {**files, "api/pyproject.toml": f'{poetry}pillow = "*"\n'}
     assert contents(tar_of(tmp_path / "build.tar.gz", stale)).unknown == ("api/pyproject.toml: pillow",)
 
