@@ -17,6 +17,7 @@ from checks.enums import ACTIVE_STATES, RunState, StepState
 from checks.kinds.base import Kind, get_kind, uploads_of
 from checks.models import Outbox, Run, RunStep
 from checks.plan import from_document
+from checks.uploading import uploader_of
 from releases import doorbell
 from releases.domain import evidence, ledger
 from releases.enums import EvidenceSource, EvidenceVerdict
@@ -192,23 +193,8 @@ def _record_evidence(run: Run, ending: Ending) -> None:
         run_id=run.pk,
         run_number=run.number,
         valid_until=timezone.now() + _valid_for(run, kind),
-        author=_uploader(run, kind),
+        author=uploader_of(run, uploads_of(kind)) if kind is not None else None,
     )
-
-
-def _uploader(run: Run, kind: Kind | None) -> User | None:
-    """Who uploaded the report that the run read: that person vouches for it, as who signs does.
-
-    Somebody else who runs the same report again takes nothing of that away.
-    """
-    names = [name for name in uploads_of(kind) if run.params.get(name)] if kind is not None else []
-    first = run
-    while names and first.retry_of is not None:
-        earlier = first.retry_of
-        if any(earlier.params.get(name) != run.params[name] for name in names):
-            break
-        first = earlier
-    return first.started_by if names else None
 
 
 def _valid_for(run: Run, kind: Kind | None) -> timedelta:

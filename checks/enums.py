@@ -102,6 +102,7 @@ class OccurrenceChange(models.TextChoices):
     STILL = "still", "Still there"
     REOPENED = "reopened", "Came back"
     RESOLVED = "resolved", "No longer there"
+    UNSEEN = "unseen", "Not looked at"
 
 
 class AcceptanceEnd(models.TextChoices):
@@ -113,3 +114,4 @@ class AcceptanceEnd(models.TextChoices):
     EXPIRED = "expired", "Expired"
     JOINED = "joined", "Joined with another finding"
     REPLACED = "replaced", "Replaced by a newer one"
+    RETURNED = "returned", "It was mended and came back"

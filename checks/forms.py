@@ -83,6 +83,15 @@ def _defaults(kind: Kind, planned: dict[str, Any]) -> BaseModel | None:
         return None
 
 
+def _takes_file(kind: Kind, planned: dict[str, Any], name: str) -> bool:
+    """Whether the plan lets an uploaded file answer here."""
+    try:
+        kind.Params.model_validate({**planned, name: "uploaded"})
+    except ValidationError:
+        return False
+    return True
+
+
 class LaunchForm(forms.Form):
     """Parameters of one run. What is left as the plan says is not sent, so that the plan stays the source."""
 
@@ -93,6 +102,8 @@ class LaunchForm(forms.Form):
         defaults = _defaults(kind, planned)
         for name, field in kind.Params.model_fields.items() if defaults else ():
             made = form_field(name, field, getattr(defaults, name))
+            if isinstance(made, forms.FileField) and not _takes_file(kind, planned, name):
+                continue
             if made is not None:
                 self.fields[name] = made
 

@@ -3,7 +3,7 @@
 import re
 import uuid
 from pathlib import PurePath
-from typing import Final
+from typing import Any, Final
 
 from django.core.files.storage import default_storage
 from django.http import HttpRequest
@@ -11,12 +11,14 @@ from django.utils.text import get_valid_filename
 from ninja import File, Form, Router, Status
 from ninja.files import UploadedFile
 from ninja.security import HttpBearer
+from pydantic import ValidationError
 
 from checks import services
 from checks.api import RunOut, run_out
-from checks.kinds.base import get_kind, uploads_of
+from checks.kinds.base import Kind, get_kind, uploads_of
 from checks.kinds.suite import UPLOADS
 from checks.plan import from_document
+from checks.uploading import digest_of, judged_before
 from releases.domain.token import token_of
 from releases.enums import ReleaseState
 from releases.errors import DomainError
@@ -56,14 +58,32 @@ def send_report(
     if check is None or not uploads_of(get_kind(check.kind)):
         raise DomainError(f"Plan v{release.plan_version.number} has no section {section!r} that takes reports.",
                           field="section")  # fmt: skip
+    section = f"checks.{section.removeprefix('checks.')}"
+    _refuse_answered(release, section, get_kind(check.kind), check.params, report)
     params = {"uploaded": _kept(release, report)}
     if coverage is not None:
         params["uploaded_coverage"] = _kept(release, coverage)
     run = services.start_run(
-        application=token.application, release=release, section=f"checks.{section.removeprefix('checks.')}",
+        application=token.application, release=release, section=section,
         actor=token.owner, params=params,
     )  # fmt: skip
     return Status(201, run_out(run))
+
+
+def _refuse_answered(release: Release, section: str, kind: Kind, planned: dict[str, Any], report: UploadedFile) -> None:
+    """Before anything is kept: tests that the plan runs itself, and a report that a run has judged already."""
+    try:
+        kind.Params.model_validate({**planned, "uploaded": UPLOADS})
+    except ValidationError as error:
+        raise DomainError(f"{error.errors()[0]['msg']}. Nothing was kept.", field="section") from None
+    earlier = judged_before(release.application, section, digest_of(report.chunks()))
+    report.seek(0)
+    if earlier is not None:
+        raise DomainError(
+            f"Run #{earlier.number} judged this very report already, byte for byte, so it says nothing new. Nothing"
+            " was kept. Run the tests again and send what they write then.",
+            field="report",
+        )
 
 
 def _release(application: Application, build: str) -> Release:

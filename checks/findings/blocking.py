@@ -1,4 +1,7 @@
-"""What findings mean for the gate: an audit that passed because findings were accepted holds only while they are."""
+"""What findings mean for the gate: an audit that passed because findings were accepted holds only while they are.
+
+A waiver of the audit says that its item may be answered otherwise; what it found is accepted finding by finding.
+"""
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -13,7 +16,7 @@ from checks.models import Acceptance, Finding, Occurrence
 from releases.domain.gate import Blocker, Statuses
 from releases.domain.items import ItemStatus, item_statuses
 from releases.domain.wording import moment
-from releases.enums import EvidenceVerdict, GateVerdict
+from releases.enums import EvidenceVerdict, GateVerdict, ItemState
 from releases.models import Release
 from releases.queries import plain_rows
 
@@ -23,7 +26,8 @@ MOST_NAMED: Final = 10
 def blockers_of(_releases: Sequence[Release], statuses: Statuses, at: datetime) -> Mapping[UUID, list[Blocker]]:
     """Release -> findings of the audits that answer its items, at or over the limit, that nobody validly accepts.
 
-    Four queries for any number of releases. An audit that did not pass blocks by its checklist item already.
+    Four queries for any number of releases. An audit that did not pass and is not waived blocks by its checklist item
+    already.
     """
     bad = _at_or_over(statuses)
     if not bad:
@@ -58,9 +62,15 @@ def _at_or_over(statuses: Statuses) -> dict[UUID, dict[int, Finding]]:
 
 
 def _answers(items: Iterable[ItemStatus]) -> list[UUID]:
-    """The runs that passed and are the newest answer of a blocking item."""
-    newest = [status.evidence for status in items if status.item.blocking and status.evidence is not None]
-    return [each.run_id for each in newest if each.verdict == EvidenceVerdict.PASSED and each.run_id is not None]
+    """The runs that are the newest answer of a blocking item, and passed or were waived."""
+    return [
+        status.evidence.run_id
+        for status in items
+        if status.item.blocking
+        and status.evidence is not None
+        and status.evidence.run_id is not None
+        and (status.evidence.verdict == EvidenceVerdict.PASSED or status.state == ItemState.WAIVED)
+    ]
 
 
 def _newest_acceptances(findings: set[int]) -> dict[int, Acceptance]:
@@ -111,6 +121,8 @@ def _why(because: str, acceptance: Acceptance | None) -> str:
             return f"it was accepted as {acceptance.severity}, and is worse by now."
         case AcceptanceEnd.FIX:
             return "it was accepted while there was no fix, and there is one now."
+        case AcceptanceEnd.RETURNED:
+            return "it was mended and came back, so it is to be accepted anew."
         case AcceptanceEnd.WITHDRAWN:
             return "its acceptance was withdrawn."
         case _ if because == UNBACKED:

@@ -10,17 +10,17 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from checks.enums import SEVERITY_RANKS, OccurrenceChange
+from checks.enums import SEVERITY_RANKS, AcceptanceEnd, OccurrenceChange
 from checks.errors import Fenced
 from checks.findings import fingerprints, joining
 from checks.findings.accepting import end_where_void, validly_accepted
 from checks.findings.coverage import Look, looks
 from checks.findings.enriching import enriched
 from checks.findings.seen import Seen, together
-from checks.models import Finding, Occurrence, Presence, Run, Scan
+from checks.models import Acceptance, Finding, Occurrence, Presence, Run, Scan
 from checks.tools.auditing.said import Severity, ToolReport
 from releases.domain import ledger
-from releases.models import Application
+from releases.models import Application, ChecklistItem
 
 #: How many findings one entry of the ledger names; the scan's occurrences have all of them.
 MAX_NAMED: Final = 200
@@ -34,7 +34,9 @@ class Recorded:
 
     ``accepted``: seen now, and two people have validly accepted it. ``open_by_severity``: seen now and not accepted;
     critical, high, medium, low and unknown, each there. ``over_limit``: those of them at or over the limit, worst
-    first: the check says no where there is any. ``not_looked_at``: open here, but no completed look went there.
+    first: the check says no where there is any. ``not_looked_at``: how many are open here where no completed look went.
+    ``left_open``: those of them at or over the limit and not accepted, worst first: silence about them is no pass.
+    What another blocking audit of this environment saw last is for that one to answer.
     """
 
     new: tuple[int, ...] = ()
@@ -44,6 +46,7 @@ class Recorded:
     accepted: tuple[int, ...] = ()
     over_limit: tuple[int, ...] = ()
     not_looked_at: int = 0
+    left_open: tuple[int, ...] = ()
     open_by_severity: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -57,6 +60,7 @@ class Recorded:
             "accepted": len(self.accepted),
             "over_limit": len(self.over_limit),
             "not_looked_at": self.not_looked_at,
+            "left_open": len(self.left_open),
             **{f"open_{severity}": many for severity, many in self.open_by_severity.items()},
         }
 
@@ -79,6 +83,8 @@ def record(*, run: Run, reports: Sequence[ToolReport], limit: Severity = Severit
     joining.name_them(application, [(seen, finding) for seen, finding in pairs if seen.names])
     end_where_void((finding for _, finding in pairs), now)
     changes = _presences(run, pairs, looks(reports), now)
+    _end_returned([finding for _, finding in pairs if changes.of[finding.pk] == OccurrenceChange.REOPENED], now)
+    changes.unseen = [each for each in changes.unseen if each.rank >= SEVERITY_RANKS[limit.value]]
     _occur(run, pairs, changes, now)
     recorded = _sum_up(run, pairs, changes, limit, now)
     _keep_scan(run, reports, recorded, limit, now)
@@ -136,12 +142,15 @@ def _describe(run: Run, pairs: Sequence[tuple[Seen, Finding]], now: datetime) ->
 
 @dataclass
 class _Changes:
-    """Finding -> what this scan means for it; and what is open here without a look."""
+    """Finding -> what this scan means for it; and what is open here without a look.
+
+    ``unseen``: of the latter, what this run's section has to answer.
+    """
 
     of: dict[int, str] = field(default_factory=dict)
     resolved: list[Finding] = field(default_factory=list)
     open: set[int] = field(default_factory=set)
-    not_looked_at: int = 0
+    unseen: list[Finding] = field(default_factory=list)
 
 
 def _presences(run: Run, pairs: Sequence[tuple[Seen, Finding]], looked: Sequence[Look], now: datetime) -> _Changes:
@@ -186,9 +195,10 @@ def _change(run: Run, finding: Finding, row: Presence | None) -> str:
 def _resolve(run: Run, rows: Any, looked: Sequence[Look], changes: _Changes, now: datetime) -> None:
     gone: list[int] = []
     asked_again: list[int] = []
+    others = _other_audits(run)
     # What an earlier attempt of this run called resolved is asked anew.
     standing = rows.filter(Q(resolved_at__isnull=True) | Q(resolved_run=run))
-    for row in standing.select_related("finding"):
+    for row in standing.select_related("finding", "last_run"):
         finding = row.finding
         where = {"family": finding.family, "names": {finding.rule, *finding.aliases}, "place": finding.place}
         if any(look.went_to(**where, tools=row.tools, pages=row.pages) for look in looked):
@@ -197,11 +207,19 @@ def _resolve(run: Run, rows: Any, looked: Sequence[Look], changes: _Changes, now
             changes.resolved.append(finding)
         else:
             row.resolved_run, row.resolved_at = None, None
-            changes.not_looked_at += 1
             changes.open.add(finding.pk)
+            if row.last_run.section not in others:
+                changes.unseen.append(finding)
         (gone if row.resolved_run else asked_again).append(row.pk)
     Presence.objects.filter(pk__in=gone).update(resolved_run=run, resolved_at=now)
     Presence.objects.filter(pk__in=asked_again, resolved_run=run).update(resolved_run=None, resolved_at=None)
+
+
+def _other_audits(run: Run) -> set[str]:
+    """Sections that block this release beside this one here, so what they saw last is judged by them."""
+    here = Q(environment=run.environment_id) | Q(environment__isnull=True)
+    blocking = ChecklistItem.objects.filter(here, release=run.release_id, blocking=True).exclude(section=run.section)
+    return set(blocking.values_list("section", flat=True)) - {""}
 
 
 def _settle(touched: Collection[int], now: datetime) -> None:
@@ -211,6 +229,26 @@ def _settle(touched: Collection[int], now: datetime) -> None:
     )
     Finding.objects.filter(pk__in=still, resolved_at__isnull=False).update(resolved_at=None)
     Finding.objects.filter(pk__in=set(touched) - still, resolved_at__isnull=True).update(resolved_at=now)
+
+
+def _end_returned(findings: Collection[Finding], now: datetime) -> None:
+    """What was accepted was there before it was mended; that it broke again is for people to judge anew."""
+    for acceptance in Acceptance.objects.filter(finding__in=findings, ended_at__isnull=True).select_related("finding"):
+        acceptance.ended_at, acceptance.ended_because = now, AcceptanceEnd.RETURNED
+        acceptance.save(update_fields=["ended_at", "ended_because"])
+        ledger.append(
+            action="finding.acceptance_ended",
+            actor=None,
+            subject=acceptance.finding,
+            application=acceptance.finding.application_id,
+            document={
+                "finding": str(acceptance.finding),
+                "severity": acceptance.severity,
+                "reason": acceptance.reason,
+                "expires_at": acceptance.expires_at,
+                "because": AcceptanceEnd.RETURNED.value,
+            },
+        )
 
 
 def _occur(run: Run, pairs: Sequence[tuple[Seen, Finding]], changes: _Changes, now: datetime) -> None:
@@ -223,6 +261,9 @@ def _occur(run: Run, pairs: Sequence[tuple[Seen, Finding]], changes: _Changes, n
     ] + [
         Occurrence(finding=finding, run=run, change=OccurrenceChange.RESOLVED, severity=finding.severity, at=now)
         for finding in changes.resolved
+    ] + [
+        Occurrence(finding=finding, run=run, change=OccurrenceChange.UNSEEN, severity=finding.severity, at=now)
+        for finding in changes.unseen
     ]  # fmt: skip
     Occurrence.objects.filter(run=run).delete()  # of an earlier attempt
     Occurrence.objects.bulk_create(rows, batch_size=500)
@@ -233,6 +274,7 @@ def _sum_up(
 ) -> Recorded:
     findings = sorted((finding for _, finding in pairs), key=lambda one: (-one.rank, one.pk))
     accepted = validly_accepted(findings, now)
+    lived_with = validly_accepted(changes.unseen, now)
     unaccepted = [finding for finding in findings if finding.pk not in accepted]
     counted = Counter(finding.severity for finding in unaccepted)
 
@@ -246,7 +288,10 @@ def _sum_up(
         reopened=those(OccurrenceChange.REOPENED),
         accepted=tuple(sorted(accepted)),
         over_limit=tuple(one.pk for one in unaccepted if one.rank >= SEVERITY_RANKS[limit.value]),
-        not_looked_at=changes.not_looked_at,
+        not_looked_at=len(changes.open),
+        left_open=tuple(
+            one.pk for one in sorted(changes.unseen, key=lambda one: (-one.rank, one.pk)) if one.pk not in lived_with
+        ),
         open_by_severity={severity.value: counted[severity.value] for severity in Severity},
     )
 

@@ -19,6 +19,7 @@ _BASELINE: Final = {
     OccurrenceChange.REOPENED: "new",
     OccurrenceChange.STILL: "unchanged",
     OccurrenceChange.RESOLVED: "absent",
+    OccurrenceChange.UNSEEN: "unchanged",
 }
 
 
@@ -32,10 +33,10 @@ def written(run: Run, scan: Scan) -> bytes:
         for tool in row.tools or [""]:
             by_tool[tool].append((row, finding))
     tools = {tool["tool"][:60]: tool for tool in scan.tools}
-    resolved = by_tool.pop("", [])
+    by_no_tool = by_tool.pop("", [])  # resolved, or not looked at
     runs = [_run(run, tool, by_tool.get(name, []), accepted) for name, tool in tools.items()]
-    if resolved:
-        runs.append(_run(run, {"tool": "Go/No-Go", "status": "ok"}, resolved, accepted))
+    if by_no_tool:
+        runs.append(_run(run, {"tool": "Go/No-Go", "status": "ok"}, by_no_tool, accepted))
     document = {"$schema": SCHEMA, "version": "2.1.0", "runs": runs}
     return json.dumps(document, ensure_ascii=False, indent=1).encode()
 

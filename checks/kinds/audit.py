@@ -269,9 +269,43 @@ def _judged(context: RunContext, looks: dict[str, Look], reports: list[ToolRepor
         result["headers"] = headers.result()
         if _too_few_points(headers):
             said.append(f"{headers.worst} points for headers, and the plan asks for {headers.section.least_score}")
+    result["left_open"] = left_open = _left_open(context, recorded)
     artifacts: list[Artifact] = [context.store("audit.json", audit_report.whole(reports)), *_components(context)]
     outcome = Outcome(not said, _summary(figures, said), figures=figures, result=result, artifacts=artifacts)
-    return _if_complete(reports, outcome)
+    outcome = _if_complete(reports, outcome)
+    if left_open and outcome.passed:
+        raise _not_looked_at(left_open, recorded, outcome)
+    return outcome
+
+
+def _left_open(context: RunContext, recorded: findings.Recorded) -> list[dict[str, Any]]:
+    """What is open here as gravely as the limit, accepted by nobody, and not looked at by this run; worst first."""
+    shown = recorded.left_open[: audit_report.MAX_SHOWN]
+    known = Finding.objects.in_bulk(shown)
+    rows = [
+        {"finding": pk, "severity": known[pk].severity, "title": known[pk].title, "place": known[pk].place_text}
+        for pk in shown
+    ]
+    for row in rows:
+        context.warn(f"Open, and not looked at by this run: {_named(row)}")
+    return rows
+
+
+def _named(row: dict[str, Any]) -> str:
+    return f"{row['severity']}: {row['title']} ({row['place']})"
+
+
+def _not_looked_at(left_open: list[dict[str, Any]], recorded: findings.Recorded, outcome: Outcome) -> Inconclusive:
+    many = len(recorded.left_open)
+    more = f" (and {many - 1} more)" if many > 1 else ""
+    return Inconclusive(
+        f"Still open, and no look of this run went there: {_named(left_open[0])}{more}. That nothing was said of it"
+        " does not mean that it is mended."[:900],
+        remedy="Have it looked at again: name its page where the look begins (web: start), take it out of what is"
+        " left out, or start a run once with the look that saw it. Where its place is gone for good or it can be"
+        " lived with, let two people accept it.",
+        outcome=outcome,
+    )
 
 
 def _too_few_points(headers: HeadersLook) -> bool:
@@ -299,8 +333,11 @@ def _weighed(context: RunContext, looks: dict[str, Look], reports: list[ToolRepo
 def _if_complete(reports: list[ToolReport], outcome: Outcome) -> Outcome:
     broken = [report for report in reports if report.status is ToolStatus.INCOMPLETE]
     if broken:
+        # What says no comes first: a waiver of what is not complete is not to be signed without reading it.
+        found = "" if outcome.passed else f"{outcome.summary}. Besides, "
+        why = f"{len(broken)} of {len(reports)} looks could not be completed. {broken[0].tool}: {broken[0].why}"
         raise Inconclusive(
-            f"{len(broken)} of {len(reports)} looks could not be completed. {broken[0].tool}: {broken[0].why}"[:900],
+            f"{found}{why}"[:900],
             remedy=broken[0].remedy or "Nothing was judged. See the log, then run this again.",
             outcome=outcome,
         )

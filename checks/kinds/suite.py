@@ -6,17 +6,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Annotated, Any, Final, Literal
+from typing import IO, Annotated, Any, Final, Literal, Self
 
 from django.core.files.storage import default_storage
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from checks.enums import StepCategory
 from checks.errors import CheckError
 from checks.kinds.base import Artifact, Completed, Kind, KindParams, Outcome, RunContext, Step, StepHandle, register
 from checks.plan import Command, Plan
 from checks.tools import case_history, cobertura, junit
+from checks.uploading import digest_of, judged_before, uploader_of
 
 MAX_REPORTS: Final = 500
 MAX_KEPT_REPORTS: Final = 50
@@ -34,7 +36,7 @@ def _below(pattern: str) -> str:
 
 
 class SuiteParams(KindParams):
-    """Either ``command`` with ``reports``, or ``uploaded``."""
+    """Either ``command`` with ``reports``, or ``uploaded``; both only where ``uploads`` says so."""
 
     command: Command | None = Field(default=None, description="Runs the tests and writes the reports.")
     reports: list[Annotated[str, AfterValidator(_below)]] = Field(
@@ -56,6 +58,10 @@ class SuiteParams(KindParams):
         default=False,
         description="The tests ask the environment itself: no load and no attack there meanwhile.",
     )
+    uploads: bool = Field(
+        default=False,
+        description="A report may be uploaded instead of running the command; without a command it always may.",
+    )
     uploaded: str = Field(
         default="",
         max_length=500,
@@ -70,6 +76,15 @@ class SuiteParams(KindParams):
         json_schema_extra={"upload": True},
         description="The name in storage of a Cobertura file that was uploaded with the report.",
     )
+
+    @model_validator(mode="after")
+    def tests_are_run_where_there_is_a_command(self) -> Self:
+        if self.command is not None and not self.uploads and (self.uploaded or self.uploaded_coverage):
+            raise ValueError(
+                "the plan names a command for these tests, so no uploaded report answers for them; where one shall,"
+                " the plan says uploads: true"
+            )
+        return self
 
 
 @register
@@ -114,17 +129,18 @@ class Suite(Kind):
                     remedy="Raise the timeout of the command in the plan, or make the tests faster.",
                 )
         with context.step("reports") as step:
-            reports = _find_reports(context, params.reports, begin, completed)
-            measured = _find_reports(context, params.coverage, begin, completed) if params.coverage else []
+            reports = _written(context, "report", params.reports, begin, completed)
+            measured = _written(context, "coverage", params.coverage, begin, completed)
             step.doing(f"{len(reports)} reports")
             return _judge(context, step, reports, measured, completed)
 
     def _judge_upload(self, context: RunContext, params: SuiteParams) -> Outcome:
         with context.step("tests"):
             report = fetched(context, params.uploaded)
+            digest = _refuse_judged(context, report)
             measured = [fetched(context, params.uploaded_coverage)] if params.uploaded_coverage else []
         with context.step("reports") as step:
-            return _judge(context, step, [report], measured, None)
+            return _judge(context, step, [report], measured, None, digest)
 
 
 def fetched(context: RunContext, key: str) -> Path:
@@ -151,6 +167,19 @@ def fetched(context: RunContext, key: str) -> Path:
     return copy
 
 
+def _refuse_judged(context: RunContext, report: Path) -> str:
+    """The report's SHA-256. A report says something once: sent again it would make an old answer look fresh."""
+    with report.open("rb") as stream:
+        digest = digest_of(iter(partial(stream.read, 1024 * 1024), b""))
+    earlier = judged_before(context.run.application, context.run.section, digest, context.run)
+    if earlier is not None:
+        raise CheckError(
+            f"Run #{earlier.number} judged this very report already, byte for byte, so it says nothing new.",
+            remedy="Run the tests again and send what they write then.",
+        )
+    return digest
+
+
 def _sent_for(key: str) -> str:
     """The digest of the build that a report was sent for; '' where nobody said it."""
     folder = PurePosixPath(key).parent.name
@@ -158,9 +187,14 @@ def _sent_for(key: str) -> str:
 
 
 def _judge(
-    context: RunContext, step: StepHandle, reports: list[Path], measured: list[Path], completed: Completed | None
+    context: RunContext,
+    step: StepHandle,
+    reports: list[Path],
+    measured: list[Path],
+    completed: Completed | None,
+    digest: str = "",
 ) -> Outcome:
-    """Read, compare with earlier runs, keep, and decide."""
+    """Read, compare with earlier runs, keep, and decide. ``digest``: of a report that was uploaded."""
     params: SuiteParams = context.params
     cases = case_history.Cases()
     with contextlib.ExitStack() as files:
@@ -182,7 +216,7 @@ def _judge(
         context.warn(sentence)
     if not report.all_green or refusals:
         step.fail(_verdict(report) if not report.all_green else refusals[0])
-    return _outcome(context, report, kept, completed, _More(compared, coverage, refusals))
+    return _outcome(context, report, kept, completed, _More(compared, coverage, refusals, digest))
 
 
 @dataclass(frozen=True)
@@ -192,6 +226,7 @@ class _More:
     compared: case_history.Comparison
     coverage: cobertura.Coverage | None
     refusals: list[str]
+    digest: str = ""
 
 
 def _refusals(
@@ -225,26 +260,32 @@ def _first(paths: list[Path]) -> Iterator[tuple[int, Path]]:
     return enumerate(paths[:MAX_KEPT_REPORTS], start=1)
 
 
-def _find_reports(context: RunContext, patterns: list[str], begin: float, completed: Completed) -> list[Path]:
-    """Report files that this command wrote. CheckError where there is none, or only ones from before it began."""
+def _written(context: RunContext, what: str, patterns: list[str], begin: float, completed: Completed) -> list[Path]:
+    """Files that this command wrote. CheckError where a pattern has none, or only ones from before it began."""
     folders = [context.scratch]
     if context.run.application.plan_folder:
         folders.append(Path(context.run.application.plan_folder))
-    found = sorted({path for folder in folders for pattern in patterns for path in _matches(folder, pattern)})
-    stale = [path for path in found if path.stat().st_mtime < begin - _CLOCK_SLACK_SECONDS]
-    for path in stale:
-        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        context.warn(f"{path.name} was written at {written:%Y-%m-%d %H:%M:%S} UTC, before this run: not counted.")
-    fresh = [path for path in found if path not in stale]
-    if not fresh:
-        which = f"Only reports from before this run were found: {stale[0].name}." if stale else "No report was found."
+    written: set[Path] = set()
+    missing: list[str] = []
+    for pattern in patterns:
+        found = sorted({path for folder in folders for path in _matches(folder, pattern)})
+        stale = [path for path in found if path.stat().st_mtime < begin - _CLOCK_SLACK_SECONDS]
+        for path in stale:
+            at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            context.warn(f"{path.name} was written at {at:%Y-%m-%d %H:%M:%S} UTC, before this run: not counted.")
+        fresh = set(found) - set(stale)
+        if not fresh:
+            before = f"Only {what}s from before this run match {pattern}: {stale[0].name}." if stale else ""
+            missing.append(before or f"No {what} matches {pattern}.")
+        written |= fresh
+    if missing:
         raise CheckError(
-            f"{which} The test command ended with {completed.returncode}.",
-            remedy=f"Let the command write JUnit XML to {', '.join(patterns)} in $GONOGO_WORK, and look in the log.",
+            f"{' '.join(missing)} The test command ended with {completed.returncode}.",
+            remedy=f"Let the command write to {', '.join(patterns)} in $GONOGO_WORK, each, and look in the log.",
         )
-    if len(fresh) > MAX_REPORTS:
-        raise CheckError(f"{len(fresh)} reports match {', '.join(patterns)}; at most {MAX_REPORTS} are read.")
-    return fresh
+    if len(written) > MAX_REPORTS:
+        raise CheckError(f"{len(written)} files match {', '.join(patterns)}; at most {MAX_REPORTS} are read.")
+    return sorted(written)
 
 
 def _matches(folder: Path, pattern: str) -> Iterator[Path]:
@@ -278,7 +319,7 @@ def _outcome(
         context.note("The uploaded report does not name a build; who uploaded it vouches that it is about this one.")
     return Outcome(
         passed=report.all_green and code == 0 and not more.refusals,
-        summary=_summary(report, code, more, unnamed=uploaded and not names_build),
+        summary=_summary(report, code, more, _vouched(context, names_build) if uploaded else ""),
         figures={
             "tests": report.run,
             "passed": counts.passed,
@@ -295,6 +336,7 @@ def _outcome(
             "uploaded": uploaded,
             "names_build": names_build,
             "sent_for": sent_for,
+            "digest": more.digest,
             "compared": more.compared.as_json(),
             "coverage": more.coverage.as_json() if more.coverage else None,
             "refusals": more.refusals,
@@ -316,15 +358,27 @@ def _verdict(report: junit.Report) -> str:
     return f"{words}, but the report is not whole: {report.gaps[0]}"[:500] if report.gaps else words
 
 
-def _summary(report: junit.Report, code: int, more: _More, *, unnamed: bool) -> str:
+def _vouched(context: RunContext, names_build: bool) -> str:
+    who = uploader_of(context.run, ["uploaded"])
+    unnamed = "" if names_build else "; the report does not name its build"
+    return f" (uploaded by {who or 'nobody who is named'}{unnamed})"
+
+
+def _summary(report: junit.Report, code: int, more: _More, vouched: str) -> str:
+    """``vouched``: who uploaded it, where nobody ran the tests."""
+    said = _said(report, code, more)
+    return f"{said.removesuffix('.')[: 499 - len(vouched)]}{vouched}." if vouched else said[:500]
+
+
+def _said(report: junit.Report, code: int, more: _More) -> str:
     verdict = _verdict(report)
     if not report.all_green:
         new = len(more.compared.new_failures)
         known = f" ({new:,} new since the last release)" if more.compared.base and new else ""
-        return f"{verdict}{known}"[:500]
+        return f"{verdict}{known}"
     if code:
         return f"{verdict}, but the test command ended with {code}, so something outside the tests went wrong."
     if more.refusals:
-        return f"{verdict}, but: {more.refusals[0]}"[:500]
+        return f"{verdict}, but: {more.refusals[0]}"
     covered = f", {more.coverage.share:.1%} of the lines covered" if more.coverage else ""
-    return f"{verdict}{covered}{' (uploaded; the report does not name its build)' if unnamed else ''}."
+    return f"{verdict}{covered}."

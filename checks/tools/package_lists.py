@@ -1,7 +1,8 @@
 """The packages that the lists of a build name: locks and pinned requirements, of Python and of JavaScript.
 
 Every list of an archive is read, and a list that another one includes. Only what has one exact version can be looked
-up, so whatever a list names without one is told beside it and never passed over.
+up, so whatever a list names without one is told beside it and never passed over; and so is what a project declares
+(pyproject.toml, package.json and the like) and no list beside it names.
 """
 
 import fnmatch
@@ -18,8 +19,10 @@ from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
+from packaging.utils import canonicalize_name
+
 from checks.errors import CheckError
-from checks.tools import package_locks, package_pins
+from checks.tools import package_declarations, package_locks, package_pins
 from checks.tools.components import Component
 
 MAX_LIST_BYTES: Final = 20 * 1024**2
@@ -54,7 +57,8 @@ ARCHIVE_ERRORS: Final = (
 class Contents:
     """What the lists of a build name.
 
-    ``unknown``: lines without one exact version and includes that are not there, each after the name of its list.
+    ``unknown``: lines without one exact version, includes that are not there and what is declared without a list, each
+    after the name of its file.
     ``left_out``: lists that were not read since the plan leaves them out. ``without_hashes``: requirements in which a
     version stands without a checksum; pip installs whatever else these packages bring along. ``no_lists``: texts in a
     folder ``requirements`` that were not taken for lists.
@@ -103,9 +107,9 @@ def node_locks_of(build: Path, name: str, *, exclude: Sequence[str] = ()) -> Con
 def node_locks_in(folder: Path) -> Contents:
     """The same of a folder. Links are not followed."""
     found = (path for name in NODE_LOCKS for path in folder.rglob(name))
-    paths = (path for path in found if path.is_file() and not path.is_symlink())
+    paths = (path for path in (*found, *folder.rglob("package.json")) if path.is_file() and not path.is_symlink())
     files: _Files = {path.relative_to(folder).as_posix(): partial(_open, path) for path in paths}
-    return _contents(files, _lists(files, NODE_LOCKS))
+    return _contents(files, _lists(files, NODE_LOCKS), [each for each in files if _declares(each, NODE_LOCKS)])
 
 
 def together(contents: Sequence[Contents]) -> Contents:
@@ -125,31 +129,71 @@ def _of_build(build: Path, name: str, exclude: Sequence[str], kinds: Collection[
     try:
         with _opened(build, name) as (files, whole):
             lists = [name] if whole else _lists(files, kinds)
-            left_out = [] if whole else [each for each in lists if any(fnmatch.fnmatch(each, one) for one in exclude)]
-            contents = _contents(files, [each for each in lists if each not in left_out])
+            declared = [] if whole else [each for each in files if _declares(each, kinds)]
+            named = [] if whole else [*lists, *declared]
+            left_out = [each for each in named if any(fnmatch.fnmatch(each, one) for one in exclude)]
+            read = [each for each in lists if each not in left_out]
+            contents = _contents(files, read, [each for each in declared if each not in left_out])
     except ARCHIVE_ERRORS as error:
         raise CheckError(f"The build {name} cannot be opened: {error}.", remedy="Is it whole?") from error
     return replace(contents, left_out=tuple(left_out))
 
 
-def _contents(files: _Files, lists: Sequence[str]) -> Contents:
+def _declares(name: str, kinds: Collection[str]) -> bool:
+    path = PurePosixPath(name)
+    return package_declarations.is_declaration(path) and (kinds is not NODE_LOCKS or path.name == "package.json")
+
+
+def _contents(files: _Files, lists: Sequence[str], declared: Sequence[str] = ()) -> Contents:
     lines = cache(partial(_lines_in, files))
     no_lists = [each for each in lists if _only_by_folder(PurePosixPath(each)) and _is_no_list(each, lines)]
     known: set[str] = set()
     told: list[Component | str] = []
     read: list[str] = []
     without_hashes: list[str] = []
+    names: dict[str, set[tuple[str, str]]] = {}
     for listing in _including_first(files, [each for each in lists if each not in no_lists], lines):
         if listing not in known:
             read.append(listing)
             here = list(_read(files, listing, lines, known))
             told += here
+            names[listing] = {_name_of(each) for each in here if isinstance(each, Component)}
             if listing in known and any(isinstance(each, Component) and not each.hashes for each in here):
                 without_hashes.append(listing)
     found = {(one.ecosystem, one.name, one.version): one for one in told if isinstance(one, Component)}
+    told += _without_list(files, declared, names)
     unknown = dict.fromkeys(one for one in told if isinstance(one, str))
     return Contents(tuple(read), tuple(found[key] for key in sorted(found)), tuple(unknown),
                     without_hashes=tuple(without_hashes), no_lists=tuple(no_lists))  # fmt: skip
+
+
+def _name_of(component: Component) -> tuple[str, str]:
+    python = component.ecosystem == "pypi"
+    return component.ecosystem, canonicalize_name(component.name) if python else component.name
+
+
+def _without_list(files: _Files, declared: Sequence[str], names: Mapping[str, set[tuple[str, str]]]) -> Iterator[str]:
+    """What projects of the build declare, and no list beside them tells the version of."""
+    read: dict[str, package_declarations.Declaration] = {}
+    for name in sorted(declared):
+        try:
+            read[name] = package_declarations.read(PurePosixPath(name), _text(files, name))
+        except (ValueError, CheckError):
+            yield f"{name} (cannot be read)"
+    for name, declaration in read.items():
+        own = {each.own for each in read.values() if each.ecosystem == declaration.ecosystem}
+        beside = [there for listing, there in names.items() if _is_beside(listing, name)]
+        listed = {known for there in beside for ecosystem, known in there if ecosystem == declaration.ecosystem}
+        for each in declaration.missing(listed, own):
+            yield f"{name}: {package_pins.shown(each)}"
+
+
+def _is_beside(listing: str, declared: str) -> bool:
+    """In the same folder, in one above it as for all of a repository, or in its folder ``requirements``."""
+    here, project = PurePosixPath(listing).parent.parts, PurePosixPath(declared).parent.parts
+    if project[-1:] and project[-1].endswith(".dist-info"):
+        project = project[:-1]
+    return here == project[: len(here)] or here[: len(project) + 1] == (*project, _FOLDER)
 
 
 def _including_first(files: _Files, lists: Sequence[str], lines: package_pins.Lines) -> list[str]:

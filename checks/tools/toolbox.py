@@ -25,8 +25,12 @@ INSTALL_SECONDS: Final = 600
 _POLL_SECONDS: Final = 0.5
 VERSION_SECONDS: Final = 60
 _VERSION: Final = re.compile(r"\d+(?:\.\d+)+")
-#: Where packages come from and how the network is reached; everything else stays away from foreign programs.
-_FOR_PIP: Final = ("PIP_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+#: How the network is reached, in either spelling; everything else stays away from foreign programs.
+_NETWORK: Final = (
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY",
+)  # fmt: skip
+#: And where packages come from.
+_FOR_PIP: Final = "PIP_"
 #: Lock -> the programs that it brings.
 TOOLBOXES: Final[dict[str, tuple[str, ...]]] = {
     "load": ("locust",),
@@ -37,15 +41,22 @@ TOOLBOXES: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def program(context: RunContext, name: str) -> list[str]:
-    """The beginning of a command that runs a tool with next to no variables; installs it where it is missing."""
+def program(context: RunContext, name: str, *, network: bool = False) -> list[str]:
+    """The beginning of a command that runs a tool with next to no variables; installs it where it is missing.
+
+    ``network``: with those that say how the network is reached, for a tool that asks hosts outside.
+    """
     box = next(box for box, programs in TOOLBOXES.items() if name in programs)
     path = installed(context, box) / "bin" / name
     if not path.exists():
         raise CheckError(
             f"{name} is not there, although its environment was made.", remedy=f"Remove {path.parents[1].name}."
         )
-    return [*bare(context.scratch), str(path)]
+    passed_on = _of_network() if network else {}
+    for variable, value in passed_on.items():
+        if "@" in value:  # a proxy's password
+            context.mask(value, f"the variable {variable}")
+    return [*bare(context.scratch, **passed_on), str(path)]
 
 
 def version_of(context: RunContext, argv: Sequence[str]) -> str:
@@ -57,12 +68,18 @@ def version_of(context: RunContext, argv: Sequence[str]) -> str:
     return found[0]
 
 
-def bare(home: Path, *, network: bool = False) -> list[str]:
-    """``env`` with nothing but what every program needs."""
+def bare(home: Path, **more: str) -> list[str]:
+    """``env`` with nothing but what every program needs, and these variables."""
     kept = {"PATH": os.defpath, "HOME": str(home), "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1"}
-    if network:
-        kept |= {name: value for name, value in os.environ.items() if name.startswith(_FOR_PIP)}
-    return ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in kept.items())]
+    return ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in {**kept, **more}.items())]
+
+
+def _of_network() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.upper() in _NETWORK}
+
+
+def _of_pip() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(_FOR_PIP)}
 
 
 def folder_of(box: str) -> Path:
@@ -121,7 +138,7 @@ def _install(context: Installing, box: str, folder: Path) -> None:
         [*pip, "--require-hashes", "-r", str(_lock_of(box))],
     )
     for command in commands:
-        argv = [*bare(context.scratch, network=True), *command]
+        argv = [*bare(context.scratch, **_of_network(), **_of_pip()), *command]
         done = context.command(argv, timeout=INSTALL_SECONDS, check=False)
         if done.returncode != 0:
             shutil.rmtree(folder, ignore_errors=True)

@@ -245,6 +245,7 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "still": Look("Still there", "hold", "equal"),
         "reopened": Look("Came back", "nogo", "back"),
         "resolved": Look("Resolved", "go", "check"),
+        "unseen": Look("Not looked at", "hold", "question"),
     },
     "acceptance": {
         "waiting": Look("Waits for a second person", "live", "clock"),
@@ -256,6 +257,7 @@ LOOKS: Final[dict[str, dict[str, Look]]] = {
         "unbacked": Look("Who signed may not any more", "nogo", "cross"),
         "joined": Look("Joined with another", "idle", "equal"),
         "replaced": Look("Replaced", "idle", "dash"),
+        "returned": Look("Mended, came back", "nogo", "back"),
     },
     "risk": {
         "over": Look("Over appetite", "nogo", "up"),

@@ -32,16 +32,22 @@ from releases.models import Application, Environment, Release
 EVERYTHING = tuple(Covered(family) for family in Family)
 
 
-def audit_run(application: Application, *, release: Release | None = None, environment: str = "staging") -> Run:
+def audit_run(
+    application: Application,
+    *,
+    release: Release | None = None,
+    environment: str = "staging",
+    section: str = "checks.audit",
+) -> Run:
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('checks_run_number')")
         number = cursor.fetchone()[0]
     now = timezone.now()
     version = release.plan_version if release else application.current_plan
     return Run.objects.create(
-        number=number, application=application, release=release, kind="audit", section="checks.audit",
+        number=number, application=application, release=release, kind="audit", section=section,
         environment=Environment.objects.get(application=application, name=environment), plan_version=version,
-        section_digest=version.sections.get("checks.audit", "0" * 64),
+        section_digest=version.sections.get(section, "0" * 64),
         build_digest=release.build_digest if release else "", state=RunState.QUEUED, created_at=now, queued_at=now,
     )  # fmt: skip
 
@@ -70,10 +76,10 @@ def report(
 
 def scan(
     application: Application, *reports: ToolReport, environment: str = "staging", release: Release | None = None,
-    state: str = RunState.PASSED, limit: Severity = Severity.HIGH,
+    state: str = RunState.PASSED, limit: Severity = Severity.HIGH, section: str = "checks.audit",
 ) -> tuple[findings.Recorded, Run]:  # fmt: skip
     """Record what one run's tools said, and end the run."""
-    run = audit_run(application, environment=environment, release=release)
+    run = audit_run(application, environment=environment, release=release, section=section)
     recorded = findings.record(run=run, reports=reports, limit=limit)
     ended = end(run, state)
     if release is not None and state in VERDICTS:

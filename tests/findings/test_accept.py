@@ -244,3 +244,21 @@ def test_the_database_holds_the_rules_too(application: Application, team: Team) 
     rows.update(ended_at=timezone.now(), ended_because="withdrawn")
     with pytest.raises(DatabaseError), transaction.atomic():
         rows.update(ended_at=None, ended_because="")
+
+
+def test_what_was_mended_and_came_back_is_accepted_anew(application: Application, team: Team) -> None:
+    finding = found(application)
+    acceptance = accepted(finding, team)
+    scan(application, report("pip-audit"))
+    acceptance.refresh_from_db()
+    assert acceptance.ended_at is None
+    recorded, _ = scan(application, report("pip-audit", package("django", "CVE-2024-1")))
+    assert (recorded.reopened, recorded.over_limit) == ((finding.pk,), (finding.pk,))
+    acceptance.refresh_from_db()
+    assert (acceptance.ended_because, state(finding)) == ("returned", "open")
+    entry = LedgerEntry.objects.filter(action="finding.acceptance_ended").latest("id")
+    assert entry.document["because"] == "returned"
+    accepted(finding, team)
+    assert state(finding) == "accepted"
+    recorded, _ = scan(application, report("pip-audit", package("django", "CVE-2024-1")))
+    assert (recorded.accepted, recorded.over_limit) == ((finding.pk,), ())

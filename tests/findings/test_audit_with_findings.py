@@ -18,7 +18,7 @@ from releases.domain import environment as environments
 from releases.domain import gate
 from releases.models import Application, Evidence, Release
 from tests.engine.support import check, log_text, run_section
-from tests.factories import make_application, make_release, make_team
+from tests.factories import Team, make_application, make_release, make_team
 from tests.findings.test_sarif import RESULT, RULE, log
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,8 +34,8 @@ def upload(application: Application, tree: dict[str, Any]) -> str:
     return str(default_storage.save(f"uploads/{application.slug}/scan.sarif", data))
 
 
-def test_an_uploaded_scan_is_judged_kept_and_lived_with(storage_folder: Any) -> None:
-    section = {"tools": ["Semgrep"], "whole": True}
+def audited(section: dict[str, Any]) -> tuple[Application, Team, Release]:
+    """A release that runs in staging, whose audit takes such a SARIF file."""
     application = make_application(plan={"checks": {"audit": check("audit", params={"sarif": section})}})
     team = make_team(application)
     release = make_release(
@@ -45,6 +45,36 @@ def test_an_uploaded_scan_is_judged_kept_and_lived_with(storage_folder: Any) -> 
         environment=application.environments.get(name="staging"), version=release.version,
         build_digest=release.build_digest, actor=None, reason="Put there by the test.",
     )  # fmt: skip
+    return application, team, release
+
+
+def test_what_an_earlier_audit_found_and_this_one_did_not_look_at_is_no_pass(storage_folder: Any) -> None:
+    application, team, release = audited({"tools": ["Semgrep"]})
+
+    def audit(tree: dict[str, Any]) -> Run:
+        params = {"uploaded": upload(application, tree)}
+        return run_section(application, "checks.audit", release=release, params=params, actor=team.engineer)
+
+    found = audit(log(RESULT, rules=[RULE]))
+    assert found.state == "failed", log_text(found)
+    silent = audit(log(rules=[RULE]))  # names no file that was to be scanned
+    assert silent.state == "errored", log_text(silent)
+    assert "Still open, and no look of this run went there: high: " in silent.error
+    assert "two people accept it" in silent.remedy
+    assert Evidence.objects.get(run_id=silent.pk).verdict == "errored"
+    client = Client()
+    client.force_login(team.viewer, backend="django.contrib.auth.backends.ModelBackend")
+    finding = Finding.objects.get()
+    for page in (
+        client.get(reverse("checks:run_detail", args=[silent.number])).content.decode(),
+        client.get(reverse("checks:finding", args=[application.slug, finding.pk])).content.decode(),
+    ):
+        assert ("not looked at" in page.lower(), finding.title in page) == (True, True)
+
+
+def test_an_uploaded_scan_is_judged_kept_and_lived_with(storage_folder: Any) -> None:
+    section = {"tools": ["Semgrep"], "whole": True}
+    application, team, release = audited(section)
 
     def audit(tree: dict[str, Any] | None) -> Run:
         params = {"uploaded": upload(application, tree)} if tree else {}

@@ -13,7 +13,7 @@ from django.utils import timezone
 from checks.enums import RunState
 from checks.findings import accepting, blocking
 from checks.models import Acceptance, Finding
-from releases.domain import gate
+from releases.domain import checklist, gate
 from releases.domain.items import item_statuses
 from releases.enums import GateVerdict
 from releases.models import Application, Release
@@ -113,6 +113,32 @@ def test_only_the_newest_audit_of_the_release_speaks(
     scan(application, report("pip-audit", DJANGO), release=release, state=RunState.FAILED)
     assert told(release) == []  # the item says no already
     scan(application, report("pip-audit"), release=release)
+    assert told(release) == []
+
+
+def test_what_the_passing_audit_did_not_look_at_blocks_when_its_acceptance_ends(
+    application: Application, release: Release, accepted: Finding, team: Team
+) -> None:
+    scan(application, report("pip-audit", covered=()), release=release)
+    assert told(release) == []
+    accepting.withdraw_acceptance(acceptance=Acceptance.objects.get(), actor=team.engineer)
+    assert told(release) == ["High, django (PyPI): its acceptance was withdrawn."]
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.ERRORED])
+def test_what_a_waived_audit_found_goes_on_blocking_until_it_is_accepted(
+    application: Application, release: Release, team: Team, state: str
+) -> None:
+    broken = report("sslyze", why="No connection.")
+    scan(application, report("pip-audit", DJANGO), broken, release=release, state=state)
+    assert told(release) == []  # the item says no already
+    waiver = checklist.request_waiver(
+        item=release.items.get(section="checks.audit"), requester=team.manager, reason="Only sslyze again.",
+        expires_at=timezone.now() + timedelta(days=20),
+    )  # fmt: skip
+    checklist.approve_waiver(waiver=waiver, approver=team.approvers["security"])
+    assert told(release) == ["High, django (PyPI): nobody accepted it."]
+    accept(Finding.objects.get(), team)
     assert told(release) == []
 
 

@@ -213,6 +213,75 @@ def test_a_lock_says_which_package_has_no_version(tmp_path: Path) -> None:
     assert contents(kept(tmp_path / "package-lock.json", json.dumps(npm))).unknown == ("package-lock.json: b",)
 
 
+PROJECT = '[project]\nname = "shop"\ndependencies = ["Django>=5", "shop[pay]"]\n'
+DECLARED = {
+    "pyproject.toml": (PROJECT, "django"),
+    "extras/pyproject.toml": ('[project.optional-dependencies]\npay = ["stripe"]\n', "stripe"),
+    "groups/pyproject.toml": ('[dependency-groups]\ndev = ["pytest", {include-group = "x"}]\n', "pytest"),
+    "poetry/pyproject.toml": ('[tool.poetry.dependencies]\npython = "^3.11"\nflask = "^3"\n', "flask"),
+    "setup.cfg": ("[options]\ninstall_requires =\n    idna>=3  # why\n", "idna"),
+    "setup.py": ("from setuptools import setup\nsetup(install_requires=['attrs'])\n", "attrs"),
+    "dynamic/setup.py": ("setup(install_requires=read('needed'))\n", "install_requires"),
+    "Pipfile": ('[packages]\nrequests = "*"\n', "requests"),
+    "shop-1.0.dist-info/METADATA": ("Name: shop\nVersion: 1.0\nRequires-Dist: celery>=5\n\nText\n", "celery"),
+    "web/package.json": ('{"dependencies": {"lodash": "^4"}, "devDependencies": {"a": "file:../a"}}', "lodash"),
+}
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_what_is_declared_without_a_lock_does_not_vanish_beside_another_list(tmp_path: Path, name: str) -> None:
+    text, needed = DECLARED[name]
+    told = contents(tar_of(tmp_path / "build.tar.gz", {name: text, "elsewhere/requirements.txt": "a==1\n"}))
+    assert told.unknown == (f"{name}: {needed}",)
+    told = contents(tar_of(tmp_path / "build.tar.gz", {name: text, "elsewhere/requirements.txt": "a==1\n"}),
+                    exclude=[name])  # fmt: skip
+    assert (told.unknown, told.left_out) == ((), (name,))
+
+
+def test_what_a_lock_or_pinned_list_beside_it_names_is_known(tmp_path: Path) -> None:
+    poetry = '[tool.poetry.dependencies]\nflask = "^3"\nown = {path = "../own"}\n'
+    files = {
+        "pyproject.toml": f'{PROJECT}[dependency-groups]\ndev = ["pytest"]\n',
+        "requirements/base.txt": "django==5.0.2\n",
+        "api/pyproject.toml": poetry, "api/poetry.lock": '[[package]]\nname = "Flask"\nversion = "3.0"\n[metadata]\n',
+        "part/setup.py": "setup(name='part', install_requires=['django', 'shop'])",
+        "requirements.txt": "django==5.0.2\n",
+        "web/package.json": json.dumps({
+            "dependencies": {"lodash": "^4", "old": "npm:left-pad@1"}, "devDependencies": {"b": "1"},
+        }),
+        "web/part/package.json": '{"dependencies": {"lodash": "^4"}}',
+        "web/package-lock.json": json.dumps({"packages": {
+            "node_modules/lodash": {"version": "4.17.21"}, "node_modules/left-pad": {"version": "1.3.0"},
+            "node_modules/b": {"version": "1.0.0"},
+        }}),
+    }  # fmt: skip
+    assert contents(tar_of(tmp_path / "build.tar.gz", files)).unknown == ()
+    only_tools = {"pyproject.toml": '[dependency-groups]\ndev = ["pytest"]\n', "requirements.txt": "django==5.0.2\n"}
+    assert contents(tar_of(tmp_path / "build.tar.gz", only_tools)).unknown == ()
+    stale = {
+        **files,
+        "web/package-lock.json": json.dumps({"packages": {"node_modules/lodash": {"version": "4.17.21"}}}),
+    }
+    assert contents(tar_of(tmp_path / "build.tar.gz", stale)).unknown == (
+        "web/package.json: b", "web/package.json: left-pad",
+    )  # fmt: skip
+    stale = {**files, "api/pyproject.toml": f'{poetry}pillow = "*"\n'}
+    assert contents(tar_of(tmp_path / "build.tar.gz", stale)).unknown == ("api/pyproject.toml: pillow",)
+
+
+def test_what_declares_nothing_is_none_of_it(tmp_path: Path) -> None:
+    files = {
+        "pyproject.toml": '[tool.ruff]\nline-length = 120\n[build-system]\nrequires = ["hatchling"]\n',
+        "web/package.json": '{"name": "web", "scripts": {"build": "true"}}',
+        "setup.py": "from setuptools import setup\n",
+        "setup.cfg": "[flake8]\nmax-line-length = 120\n", "node_modules/a/package.json": '{"dependencies": {"b": "1"}}',
+        "lib/site-packages/x/pyproject.toml": PROJECT, "elsewhere/requirements.txt": "a==1\n",
+    }  # fmt: skip
+    assert contents(tar_of(tmp_path / "build.tar.gz", files)).unknown == ()
+    broken = {"package.json": "{", "elsewhere/requirements.txt": "a==1\n"}
+    assert contents(tar_of(tmp_path / "broken.tar.gz", broken)).unknown == ("package.json (cannot be read)",)
+
+
 def test_a_list_that_is_a_link_is_read_where_it_leads(tmp_path: Path) -> None:
     for target, told in (("pins/all.txt", ""), ("nowhere.txt", "leads to nothing")):
         with tarfile.open(tmp_path / "build.tar", "w") as archive:

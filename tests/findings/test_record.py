@@ -1,18 +1,21 @@
 """A scan becomes findings: new, still there, resolved, come back; and only a completed look resolves."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from checks import findings
 from checks.enums import FindingSeverity
 from checks.errors import Fenced
+from checks.findings import accepting
 from checks.models import Finding, FindingName, Occurrence, Presence, Run, Scan
 from checks.tools.auditing.said import Covered, Family, Severity
 from releases.models import Application, LedgerEntry
-from tests.factories import make_application
+from tests.factories import check, make_application, make_release, make_team
 from tests.findings.support import audit_run, end, host, line, package, report, route, scan
 
 pytestmark = pytest.mark.django_db
@@ -63,6 +66,41 @@ def test_what_was_not_looked_at_stays_open(application: Application) -> None:
     places = frozenset({"Django"})
     done, _ = scan(application, report("pip-audit", covered=(Covered(Family.DEPENDENCIES, places),)))
     assert len(done.resolved) == 1
+
+
+def test_what_is_open_at_the_limit_and_not_looked_at_is_left_open(application: Application) -> None:
+    light = route("/light", severity=Severity.MEDIUM)
+    scan(application, report("wapiti", XSS, light, route("/worse", severity=Severity.CRITICAL)))
+    finding, worse = Finding.objects.get(place__route="/search"), Finding.objects.get(place__route="/worse")
+    elsewhere = report("wapiti", covered=(Covered(Family.WEB, frozenset({"/other"})),))
+    recorded, run = scan(application, elsewhere)
+    assert (recorded.not_looked_at, recorded.left_open, recorded.over_limit) == (3, (worse.pk, finding.pk), ())
+    assert set(run.occurrences.values_list("change", "finding")) == {("unseen", finding.pk), ("unseen", worse.pk)}
+    recorded, _ = scan(application, elsewhere, limit=Severity.CRITICAL)
+    assert recorded.left_open == (worse.pk,)
+    recorded, _ = scan(application, elsewhere, environment="production")
+    assert recorded.left_open == ()
+    team = make_team(application)
+    acceptance = accepting.request_acceptance(
+        finding=worse, requester=team.engineer, reason="Its page is gone.", expires_at=timezone.now() + timedelta(9)
+    )
+    accepting.approve_acceptance(acceptance=acceptance, approver=team.manager)
+    recorded, _ = scan(application, elsewhere)
+    assert recorded.left_open == (finding.pk,)
+    recorded, _ = scan(application, report("wapiti"))
+    assert (recorded.left_open, len(recorded.resolved)) == ((), 3)
+
+
+def test_what_another_blocking_audit_saw_last_is_for_that_one_to_answer() -> None:
+    audits = {"audit": check("audit"), "attack": check("audit")}
+    application = make_application(plan={"checks": audits})
+    release = make_release(application=application)
+    scan(application, report("wapiti", XSS), release=release)
+    elsewhere = report("headers", covered=(Covered(Family.HEADERS),))
+    assert len(scan(application, elsewhere, release=release, section="checks.attack")[0].left_open) == 0
+    assert len(scan(application, elsewhere, release=release)[0].left_open) == 1
+    release.items.filter(section="checks.audit").update(blocking=False)
+    assert len(scan(application, elsewhere, release=release, section="checks.attack")[0].left_open) == 1
 
 
 def test_a_page_that_is_not_asked_any_more_keeps_what_was_seen_there(application: Application) -> None:
@@ -134,7 +172,7 @@ def test_unknown_counts_as_high_and_the_limit_decides(application: Application) 
     assert recorded.over_limit == ()
     recorded, _ = scan(application, report("bandit", line("a.py", "run(x)", number=7)), limit=Severity.MEDIUM)
     assert len(recorded.over_limit) == 1
-    assert Occurrence.objects.latest("pk").lines == [7]
+    assert Occurrence.objects.exclude(change="unseen").latest("pk").lines == [7]
 
 
 def test_a_later_attempt_takes_the_place_of_an_earlier_one(application: Application) -> None:
@@ -146,7 +184,8 @@ def test_a_later_attempt_takes_the_place_of_an_earlier_one(application: Applicat
     assert (len(again.new), len(again.still_there), again.reopened) == (1, 1, ())
     assert Occurrence.objects.filter(run=run).count() == 3  # /b of the first attempt was looked for and is gone
     broken = findings.record(run=run, reports=[report("wapiti", why="Killed.")])
-    assert (broken.not_looked_at, Occurrence.objects.filter(run=run).count()) == (3, 0)
+    assert (broken.not_looked_at, Occurrence.objects.filter(run=run).exclude(change="unseen").count()) == (3, 0)
+    assert Occurrence.objects.filter(run=run, change="unseen").count() == 3
     assert Finding.objects.filter(resolved_at=None).count() == 3
 
 

@@ -47,7 +47,7 @@ def test_a_result_becomes_what_a_tool_of_our_own_would_have_said() -> None:
     found = told.seen.found[0]
     assert (found.rule, found.title, found.cvss, found.cwe) == ("py.exec", "Exec of input", 8.1, (95,))
     assert found.place == FilePlace("app/a b.py", "  exec(x)\n", 7)
-    assert found.severity is Severity.HIGH
+    assert (found.severity, found.owasp, found.asvs) == (Severity.HIGH, "A05", ("1.3.2",))
     assert (told.tools, told.seen.looked_at) == ((("semgrep", "1.2"),), 1)
     moved = json.loads(json.dumps(RESULT).replace('"startLine": 7', '"startLine": 99'))
     again = read(log(moved, rules=[RULE], originalUriBaseIds={"SRC": {"uri": "file:///build/src/"}})).seen.found[0]

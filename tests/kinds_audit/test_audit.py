@@ -76,6 +76,19 @@ def test_a_look_that_was_not_completed_blocks_and_says_why(tmp_path: Path, stora
     assert Evidence.objects.get(run_id=run.pk).verdict == "errored"
 
 
+def test_what_was_found_is_told_before_what_could_not_be_looked_at(tmp_path: Path, storage_folder: Path) -> None:
+    with serving({"session-survives-log-out"}) as site:
+        run = audit(
+            site.url, tmp_path, headers={"pages": ["/nowhere/"]}, authentication={"login": LOGIN, "attempts": 8}
+        )
+    assert run.state == "errored", log_text(run)
+    assert run.error.startswith(
+        "high: A session goes on after the log-out (POST /logout/). Besides, 1 of 2 looks could not be completed."
+        " headers: /nowhere/ answers 404"
+    ), run.error
+    assert Evidence.objects.get(run_id=run.pk).summary.startswith("high: A session goes on")
+
+
 def test_a_look_that_is_not_applicable_is_shown_with_its_reason_and_not_counted(
     tmp_path: Path, storage_folder: Path
 ) -> None:

@@ -376,3 +376,21 @@ def test_plain_http_that_answers_although_the_plan_calls_it_closed_is_no_pass(
     assert report.status is ToolStatus.INCOMPLETE
     assert report.why == f"The plan says that port 80 is closed, and {plain} takes a connection."
     assert not resolves(report, Family.HEADERS, *REDIRECTION)
+
+
+def test_a_page_that_leads_elsewhere_has_no_score_and_is_not_covered(site: LocalServer, tmp_path: Path) -> None:
+    url = sent(site, {})
+    site.replies["/admin/"] = Reply(status=302, headers={"Location": "/login/"})
+    site.replies["/login/"] = Reply(body=b"<p>who</p>", headers={})
+    site.replies["/slash"] = Reply(status=301, headers={"Location": "/slash/"})
+    site.replies["/slash/"] = site.replies["/"]
+    one, report = look(url, tmp_path, pages=["/", "/admin/", "/slash"])
+    assert (report.status, report.looked_at, list(one.scores)) == (ToolStatus.OK, 2, ["/", "/slash"])
+    assert [covered.pages for covered in report.covered] == [frozenset({"/", "/slash"})] * 2
+    assert report.notes[-1] == (
+        "/admin/ leads to /login/, so its own headers were not read and it has no score. Name that page instead."
+    )
+    _, report = look(url, tmp_path, pages=["/admin/"])
+    assert (report.status, report.why) == (
+        ToolStatus.INCOMPLETE, "Every page that the plan names leads elsewhere: /admin/ leads to /login/.",
+    )  # fmt: skip

@@ -9,9 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from django.test import override_settings
 
+from checks import advisories
 from checks.advisories import ages
 from checks.findings.enriching import enriched
 from checks.findings.fingerprints import severity_of
@@ -240,12 +242,18 @@ def source_that(answers: list[tuple[int, bytes]], delay: float = 0) -> Iterator[
         def log_message(self, *_args: Any) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with answering(Handler) as url:
+        yield f"{url}/v1/query"
+
+
+@contextmanager
+def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1/query"
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
@@ -283,3 +291,30 @@ def test_a_source_that_is_gone_or_slow_is_no_pass(tmp_path: Path, monkeypatch: p
     with source_that([KNOWING], delay=4) as url:  # longer than the time limit by itself
         report = look(pins, tmp_path / "slower", url, timeout="2s")
     assert "took longer than 2 s" in report.why
+
+
+def test_a_source_behind_a_proxy_is_asked_through_it_by_pip_audit_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(*KNOWN)
+    asked: list[str] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append(f"{self.headers['User-Agent'].split('/')[0]} {self.path}")
+            answer = httpx.post(inner, content=body, trust_env=False).content
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with advisories.served() as inner, answering(Proxy) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+        source = "http://osv.invalid/v1/query"
+        report = look({"requirements.txt": "pyyaml==5.3\n"}, tmp_path / "app", source)
+    assert (report.status, rules(report)) == (ToolStatus.FINDINGS, {"CVE-2020-14343"}), report.why
+    assert {f"python-httpx {source}", f"python-requests {source}"} <= {*asked}, asked

@@ -10,6 +10,8 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from checks import engine, services
+from checks.forms import LaunchForm
+from checks.kinds.base import get_kind
 from checks.page_queries import startable
 from releases.domain.environment import adopt_build
 from releases.errors import DomainError
@@ -66,7 +68,7 @@ def test_no_test_is_no_pass(tmp_path: Path, storage_folder: Path) -> None:
 def test_no_report_is_an_error_of_the_check(tmp_path: Path, storage_folder: Path) -> None:
     run = run_section(suite(tmp_path, "true"), "checks.unit")
     assert run.state == "errored"
-    assert "No report was found. The test command ended with 0." in run.error
+    assert "No report matches reports/*.xml. The test command ended with 0." in run.error
 
 
 def test_a_report_of_before_is_not_counted(tmp_path: Path, storage_folder: Path) -> None:
@@ -76,8 +78,28 @@ def test_a_report_of_before_is_not_counted(tmp_path: Path, storage_folder: Path)
     os.utime(old, (time.time() - 60, time.time() - 60))
     run = run_section(suite(tmp_path, "true"), "checks.unit")
     assert run.state == "errored"
-    assert "Only reports from before this run were found" in run.error
+    assert "Only reports from before this run match reports/*.xml: unit.xml." in run.error
     assert "before this run: not counted" in log_text(run)
+
+
+@pytest.mark.parametrize(
+    ("missing", "why"),
+    [
+        ({"reports": ["reports/unit.xml", "reports/integration.xml"]}, "No report matches reports/integration.xml."),
+        ({"reports": ["old/*.xml", "reports/*.xml"]}, "Only reports from before this run match old/*.xml: last.xml."),
+        ({"coverage": ["coverage.xml"]}, "No coverage matches coverage.xml."),
+    ],
+)
+def test_each_of_the_declared_reports_must_have_been_written(
+    tmp_path: Path, storage_folder: Path, missing: dict[str, Any], why: str
+) -> None:
+    (tmp_path / "old").mkdir()
+    old = tmp_path / "old" / "last.xml"
+    old.write_text(GREEN)
+    os.utime(old, (time.time() - 60, time.time() - 60))
+    run = run_section(suite(tmp_path, writes(GREEN), **missing), "checks.unit")
+    assert run.state == "errored", run.summary
+    assert f"{why} The test command ended with 0." in run.error
 
 
 def test_a_report_in_the_plan_folder_is_found(tmp_path: Path, storage_folder: Path) -> None:
@@ -114,7 +136,34 @@ def test_an_uploaded_report_is_read_and_says_so(storage_folder: Path) -> None:
     application = application_with({"unit": check("suite")})
     run = run_section(application, "checks.unit", params={"uploaded": upload(application, GREEN)})
     assert run.state == "passed", run.error
-    assert "uploaded; the report does not name its build" in run.summary
+    assert "uploaded by nobody who is named; the report does not name its build" in run.summary
+
+
+def test_no_upload_answers_where_the_plan_runs_the_tests_itself(tmp_path: Path, storage_folder: Path) -> None:
+    application = suite(tmp_path, writes(RED))
+    with pytest.raises(DomainError, match="names a command for these tests, so no uploaded report answers"):
+        start(application, "checks.unit", params={"uploaded": upload(application, GREEN)})
+    with pytest.raises(DomainError, match="names a command for these tests"):
+        start(application, "checks.unit", params={"uploaded_coverage": upload(application, GREEN)})
+    assert "uploaded" not in LaunchForm(get_kind("suite"), {"command": {"script": "x", "timeout": "9s"}}).fields
+    allowed = suite(tmp_path, writes(RED), uploads=True)
+    actor = make_team(allowed).engineer
+    run = run_section(allowed, "checks.unit", params={"uploaded": upload(allowed, GREEN)}, actor=actor)
+    assert (run.state, f"uploaded by {actor};" in run.summary) == ("passed", True), run.error
+    run = run_section(allowed, "checks.unit", params={"uploaded": upload(allowed, RED)}, actor=actor)
+    assert (run.state, f"1 failed: b (uploaded by {actor};" in run.summary) == ("failed", True), run.summary
+
+
+def test_a_report_says_something_once(storage_folder: Path) -> None:
+    application = application_with({"unit": check("suite"), "other": check("suite")})
+    first = run_section(application, "checks.unit", params={"uploaded": upload(application, GREEN)})
+    assert first.state == "passed", first.error
+    red = run_section(application, "checks.unit", params={"uploaded": upload(application, RED)})
+    assert red.state == "failed"
+    again = run_section(application, "checks.unit", params={"uploaded": upload(application, GREEN)})
+    assert again.state == "errored"
+    assert f"Run #{first.number} judged this very report already, byte for byte" in again.error
+    assert run_section(application, "checks.other", params={"uploaded": upload(application, GREEN)}).state == "passed"
 
 
 def test_an_uploaded_report_of_another_build_is_refused(storage_folder: Path) -> None:
@@ -126,7 +175,7 @@ def test_an_uploaded_report_of_another_build_is_refused(storage_folder: Path) ->
     assert "is about the build" in run.error
     own = upload(application, ABOUT.format(release.build_digest))
     run = run_section(application, "checks.unit", release=release, params={"uploaded": own})
-    assert (run.state, run.summary) == ("passed", "1 tests, 0 failed.")
+    assert (run.state, run.summary) == ("passed", "1 tests, 0 failed (uploaded by nobody who is named).")
     assert Evidence.objects.get(run_id=run.pk).verdict == "passed"
 
 
@@ -134,7 +183,8 @@ def test_who_runs_an_uploaded_report_again_takes_nothing_from_who_vouches_for_it
     application = application_with({"unit": check("suite")})
     team, release = make_team(application), ReleaseFactory(application=application)
     uploaded = {"uploaded": upload(application, GREEN)}
-    run = run_section(application, "checks.unit", release=release, params=uploaded, actor=team.engineer)
+    run = start(application, "checks.unit", release=release, params=uploaded, actor=team.engineer)
+    run = services.cancel_run(run=run, actor=team.engineer)
     again = services.retry_run(run=run, actor=team.manager)
     engine.execute(again.pk)
     assert Evidence.objects.get(run_id=again.pk).author == team.engineer

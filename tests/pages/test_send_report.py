@@ -14,7 +14,7 @@ from checks.models import Run
 from releases.domain.token import issue_token, revoke_token
 from releases.models import Evidence, LedgerEntry, Membership, ReportToken
 from tests.engine.support import check
-from tests.factories import Team, make_application, make_release, make_team
+from tests.factories import Team, make_application, make_release, make_team, publish
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -134,3 +134,24 @@ def test_who_may_issue_and_revoke(world: World) -> None:
     stranger = make_team(make_application()).manager
     assert browser(stranger).get(page).status_code == 404
     assert browser(world.team.manager).post(page, {"name": "x", "days": 5000}).status_code == 422
+
+
+def test_a_report_that_was_judged_already_is_refused_and_starts_nothing(world: World) -> None:
+    first = Run.objects.get(number=world.send().json()["number"])
+    engine.execute(first.pk)
+    answer = world.send()
+    assert (answer.status_code, f"Run #{first.number} judged this very report" in answer.json()["detail"]) == (
+        422,
+        True,
+    )
+    assert Run.objects.count() == 1
+    assert Evidence.objects.get().verdict == "passed"
+
+
+def test_no_report_answers_for_tests_that_the_plan_runs_itself(world: World) -> None:
+    params = {"command": {"script": "exit 1", "timeout": "9s"}}
+    publish(world.application, {"checks": {"unit": check("suite", params=params)}})
+    release = make_release(application=world.application, requester=world.team.manager, build=b"another")
+    answer = world.send(build=release.build_digest)
+    assert (answer.status_code, "names a command for these tests" in answer.json()["detail"]) == (422, True)
+    assert not Run.objects.exists()

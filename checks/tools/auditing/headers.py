@@ -85,7 +85,7 @@ _COOKIE_FLAWS: Final = {
 
 @dataclass
 class HeadersLook:
-    """``scores``: after the look, page -> (score, grade, its judgements)."""
+    """``scores``: after the look, page -> (score, grade, its judgements); ``elsewhere``: page -> where it leads."""
 
     section: HeadersSection
     authority: str | None = None
@@ -93,6 +93,7 @@ class HeadersLook:
     before: str = ""
     scores: dict[str, tuple[int, str, list[Judged]]] = field(default_factory=dict)
     closed: str = ""
+    elsewhere: dict[str, str] = field(default_factory=dict)
 
     def look(self, context: RunContext, step: StepHandle) -> Seen:
         base = context.environment.url
@@ -101,9 +102,17 @@ class HeadersLook:
         for path in self.section.pages:
             following(path)
             judged = self._judge(base, path, local)
+            if judged is None:
+                continue
             points, grade = observatory.score(judged)
             self.scores[path] = (points, grade, judged)
             context.note(f"{path}: {points} points, {grade}")
+        led = [f"{path} leads to {other}" for path, other in self.elsewhere.items()]
+        if not self.scores:
+            raise NotSeen(
+                f"Every page that the plan names leads elsewhere: {', '.join(led)}.",
+                remedy="Name the pages that answer themselves (headers: pages).",
+            )
         notes = []
         if local:
             notes.append(
@@ -112,6 +121,9 @@ class HeadersLook:
             )
         if self.closed:
             notes.append(f"{self.closed} takes no connection from this worker. {self.section.port_80_closed}")
+        notes += [
+            f"{each}, so its own headers were not read and it has no score. Name that page instead." for each in led
+        ]
         # Every cookie that the pages set was seen: one that is sound by now, or no longer set, is told no more.
         cookies = frozenset(result for result in observatory.MODIFIERS if result.startswith("cookies-"))
         asked = frozenset(self.scores)
@@ -121,7 +133,8 @@ class HeadersLook:
         ]
         return Seen(self._found(), covered, len(self.scores), "pages", version="MDN 2026-11", notes=notes)
 
-    def _judge(self, base: str, path: str, local: bool) -> list[Judged]:
+    def _judge(self, base: str, path: str, local: bool) -> list[Judged] | None:
+        """None where another page answers: it says nothing about this one."""
         with asking.Visitor(base, authority=self.authority) as visitor:
             page = visitor.get(path)
             if page.status >= 400:
@@ -130,6 +143,9 @@ class HeadersLook:
                     remedy="Name pages that answer.",
                     found=self._found(),
                 )
+            if _page_of(page.url) != _page_of(visitor.address(path)):
+                self.elsewhere[path] = urlsplit(page.url).path or "/"
+                return None
         with asking.Visitor(base, authority=self.authority, headers={"Origin": observatory.FOREIGN_ORIGIN}) as other:
             shared = other.get(path)
         return observatory.judge(page, shared, self._without_tls(base, path, page), local=local)
@@ -197,6 +213,11 @@ class HeadersLook:
                 if each.modifier < 0 and (not each.unseen or each.test == "cookies"):
                     where[(each.result, _place(each))][path] = each
         return [_finding(result, place, pages) for (result, place), pages in where.items()]
+
+
+def _page_of(address: str) -> str:
+    """What makes a page another one: by HTTPS, or with a slash at its end, it is the same."""
+    return urlsplit(address).path.rstrip("/")
 
 
 def plain_address(base: str) -> str:

@@ -23,6 +23,7 @@ from checks.findings import fingerprints
 from checks.kinds.base import RunContext, StepHandle
 from checks.plan import Command, Duration, Section
 from checks.tools import toolbox
+from checks.tools.auditing.asking import is_loopback
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.running import parsed, printed_by
 from checks.tools.auditing.said import Covered, Family, Found, PackagePlace, Severity
@@ -147,7 +148,7 @@ class PackagesLook:
         return contents
 
     def _python(self, context: RunContext, components: Sequence[Component], url: str) -> list[Found]:
-        argv = toolbox.program(context, "pip-audit")
+        argv = toolbox.program(context, "pip-audit", network=not is_loopback(url))
         self.version = toolbox.version_of(context, argv)
         found: list[Found] = []
         for pins in _once_each(components):
@@ -307,7 +308,7 @@ def _query(url: str, component: Component) -> list[dict[str, Any]]:
     """OSV entries about this version that are not withdrawn. NotSeen for any answer but a whole one."""
     body = {"package": {"name": component.name, "ecosystem": component.ecosystem}, "version": component.version}
     try:
-        answer = httpx.post(url, json=body, timeout=PATIENCE_SECONDS, trust_env="127.0.0.1" not in url)
+        answer = httpx.post(url, json=body, timeout=PATIENCE_SECONDS, trust_env=not is_loopback(url))
     except httpx.HTTPError as error:
         raise NotSeen(
             f"The source of vulnerabilities does not answer: {str(error) or type(error).__name__}."

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from checks.tools.auditing import mapping
 from checks.tools.auditing.looking import NotSeen, Seen
 from checks.tools.auditing.said import Covered, Family, FilePlace, Found, Place, Severity, SystemPlace
 
@@ -214,6 +215,7 @@ class _Run:
         tags = " ".join(str(tag) for tag in properties.get("tags") or [])
         related = json.dumps([rule.get("relationships"), result.get("taxa")])
         cwe = tuple(sorted({int(number) for number in _CWE.findall(f"{tags} {related}")}))
+        owasp, asvs = mapping.of_cwe(cwe)
         return Found(
             family=self._family,
             rule=name or message[:100],
@@ -224,6 +226,8 @@ class _Run:
             remedy=_text((rule.get("help") or {}).get("text"))[:4000],
             cvss=_score(properties.get("security-severity")),
             cwe=cwe,
+            owasp=owasp,
+            asvs=asvs,
             link=_text(rule.get("helpUri")),
         )
 
