@@ -51,7 +51,7 @@ def read(connection: Connection, database: str, roles: list[str]) -> Belongings:
     facts = database_settings.read(connection, database)
     every = sorted({*roles, *Belongings(facts, {}, {}).roles})
     rows = connection.execute(_ROLE_SETTINGS, [every]).fetchall()
-    limits = dict(connection.execute(_LIMITS, [every]).fetchall())
+    limits: dict[str, int] = dict(connection.execute(_LIMITS, [every]).fetchall())
     return Belongings(facts, {(role, name): value for role, name, value in rows}, limits)
 
 
