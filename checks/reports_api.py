@@ -5,10 +5,13 @@ import uuid
 from pathlib import PurePath
 from typing import Final
 
+from django.conf import settings
 from django.core.files.storage import default_storage
 from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils.text import get_valid_filename
-from ninja import File, Form, Router, Status
+from ninja import File, Form, Router, Schema, Status
 from ninja.files import UploadedFile
 from ninja.security import HttpBearer
 
@@ -16,11 +19,13 @@ from checks import services
 from checks.api import RunOut, run_out
 from checks.kinds.base import get_kind, uploads_of
 from checks.kinds.suite import UPLOADS
+from checks.models import Run
 from checks.plan import from_document
 from releases.domain.token import token_of
 from releases.enums import ReleaseState
 from releases.errors import DomainError
 from releases.models import Application, Release, ReportToken
+from releases.permissions import visible_applications
 
 MAX_REPORT_BYTES: Final = 200_000_000
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
@@ -64,6 +69,30 @@ def send_report(
         actor=token.owner, params=params,
     )  # fmt: skip
     return Status(201, run_out(run))
+
+
+class ReportOut(Schema):
+    """What became of a report. ``state``: queued, running, passed, failed, errored, cancelled or lost."""
+
+    number: int
+    section: str
+    build_digest: str
+    state: str
+    verdict: str
+    summary: str
+    error: str
+    link: str
+
+
+@router.get("/reports/{int:number}", response=ReportOut, operation_id="get_report")
+def get_report(request: HttpRequest, number: int) -> ReportOut:
+    """What became of the run of this number, which the key's owner started for the key's application."""
+    token: ReportToken = request.auth  # type: ignore[attr-defined]
+    ours = Run.objects.filter(application__in=visible_applications(token.owner), started_by=token.owner)
+    run = get_object_or_404(ours, application=token.application, number=number)
+    names = ("number", "section", "build_digest", "state", "verdict", "summary", "error")
+    link = f"{settings.PUBLIC_URL}{reverse('checks:run_detail', args=[run.number])}"
+    return ReportOut(**{name: getattr(run, name) for name in names}, link=link)
 
 
 def _release(application: Application, build: str) -> Release:

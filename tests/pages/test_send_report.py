@@ -65,6 +65,36 @@ def test_a_report_becomes_a_run_and_evidence_of_exactly_this_build(world: World)
     assert ReportToken.objects.get().used_at is not None
 
 
+def asked(key: str, number: int) -> Any:
+    return Client().get(f"/api/reports/{number}", headers={"Authorization": f"Bearer {key}"})
+
+
+def test_ci_asks_with_its_key_what_became_of_its_report(world: World) -> None:
+    number = world.send().json()["number"]
+    assert asked(world.key, number).json()["state"] == "queued"
+    engine.execute(Run.objects.get(number=number).pk)
+    answer = asked(world.key, number)
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["state"], told["verdict"], told["build_digest"]) == ("passed", "passed", world.release.build_digest)
+    assert told["summary"]
+    assert told["link"].endswith(reverse("checks:run_detail", args=[number]))
+
+
+def test_a_key_tells_nothing_of_what_its_owner_did_not_start_for_its_application(world: World) -> None:
+    number = world.send().json()["number"]
+    _, key_of_another = issue_token(
+        application=world.application, name="CI", valid_for=timedelta(days=1), actor=world.team.manager
+    )
+    elsewhere = World()
+    for key, sought in ((key_of_another, number), (elsewhere.key, number), (world.key, 10**6)):
+        assert asked(key, sought).status_code == 404
+    assert asked("gonogo_wrong", number).status_code == 401
+    assert browser(world.team.engineer).get(f"/api/reports/{number}").status_code == 401
+    Membership.objects.filter(user=world.team.engineer).delete()
+    assert asked(world.key, number).status_code == 404
+
+
 def test_a_build_that_nobody_releases_is_refused(world: World) -> None:
     elsewhere = make_release()
     for build in ("a" * 64, elsewhere.build_digest, "not a digest", ""):
