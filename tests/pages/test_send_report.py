@@ -9,10 +9,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from checks import engine
+from checks import engine, reports_api
 from checks.models import Run
 from releases.domain.token import issue_token, revoke_token
-from releases.models import Evidence, LedgerEntry, Membership, ReportToken
+from releases.enums import Role
+from releases.models import Environment, Evidence, LedgerEntry, Membership, ReportToken
 from tests.engine.support import check
 from tests.factories import Team, make_application, make_release, make_team
 
@@ -107,6 +108,46 @@ def test_a_section_that_takes_no_report_is_refused(world: World) -> None:
     for section in ("checks.smoke", "checks.nothing", "deploy"):
         answer = world.send(section=section)
         assert (answer.status_code, answer.json()["field"]) == (422, "section")
+
+
+def files_in(folder: Any) -> list[str]:
+    """What was uploaded; the build of the release is there as well."""
+    return [str(each) for each in (folder / "uploads").rglob("*") if each.is_file()]
+
+
+COVERAGE = b"<coverage/>"
+
+
+def test_who_lost_the_right_writes_nothing_to_the_storage(world: World, storage_folder: Any) -> None:
+    Membership.objects.filter(user=world.team.engineer).update(role=Role.VIEWER)
+    answer = world.send(coverage=SimpleUploadedFile("coverage.xml", COVERAGE))
+    assert answer.status_code == 403
+    assert files_in(storage_folder) == []
+
+
+def test_a_report_whose_run_is_refused_does_not_stay(world: World, storage_folder: Any) -> None:
+    """The plan lost the environment, by hand: what the start of a run finds out only after the files are there."""
+    Environment.objects.filter(application=world.application, name="staging").update(name="elsewhere")
+    answer = world.send(coverage=SimpleUploadedFile("coverage.xml", COVERAGE))
+    assert answer.status_code == 422, answer.content
+    launch = reverse("checks:launch", args=[world.release.pk, "checks.unit"])
+    page = browser(world.team.engineer).post(launch, {"uploaded": SimpleUploadedFile("junit.xml", GREEN)})
+    assert page.status_code == 200
+    assert not Run.objects.exists()
+    assert files_in(storage_folder) == []
+    Environment.objects.filter(application=world.application, name="elsewhere").update(name="staging")
+    assert world.send().status_code == 201
+    assert len(files_in(storage_folder)) == 1
+
+
+def test_one_key_sends_so_many_a_minute_and_no_other_key_suffers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports_api.SENDING, "num_requests", 3)
+    codes = [world.send(build="a" * 64).status_code for _ in range(5)]
+    assert codes == [422, 422, 422, 429, 429]
+    _, another = issue_token(
+        application=world.application, name="CI", valid_for=timedelta(days=1), actor=world.team.engineer
+    )
+    assert world.send(another).status_code == 201
 
 
 @pytest.mark.parametrize("key", ["", "gonogo_wrong", "x" * 500])
