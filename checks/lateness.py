@@ -106,7 +106,9 @@ def backups_due(now: datetime, application: Application | None = None) -> list[B
         if schedule.section in declared[schedule.application_id, schedule.environment.name].sections:
             since[schedule.environment_id] = min(schedule.created_at, since.get(schedule.environment_id, now))
     return [
-        BackupState(place, newest.get(pk), last.get(pk), declared[place.application_id, place.name].target, since.get(pk))
+        BackupState(
+            place, newest.get(pk), last.get(pk), declared[place.application_id, place.name].target, since.get(pk)
+        )
         for pk, place in wanted.items()
     ]
 

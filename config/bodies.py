@@ -1,8 +1,8 @@
 """How much a request may bring, and how long it may take.
 
 Django writes the whole body of a request to disk before any view runs, so before it is known who asks. Without a limit
-here, anybody who reaches the port could fill the disk. Only those who are logged in, or have a key for reports, may bring
-more than a form, and only where something is uploaded.
+here, anybody who reaches the port could fill the disk. Only those who are logged in, or have a key for reports, may
+bring more than a form, and only where something is uploaded.
 """
 
 import asyncio

@@ -36,7 +36,7 @@ class WalArchiveParams(KindParams):
 
 @register
 class WalArchive(Kind):
-    """Passed means: the server archives, keeps up, did not fail last, and what would be lost now is within the limit."""
+    """Passed means: the server archives, keeps up, did not fail last, and the loss would be within the limit."""
 
     name = "wal_archive"
     title = "WAL archive"
@@ -89,7 +89,7 @@ def what_is_wrong(archiver: Archiver, limit: timedelta) -> list[str]:
         wrong.append("Nothing was ever archived since the server's statistics began.")
     elif archiver.behind is None:
         wrong.append(
-            f"How far the archive reaches is not known: {archiver.last_archived} was archived last, which is no segment."
+            f"How far the archive reaches is not known: {archiver.last_archived} was archived last, and is no segment."
             " Give the plan's role pg_monitor, so that the server tells what waits, or wait for the next segment."
         )
     elif not archiver.keeps_up:

@@ -1,7 +1,7 @@
 """What no dump holds and a backup notes beside it: settings, limits and rights of the database and of its roles.
 
-It is one field of the manifest, sealed: many may read a manifest, and people keep secrets in settings. Backups of before
-have no such field.
+It is one field of the manifest, sealed: many may read a manifest, and people keep secrets in settings. Backups of
+before have no such field.
 """
 
 import json

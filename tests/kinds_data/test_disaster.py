@@ -95,7 +95,8 @@ def limited(transactional_db: None, storage_folder: Path, tmp_path: Path) -> Ite
         with administration() as server:
             for words in (
                 "ALTER DATABASE {d} SET shop.colour TO 'secret green'", "ALTER DATABASE {d} CONNECTION LIMIT 17",
-                "ALTER DATABASE {d} SET search_path TO public, pg_catalog", "REVOKE CONNECT ON DATABASE {d} FROM PUBLIC",
+                "ALTER DATABASE {d} SET search_path TO public, pg_catalog",
+                "REVOKE CONNECT ON DATABASE {d} FROM PUBLIC",
                 "ALTER ROLE {d} SET work_mem TO '7MB'", "ALTER ROLE {d} IN DATABASE {d} SET statement_timeout TO '9s'",
                 "ALTER ROLE {d} CONNECTION LIMIT 23", "CREATE ROLE {r}", "GRANT CONNECT ON DATABASE {d} TO {r}",
             ):  # fmt: skip
@@ -132,7 +133,9 @@ def test_a_backup_of_before_is_drilled_and_says_that_it_holds_no_settings(
 ) -> None:
     ring = KeyRing.from_settings()
     key = StoredBackup.objects.get().manifest_key
-    old = {name: value for name, value in manifest.load(key).items() if name not in (belongings.FIELD, "key", "signature")}
+    old = {
+        name: value for name, value in manifest.load(key).items() if name not in (belongings.FIELD, "key", "signature")
+    }
     default_storage.delete(key)
     default_storage.save(key, ContentFile(manifest.sealed_text(old, ring)))
     run = drilled.run("disaster", start=START, requests=ASKED)

@@ -93,8 +93,8 @@ SEGMENT = 16 * 1024 * 1024
 def archiver(**facts: Any) -> Archiver:
     at = datetime(2026, 1, 2, 12, tzinfo=UTC)
     works = Archiver(
-        "on", False, at, 7, "000000010000000000000007", at - timedelta(minutes=5), 0, "", None, 8 * SEGMENT + 5, SEGMENT,
-        None,
+        "on", False, at, 7, "000000010000000000000007", at - timedelta(minutes=5), 0, "", None, 8 * SEGMENT + 5,
+        SEGMENT, None,
     )  # fmt: skip
     return replace(works, **facts)
 

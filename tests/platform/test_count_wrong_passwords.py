@@ -1,5 +1,4 @@
-"""Wrong passwords are counted by the address they come from, behind a proxy as well, and nobody lends themselves another.
-"""
+"""Wrong passwords are counted by the address they come from, behind a proxy as well."""
 
 from pathlib import Path
 

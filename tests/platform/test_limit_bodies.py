@@ -37,7 +37,9 @@ def asked(path: str, *, length: int | None, **headers: str) -> ApplicationCommun
     return ApplicationCommunicator(asgi.application, scope)
 
 
-async def answered(page: ApplicationCommunicator, pieces: int, *, size: int = MEGABYTE) -> tuple[int, dict[str, str], str]:
+async def answered(
+    page: ApplicationCommunicator, pieces: int, *, size: int = MEGABYTE
+) -> tuple[int, dict[str, str], str]:
     """(status, headers, text) after so many pieces of a body that goes on."""
     for _ in range(pieces):
         await page.send_input({"type": "http.request", "body": b"x" * size, "more_body": True})
