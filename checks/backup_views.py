@@ -91,7 +91,7 @@ def _facts(place: Environment) -> dict[str, Any]:
         "total_bytes": sum(row.stored_bytes for row in standing),
         "target": state.target if state else None,
         "late": state.reason(now) if state else "",
-        "widest": _widest_gap(sound),
+        "widest": _widest_gap(place),
         "keys": _keys(standing),
         "schedules": [{"schedule": one, "rhythm": rhythm_words(one.cron)} for one in schedules],
     }
@@ -107,9 +107,13 @@ def _keys(standing: list[StoredBackup]) -> list[dict[str, Any]]:
     ]
 
 
-def _widest_gap(sound: list[StoredBackup]) -> float | None:
-    """Seconds between two neighbours of the newest thirty: so much would have been lost at the worst moment."""
-    moments = [row.snapshot_at for row in sound[:30]]
+def _widest_gap(place: Environment) -> float | None:
+    """Seconds between two neighbours of the newest thirty: so much would have been lost at the worst moment.
+
+    Those that retention has removed since count as well: they stood when they were the newest.
+    """
+    taken = StoredBackup.objects.filter(environment=place, missing_at=None, fault="", verified_at__isnull=False)
+    moments = taken.order_by("-snapshot_at").values_list("snapshot_at", flat=True)[:30]
     gaps = [(later - earlier).total_seconds() for later, earlier in pairwise(moments)]
     return max(gaps, default=None)
 

@@ -73,6 +73,7 @@ def finding_detail(request: HttpRequest, slug: str, finding_id: int) -> HttpResp
         "presences": finding.presences.select_related("environment", "last_run", "resolved_run"),
         "history": page_of(request, listing.history(finding)),
         "acceptances": shown,
+        "accepted_since": accepting.accepted_since((each["acceptance"] for each in shown), now),
         "counting": next((each for each in shown if each["look"] == "counts"), None),
         "is_asked": any(each["look"] == accepting.WAITING for each in shown),
         "may_ask": bool(roles & set(accepting.ASKERS)),

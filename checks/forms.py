@@ -128,12 +128,14 @@ class LaunchForm(forms.Form):
         self.params = params
         return cleaned
 
-    def store_files(self, folder: str) -> dict[str, str]:
-        """Keep uploaded files below ``folder`` in storage; parameter name -> name in storage."""
-        return {
-            name: default_storage.save(f"{folder}/{uuid.uuid4()}-{get_valid_filename(value.name)[-80:]}", value)
-            for name, value in self.files_of_params.items()
-        }
+    def store_files(self, folder: str, kept: list[str]) -> dict[str, str]:
+        """Keep uploaded files below ``folder`` in storage; parameter name -> its name, which ``kept`` gets too."""
+        stored = {}
+        for name, value in self.files_of_params.items():
+            where = f"{folder}/{uuid.uuid4()}-{get_valid_filename(value.name)[-80:]}"
+            stored[name] = default_storage.save(where, value)
+            kept.append(stored[name])
+        return stored
 
 
 class DecisionForm(forms.Form):

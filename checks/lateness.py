@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -55,15 +56,26 @@ def _check(schedule: Schedule) -> str:
 
 @dataclass(frozen=True)
 class BackupState:
-    """How old the newest sound backup of an environment is, against the plan. ``target``: the plan's RPO."""
+    """How old the newest sound backup of an environment is, against the plan. ``target``: the plan's RPO.
+
+    ``last``: the newest of all that were ever taken, sound or not, there or gone.
+    """
 
     environment: Environment
     newest: StoredBackup | None
+    last: StoredBackup | None
     target: timedelta
     waits_since: datetime | None
 
     def reason(self, now: datetime) -> str:
-        """Why it is late, "" while it is not. Without any backup the time runs from its first schedule on."""
+        """Why it is late, "" while it is not.
+
+        Before the first backup the time runs from its first schedule on. Where there were some and none of them is
+        sound, everything would be lost, however new they are.
+        """
+        if self.newest is None and self.last is not None:
+            taken = f"the last one, of {moment(self.last.snapshot_at)}, is {self.last.look}"
+            return f"no verified backup is left: {taken}, and the plan allows {span(self.target)} (RPO)"
         begin = self.newest.snapshot_at if self.newest is not None else self.waits_since
         if begin is None or now - begin <= self.target:
             return ""
@@ -86,20 +98,25 @@ def backups_due(now: datetime, application: Application | None = None) -> list[B
     declared = _declared(application)
     places = Environment.objects.filter(application__in={key[0] for key in declared}).select_related("application")
     wanted = {place.pk: place for place in places if (place.application_id, place.name) in declared}
-    sound = StoredBackup.objects.filter(
-        environment__in=wanted, removed_at=None, missing_at=None, fault="", verified_at__isnull=False
-    )
-    newest = {
-        row.environment_id: row for row in sound.order_by("environment_id", "-snapshot_at").distinct("environment_id")
-    }
+    taken = StoredBackup.objects.filter(environment__in=wanted)
+    newest = _newest(taken.filter(removed_at=None, missing_at=None, fault="", verified_at__isnull=False))
+    last = _newest(taken)
     since: dict[int, datetime] = {}
     for schedule in Schedule.objects.filter(paused=False, environment__in=wanted).select_related("environment"):
         if schedule.section in declared[schedule.application_id, schedule.environment.name].sections:
             since[schedule.environment_id] = min(schedule.created_at, since.get(schedule.environment_id, now))
     return [
-        BackupState(place, newest.get(pk), declared[place.application_id, place.name].target, since.get(pk))
+        BackupState(
+            place, newest.get(pk), last.get(pk), declared[place.application_id, place.name].target, since.get(pk)
+        )
         for pk, place in wanted.items()
     ]
+
+
+def _newest(backups: QuerySet[StoredBackup]) -> dict[int, StoredBackup]:
+    """Environment id -> the newest of these backups."""
+    ordered = backups.order_by("environment_id", "-snapshot_at")
+    return {row.environment_id: row for row in ordered.distinct("environment_id")}
 
 
 def _declared(application: Application | None) -> dict[tuple[int, str], _Declared]:
@@ -124,14 +141,14 @@ def _backups_of(document: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _judge(state: BackupState, now: datetime) -> None:
-    """Tell when it has become late, and when it is in time again; each once."""
+    """Tell when it has become late, and when it is in time again; each once. Only a sound backup ends it."""
     reason = state.reason(now)
     known = LateBackup.objects.filter(environment=state.environment).first()
     if reason and known is None:
         _begin(state, reason, now)
     elif reason and known is not None and known.reason != reason:
         LateBackup.objects.filter(pk=known.pk).update(reason=reason)
-    elif not reason and known is not None:
+    elif not reason and known is not None and state.newest is not None:
         _end(state, known)
 
 

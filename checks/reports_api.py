@@ -5,24 +5,30 @@ import uuid
 from pathlib import PurePath
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.files.storage import default_storage
 from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils.text import get_valid_filename
-from ninja import File, Form, Router, Status
+from ninja import File, Form, Router, Schema, Status
 from ninja.files import UploadedFile
 from ninja.security import HttpBearer
+from ninja.throttling import SimpleRateThrottle
 from pydantic import ValidationError
 
-from checks import services
+from checks import services, uploads
 from checks.api import RunOut, run_out
 from checks.kinds.base import Kind, get_kind, uploads_of
 from checks.kinds.suite import UPLOADS
+from checks.models import Run
 from checks.plan import from_document
 from checks.uploading import digest_of, judged_before
 from releases.domain.token import token_of
 from releases.enums import ReleaseState
 from releases.errors import DomainError
 from releases.models import Application, Release, ReportToken
+from releases.permissions import require, visible_applications
 
 MAX_REPORT_BYTES: Final = 200_000_000
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
@@ -36,10 +42,26 @@ class ReportKey(HttpBearer):
         return token_of(token)
 
 
+class PerKey(SimpleRateThrottle):
+    """So many a minute with one key, whoever's it is and whatever it is called."""
+
+    scope = "send"
+
+    def get_cache_key(self, request: HttpRequest) -> str | None:
+        token = getattr(request, "auth", None)
+        return f"report-key-{self.scope}-{token.pk}" if isinstance(token, ReportToken) else None
+
+
+class Asking(PerKey):
+    scope = "ask"
+
+
+#: A matrix of CI sends a report from each of its jobs, and asks every few seconds.
+SENDING, ASKING = PerKey("60/m"), Asking("600/m")
 router = Router(tags=["Reports"], auth=ReportKey())
 
 
-@router.post("/reports", response={201: RunOut}, operation_id="send_report")
+@router.post("/reports", response={201: RunOut}, operation_id="send_report", throttle=SENDING)
 def send_report(
     request: HttpRequest,
     build: Form[str],
@@ -53,20 +75,23 @@ def send_report(
     for it by its number.
     """
     token: ReportToken = request.auth  # type: ignore[attr-defined]
+    require(token.owner, token.application, *services.STARTERS)
     release = _release(token.application, build)
     check = from_document(release.plan_version.document).checks.get(section.removeprefix("checks."))
     if check is None or not uploads_of(get_kind(check.kind)):
         raise DomainError(f"Plan v{release.plan_version.number} has no section {section!r} that takes reports.",
                           field="section")  # fmt: skip
     section = f"checks.{section.removeprefix('checks.')}"
+    files = {"uploaded": report} | ({"uploaded_coverage": coverage} if coverage is not None else {})
+    for file in files.values():
+        _refuse_longer(file)
     _refuse_answered(release, section, get_kind(check.kind), check.params, report)
-    params = {"uploaded": _kept(release, report)}
-    if coverage is not None:
-        params["uploaded_coverage"] = _kept(release, coverage)
-    run = services.start_run(
-        application=token.application, release=release, section=section,
-        actor=token.owner, params=params,
-    )  # fmt: skip
+    with uploads.kept_unless_refused() as kept:
+        params = {name: _keep(release, file, kept) for name, file in files.items()}
+        run = services.start_run(
+            application=token.application, release=release, section=section,
+            actor=token.owner, params=params,
+        )  # fmt: skip
     return Status(201, run_out(run))
 
 
@@ -86,6 +111,30 @@ def _refuse_answered(release: Release, section: str, kind: Kind, planned: dict[s
         )
 
 
+class ReportOut(Schema):
+    """What became of a report. ``state``: queued, running, passed, failed, errored, cancelled or lost."""
+
+    number: int
+    section: str
+    build_digest: str
+    state: str
+    verdict: str
+    summary: str
+    error: str
+    link: str
+
+
+@router.get("/reports/{int:number}", response=ReportOut, operation_id="get_report", throttle=ASKING)
+def get_report(request: HttpRequest, number: int) -> ReportOut:
+    """What became of the run of this number, which the key's owner started for the key's application."""
+    token: ReportToken = request.auth  # type: ignore[attr-defined]
+    ours = Run.objects.filter(application__in=visible_applications(token.owner), started_by=token.owner)
+    run = get_object_or_404(ours, application=token.application, number=number)
+    names = ("number", "section", "build_digest", "state", "verdict", "summary", "error")
+    link = f"{settings.PUBLIC_URL}{reverse('checks:run_detail', args=[run.number])}"
+    return ReportOut(**{name: getattr(run, name) for name in names}, link=link)
+
+
 def _release(application: Application, build: str) -> Release:
     """The newest release of exactly this build; a report about a build that nobody releases answers nothing."""
     match = _DIGEST.fullmatch(build.strip().lower())
@@ -102,11 +151,14 @@ def _release(application: Application, build: str) -> Release:
     return release
 
 
-def _kept(release: Release, file: UploadedFile) -> str:
-    """Kept in storage below the digest of the build that it was sent for; the run compares that with its own."""
+def _refuse_longer(file: UploadedFile) -> None:
     if file.size is None or file.size > MAX_REPORT_BYTES:
         raise DomainError(f"A report has at most {MAX_REPORT_BYTES:,} bytes. Nothing was kept.", field="report")
+
+
+def _keep(release: Release, file: UploadedFile, kept: list[str]) -> str:
+    """Kept in storage below the digest of the build that it was sent for; the run compares that with its own."""
     name = get_valid_filename(PurePath(file.name or "report.xml").name)[-80:]
-    return default_storage.save(
-        f"{UPLOADS}/{release.application.slug}/sha256-{release.build_digest}/{uuid.uuid4()}-{name}", file
-    )
+    folder = f"{UPLOADS}/{release.application.slug}/sha256-{release.build_digest}"
+    kept.append(default_storage.save(f"{folder}/{uuid.uuid4()}-{name}", file))
+    return kept[-1]

@@ -22,7 +22,7 @@ from releases.errors import DomainError, StateChanged
 from releases.models import Application, Environment, PlanVersion, Release, User
 from releases.permissions import require
 
-_STARTERS = (Role.ENGINEER, Role.RELEASE_MANAGER)
+STARTERS = (Role.ENGINEER, Role.RELEASE_MANAGER)
 DEPLOY, ROLLBACK, REFRESH = "deploy", "rollback", "refresh"
 
 
@@ -44,7 +44,7 @@ def start_run(
     Raises NotAllowed and DomainError; nothing is written then.
     """
     if actor is not None:
-        require(actor, application, *_STARTERS)
+        require(actor, application, *STARTERS)
     version, plan = _plan(application, release)
     check = plan.checks.get(section.removeprefix("checks."))
     if not section.startswith("checks.") or check is None:
@@ -114,7 +114,7 @@ def start_refresh(
 
     By an engineer or a release manager. Raises NotAllowed, StateChanged, DomainError; nothing is written then.
     """
-    require(actor, release.application, *_STARTERS)
+    require(actor, release.application, *STARTERS)
     _, plan = _plan(release.application, release)
     if plan.refresh is None:
         raise DomainError("The plan has no section refresh. Publish a plan that has one. Nothing was started.")
@@ -280,7 +280,7 @@ def _section_digest(planned: str, kind: Kind, plans: Mapping[str, Any], merged: 
 
 
 def _authorise_rehearsal(release: Release, place: Environment, actor: User) -> None:
-    require(actor, release.application, *_STARTERS)
+    require(actor, release.application, *STARTERS)
     if place.is_production or place.pk != release.source_environment_id:
         raise DomainError(
             f"{release} is rehearsed in {release.source_environment.name} and goes to "
@@ -410,4 +410,4 @@ def _lock(run: Run) -> Run:
 def _require_for(run: Run, actor: User) -> None:
     """Whoever may start it may stop and decide it: what touches the target is a release manager's."""
     to_target = run.exclusive and run.release is not None and run.environment_id == run.release.target_environment_id
-    require(actor, run.application, *((Role.RELEASE_MANAGER,) if to_target else _STARTERS))
+    require(actor, run.application, *((Role.RELEASE_MANAGER,) if to_target else STARTERS))

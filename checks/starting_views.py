@@ -10,18 +10,17 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from checks import page_queries as queries
-from checks import presenting, services, starting
+from checks import presenting, services, starting, uploads
 from checks.forms import LaunchForm
 from checks.kinds.base import get_kind
 from checks.log_views import visible_run
 from checks.plan import from_document
-from releases.enums import Role
 from releases.errors import DomainError
 from releases.models import Release
 from releases.people import person
 from releases.permissions import get_release_or_404, require, roles_in
 
-STARTERS = (Role.ENGINEER, Role.RELEASE_MANAGER)
+STARTERS = services.STARTERS
 
 
 def may_start(request: HttpRequest, release: Release) -> bool:
@@ -58,13 +57,14 @@ def launch(request: HttpRequest, release_id: str, section: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             require(request.user, release.application, *STARTERS)
-            run = services.start_run(
-                application=release.application,
-                release=release,
-                section=section,
-                actor=person(request),
-                params=form.params | form.store_files(f"uploads/{release.application.slug}"),
-            )
+            with uploads.kept_unless_refused() as kept:
+                run = services.start_run(
+                    application=release.application,
+                    release=release,
+                    section=section,
+                    actor=person(request),
+                    params=form.params | form.store_files(f"uploads/{release.application.slug}", kept),
+                )
             return redirect("checks:run_detail", run.number)
         except DomainError as error:
             form.add_error(error.field if error.field in form.fields else None, error.message)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.adapter import DefaultAccountAdapter, get_adapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from cryptography.fernet import Fernet, MultiFernet
@@ -48,6 +48,17 @@ def login_name(request: HttpRequest | None, credentials: Mapping[str, str] | Non
             if value:
                 return str(value).strip().lower()
     return None
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """The address that counts wrong passwords: the one that django-allauth counts by, so that both see the same.
+
+    None where there is none, as on a socket of the machine.
+    """
+    try:
+        return str(get_adapter(request).get_client_ip(request))
+    except PermissionDenied:
+        return None
 
 
 def _fernet() -> MultiFernet:

@@ -16,6 +16,9 @@ pages = get_asgi_application()
 
 # Load every view now: the master process does it once for all its workers, and no first visitor waits for it.
 get_resolver().url_patterns  # noqa: B018 - reading it is what loads it
+
+from config import bodies  # noqa: E402 - its limits are those of forms, which need Django
+
 # What is loaded by now stays for good. Left out of the collector's rounds, it costs no page a pause, and workers go on
 # sharing its memory with their master.
 gc.freeze()
@@ -28,8 +31,20 @@ _threads = itertools.cycle(ThreadPoolExecutor(1, thread_name_prefix=f"stream-{nu
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Answer a request; event streams share a few threads."""
-    if scope["type"] == "http" and scope["path"].endswith(STREAM_ENDINGS):
+    """Answer a request; what brings too much is refused before it is written anywhere."""
+    if scope["type"] != "http":
+        await pages(scope, receive, send)
+        return
+    body = bodies.Body(scope, receive)
+    if await body.admit():
+        await _answer(scope, body.receive, send)
+    if body.refused:
+        await _answer({**scope, bodies.REFUSED: body.refused}, body.refusal, send)
+
+
+async def _answer(scope: Any, receive: Any, send: Any) -> None:
+    """Event streams share a few threads."""
+    if scope["path"].endswith(STREAM_ENDINGS):
         async with ThreadSensitiveContext(executor=next(_threads)):
             await pages(scope, receive, send)
     else:

@@ -55,6 +55,18 @@ def failed(request: HttpRequest) -> HttpResponse:
     return answer
 
 
+def unread(request: HttpRequest, status: int, limit: int) -> HttpResponse:
+    """The answer for a body that was too long (413) or too slow (408) to be let in."""
+    happened = "What was sent did not arrive in time."
+    if status == 413:
+        happened = f"What was sent is longer than {limit // 1024**2:,} MB, the most that is taken here from you."
+    mend = "Log in, or send a valid key, where you upload something; then send less, or over a faster line."
+    if request.path.startswith("/api/"):
+        return JsonResponse({"detail": f"{happened} Nothing was kept. {mend}", "field": ""}, status=status)
+    context = {"happened": happened, "mend": mend, "status": status}
+    return HttpResponse(render_to_string("413.html", context), status=status)
+
+
 def malformed(request: HttpRequest, exception: Exception) -> HttpResponse:
     return HttpResponse(render_to_string("400.html", request=request), status=400)
 

@@ -7,17 +7,20 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.decorators import sync_and_async_middleware
 from ulid import ULID
 
 from checks.advisory_views import osv_query
+from config.failures import unread
 from releases import request_id
 
 HEADER = "X-Request-ID"
 # What a proxy in front may send; anything else is replaced, so that a log line cannot be forged.
 ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{8,64}\Z")
+#: Where a request carries that its body was not let in (config.bodies), and why.
+REFUSED = "gonogo.refused"
 PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
@@ -104,6 +107,27 @@ def refuse_null_bytes(get_response: Callable[[HttpRequest], Any]) -> Callable[[H
     async def answer_async(request: HttpRequest) -> Any:
         refuse(request)
         return await get_response(request)
+
+    return answer_async if iscoroutinefunction(get_response) else answer
+
+
+@sync_and_async_middleware
+def refuse_bodies(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Answer what ``config.bodies`` did not let in. The connection ends: nobody reads the rest of the body."""
+
+    def refusal(request: HttpRequest) -> HttpResponse | None:
+        refused = getattr(request, "scope", {}).get(REFUSED)
+        if refused is None:
+            return None
+        answer = unread(request, **refused)
+        answer.headers["Connection"] = "close"
+        return answer
+
+    def answer(request: HttpRequest) -> Any:
+        return refusal(request) or get_response(request)
+
+    async def answer_async(request: HttpRequest) -> Any:
+        return refusal(request) or await get_response(request)
 
     return answer_async if iscoroutinefunction(get_response) else answer
 

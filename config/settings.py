@@ -164,6 +164,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "config.middleware.refuse_bodies",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -300,6 +301,7 @@ AXES_COOLOFF_TIME = 0.25
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_USERNAME_CALLABLE = "config.accounts.login_name"
+AXES_CLIENT_IP_CALLABLE = "config.accounts.client_address"
 AXES_VERBOSE = False
 AXES_LOCKOUT_TEMPLATE = "429.html"
 ACCOUNT_RATE_LIMITS: dict[str, str] | bool = {} if LOGIN_RATE_LIMITS else False
@@ -323,7 +325,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 if env.boolean("TRUST_PROXY", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    AXES_IPWARE_META_PRECEDENCE_ORDER = ["HTTP_X_FORWARDED_FOR", "REMOTE_ADDR"]
+    # One proxy, whose word is the last address of X-Forwarded-For; what stands before it anybody may write.
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1
 # Browsers allow passkeys on plain http for localhost only.
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 CONTENT_SECURITY_POLICY = {

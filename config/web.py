@@ -5,6 +5,10 @@ from typing import Any
 
 from config.services.identity import end_with_parent
 
+#: Nobody's word counts for where a request comes from: uvicorn would take that of every program on this machine. With
+#: TRUST_PROXY the program reads it itself, the last address only.
+forwarded_allow_ips = ""
+
 
 def post_fork(server: Any, worker: Any) -> None:
     """Let a process end with its master: a killed master's processes would hold the port of the next one."""

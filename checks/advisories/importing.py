@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from checks.advisories.errors import AdvisoriesRefused
+from checks.advisories.fixes import mark_fixes
 from checks.advisories.parsing import Entry, Unreadable, parse
 from checks.advisories.reading import Member, members
 from checks.models import Advisory, AdvisoryPackage, AdvisorySnapshot
@@ -70,6 +71,7 @@ def import_advisories(
             _refuse_less(snapshot)
         snapshot.save()
         _drop_older(snapshot)
+        mark_fixes(snapshot.ecosystems, now)
         ledger.append(
             action="advisories.imported", actor=actor, subject=snapshot,
             document={

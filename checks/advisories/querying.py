@@ -9,10 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.utils import timezone
-from packaging.version import InvalidVersion, Version
 
 from checks.advisories.importing import current
-from checks.advisories.versions import NoVersion, affects
+from checks.advisories.versions import NoVersion, affects, is_readable, speaks_of
 from checks.findings.fingerprints import package
 from checks.models import Advisory, AdvisoryPackage, AdvisorySnapshot
 
@@ -85,15 +84,10 @@ def vulnerabilities(*, ecosystem: str, name: str, version: str = "") -> list[dic
     rows = Advisory.objects.filter(packages__ecosystem=ecosystem, packages__package=wanted).order_by("osv_id")
     found = []
     for document in rows.values_list("document", flat=True):
-        mine = [each for each in document["affected"] if _is(each, ecosystem, wanted)]
+        mine = [each for each in document["affected"] if speaks_of(each, ecosystem, wanted)]
         if not version or any(affects(each, version, ecosystem) for each in mine):
             found.append(_served(document, mine, ecosystem, wanted))
     return found
-
-
-def _is(affected: dict[str, Any], ecosystem: str, wanted: str) -> bool:
-    named = affected.get("package") or {}
-    return named.get("ecosystem", "").strip() == ecosystem and package(ecosystem, named.get("name", "")) == wanted
 
 
 def _served(document: dict[str, Any], mine: list[dict[str, Any]], ecosystem: str, wanted: str) -> dict[str, Any]:
@@ -102,12 +96,5 @@ def _served(document: dict[str, Any], mine: list[dict[str, Any]], ecosystem: str
         affected["package"]["name"], affected["package"]["ecosystem"] = wanted, ecosystem
         for each in affected.get("ranges") or []:
             if ecosystem == "PyPI" and each.get("type") == "ECOSYSTEM":
-                each["events"] = [event for event in each["events"] if _readable(event.get("fixed"))]
+                each["events"] = [event for event in each["events"] if is_readable(event.get("fixed"))]
     return document
-
-
-def _readable(fixed: Any) -> bool:
-    try:
-        return fixed is None or bool(Version(str(fixed)))
-    except InvalidVersion:
-        return False

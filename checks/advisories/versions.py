@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from packaging.version import InvalidVersion, Version
 
+from checks.findings.fingerprints import package
+
 _SEMVER: Final = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?", re.ASCII)
 #: Before every version there is.
 BEGINNING: Final = (0,)
-_JUDGED: Final = ("ECOSYSTEM", "SEMVER")
+JUDGED: Final = ("ECOSYSTEM", "SEMVER")
 
 Key = tuple[Any, ...]
 
@@ -56,7 +58,7 @@ def affects(affected: Mapping[str, Any], version: str, ecosystem: str) -> bool:
     read = reader(ecosystem)
     wanted = read(version)
     versions = affected.get("versions") or []
-    ranges = [each for each in affected.get("ranges") or [] if each.get("type") in _JUDGED]
+    ranges = [each for each in affected.get("ranges") or [] if each.get("type") in JUDGED]
     if not versions and not ranges:
         return True
     # Ranges first: they are a few comparisons, and a list may be hundreds.
@@ -113,3 +115,30 @@ def _key(kind: str, text: str, read: Any) -> Key | None:
     except NoVersion:
         return BEGINNING if kind == "introduced" else None
     return key
+
+
+def speaks_of(affected: Mapping[str, Any], ecosystem: str, wanted: str) -> bool:
+    """``affected``: one of an advisory's. ``wanted``: a package's name as its ecosystem compares it."""
+    named = affected.get("package") or {}
+    return named.get("ecosystem", "").strip() == ecosystem and package(ecosystem, named.get("name", "")) == wanted
+
+
+def is_readable(fixed: Any) -> bool:
+    """Whether it is a version of PyPI, or none."""
+    try:
+        return fixed is None or bool(Version(str(fixed)))
+    except InvalidVersion:
+        return False
+
+
+def fixed_versions(document: Mapping[str, Any], ecosystem: str, wanted: str) -> list[str]:
+    """The versions of this package that an OSV entry calls fixed."""
+    return [
+        str(event["fixed"])
+        for affected in document["affected"]
+        if speaks_of(affected, ecosystem, wanted)
+        for each in affected.get("ranges") or []
+        if each.get("type") in JUDGED
+        for event in each["events"]
+        if event.get("fixed") and (ecosystem != "PyPI" or is_readable(event["fixed"]))
+    ]

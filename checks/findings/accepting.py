@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from checks.enums import AcceptanceEnd
+from checks.enums import SEVERITY_RANKS, AcceptanceEnd, OccurrenceChange
 from checks.findings.backing import APPROVERS as APPROVERS
 from checks.findings.backing import ASKERS as ASKERS
 from checks.findings.backing import backed, is_backed
-from checks.models import Acceptance, Finding
+from checks.models import Acceptance, Finding, Occurrence
 from releases import permissions
 from releases.domain import ledger
 from releases.domain.approval import refresh
@@ -31,6 +32,7 @@ CRITICAL_RANK: Final = 4
 #: back when they are. The other words are those of ``AcceptanceEnd``.
 WAITING: Final = "waiting"
 UNBACKED: Final = "unbacked"
+_OVER: Final = (ReleaseState.CANCELLED, ReleaseState.ROLLED_BACK, ReleaseState.LIVE)
 _DECIDING: Final = (ReleaseState.REHEARSING, ReleaseState.APPROVED)
 
 
@@ -63,7 +65,37 @@ def validly_accepted(findings: Iterable[Finding], at: datetime) -> dict[int, Acc
 
 
 def longest(finding: Finding) -> timedelta:
-    return LONGEST_CRITICAL if finding.rank >= CRITICAL_RANK else LONGEST
+    return LONGEST_CRITICAL if worst_rank(finding) >= CRITICAL_RANK else LONGEST
+
+
+def worst_rank(finding: Finding) -> int:
+    """The rank by which it may block, as ``blocking`` reads it: the finding's own is only what its newest scan said.
+
+    Each audit's newest word about each build counts, as far as that build may still go live.
+    """
+    said = Occurrence.objects.filter(Q(finding=finding) | Q(finding__joined_into=finding))
+    said = said.filter(Q(run__release=None) | ~Q(run__release__state__in=_OVER))
+    newest = said.order_by("run__section", "run__environment_id", "run__build_digest", "-run__number").distinct(
+        "run__section", "run__environment_id", "run__build_digest"
+    )
+    runs = list(newest.values_list("run", flat=True))
+    words = said.filter(run__in=runs).exclude(change=OccurrenceChange.RESOLVED).values_list("severity", flat=True)
+    return max([finding.rank, *(SEVERITY_RANKS[word] for word in words)])
+
+
+def accepted_since(acceptances: Iterable[Acceptance], at: datetime) -> datetime | None:
+    """Since when it is lived with without a gap, over all renewals; None where nothing was approved that stands.
+
+    ``acceptances``: all of one finding.
+    """
+    approved = [(one.approved_at, one) for one in acceptances if one.approved_at is not None]
+    since: datetime | None = None
+    for begun, one in sorted(approved, key=lambda each: each[0], reverse=True):
+        end = min(one.expires_at, one.ended_at or one.expires_at)
+        if end < (since or at):
+            break
+        since = begun
+    return since
 
 
 @transaction.atomic
@@ -138,7 +170,7 @@ def approve_acceptance(*, acceptance: Acceptance, approver: User) -> Acceptance:
     acceptance.approved_by, acceptance.approved_at = approver, now
     acceptance.save(update_fields=["approved_by", "approved_at"])
     _tell("finding.acceptance_approved", acceptance, approver)
-    _refresh(application)
+    refresh_releases(application)
     return acceptance
 
 
@@ -151,7 +183,7 @@ def withdraw_acceptance(*, acceptance: Acceptance, actor: User) -> Acceptance:
     if acceptance.ended_at is not None:
         raise StateChanged("This has ended already. Nothing was changed.")
     _end(acceptance, AcceptanceEnd.WITHDRAWN, actor, timezone.now())
-    _refresh(application)
+    refresh_releases(application)
     return acceptance
 
 
@@ -189,7 +221,7 @@ def _tell(action: str, acceptance: Acceptance, actor: User | None, **more: Any) 
     )
 
 
-def _refresh(application: Application) -> None:
+def refresh_releases(application: Application) -> None:
     """What may go live follows at once, as far as people are deciding it now."""
     for release in Release.objects.filter(application=application, state__in=_DECIDING).order_by("pk"):
         refresh(release=release)

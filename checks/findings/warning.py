@@ -20,13 +20,16 @@ DAYS: Final = (2, 10)
 
 
 def look(now: datetime | None = None) -> None:
-    """Tell the application's channels of every acceptance that counts and ends soon. Safe in several processes."""
+    """Tell the application's channels of every acceptance that counts and ends soon, of open findings. Safe in several
+    processes.
+    """
     now = now or timezone.now()
     for days in DAYS:
         due = Acceptance.objects.filter(
             Q(warned_days__isnull=True) | Q(warned_days__gt=days),
             ended_at__isnull=True,
             approved_at__isnull=False,
+            finding__resolved_at__isnull=True,
             expires_at__gt=now,
             expires_at__lte=now + timedelta(days=days),
         )

@@ -16,8 +16,9 @@ from checks.errors import CheckError
 from checks.kinds.base import Outcome, Pipe, RunContext, Step, register
 from checks.kinds.drill import BackupToDrill, Drill, DrillWork
 from checks.plan import Command, Duration, Plan, Request
-from checks.tools import cluster, facts, http, restoring, scratch
+from checks.tools import belongings, cluster, facts, http, restoring, scratch
 from checks.tools.background import patiently
+from checks.tools.crypto import KeyRing
 from checks.tools.postgres import Address, connected
 from releases.templatetags.interface_format import duration
 
@@ -61,6 +62,7 @@ class Disaster(Drill):
             Step("compare", "Compare with what was dumped", StepCategory.DATABASE),
             Step("write", "Write to it", StepCategory.DATABASE),
             Step("amcheck", "Check its pages and indexes", StepCategory.DATABASE),
+            Step("belongings", "Give it its settings, limits and rights", StepCategory.DATABASE),
             Step("files", "Put configuration and media back"),
             Step("start", "Start the application on it", StepCategory.BACK_END),
             Step("smoke", "Ask it", StepCategory.FRONT_END),
@@ -73,6 +75,7 @@ class Disaster(Drill):
 
 class _Disaster(DrillWork):
     name: ClassVar[str] = "disaster"
+    server: Address
 
     def _create(self, stack: ExitStack) -> Address:
         context = self.context
@@ -94,12 +97,14 @@ class _Disaster(DrillWork):
                 owner = sql.Identifier(database.get("owner", self.login))
                 connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, owner))
             step.figure("roles", len(made))
+            self.server = server
             self.result |= {"server": "a new cluster of this worker", "roles_made": made}
         return server.named(database["name"])
 
     def _use(self, address: Address) -> None:
         """Start the application on it and ask it. What goes wrong here is not the backup's fault."""
         context = self.context
+        self._give_belongings(address)
         folders = {name: context.scratch / name for name in ("configuration", "media")}
         with context.step("files") as step, self.phases.phase("files"):
             files = restoring.configuration_of(self.document, folders["configuration"])
@@ -128,6 +133,27 @@ class _Disaster(DrillWork):
         with stack:
             self._ask(f"http://127.0.0.1:{variables['PORT']}")
             pipe.terminate()
+
+    def _give_belongings(self, address: Address) -> None:
+        """What is in no dump, from the manifest. What this cluster does not take is told; what it took and is another
+        thing afterwards is a difference.
+        """
+        with self.context.step("belongings") as step, self.phases.phase("belongings"):
+            wanted = belongings.of(self.document, KeyRing.from_settings())
+            if wanted is None:
+                refused = ["anything: this backup is of an earlier version, which noted none of it"]
+                differing: list[str] = []
+            else:
+                with connected(self.server, what="the new cluster") as connection:
+                    refused, differing = belongings.give(connection, address.database, wanted)
+            for sentence in refused:
+                self.context.warn(f"Settings, limits and rights: could not give {sentence}.")
+            wrong = f"The database or its roles differ in {'; '.join(differing[:10])}." if differing else ""
+            self._looked("Settings, limits and rights are those of then", wrong, outcome="not given" * bool(refused))
+            self.result["not_given"] = refused
+            if wrong:
+                self.told.append(wrong)
+                step.fail(wrong)
 
     def _variables(self, address: Address, folders: dict[str, Path]) -> dict[str, str]:
         """What the application is given beside its environment's own variables, in their stead."""

@@ -10,7 +10,7 @@ from checks.plan import Command, Duration, Plan
 from checks.tools import report_files, wal_archive
 from checks.tools.postgres import Address, connected
 from checks.tools.wal_archive import Archive, Archiver
-from releases.templatetags.interface_format import duration
+from releases.templatetags.interface_format import duration, size
 
 MAX_SHOWN = 50
 #: Of the backups that the tool holds, as a file.
@@ -36,7 +36,7 @@ class WalArchiveParams(KindParams):
 
 @register
 class WalArchive(Kind):
-    """Passed means: the server archives, did not fail last, and what would be lost now is within the limit."""
+    """Passed means: the server archives, keeps up, did not fail last, and the loss would be within the limit."""
 
     name = "wal_archive"
     title = "WAL archive"
@@ -85,9 +85,20 @@ def what_is_wrong(archiver: Archiver, limit: timedelta) -> list[str]:
     gap = archiver.gap_seconds
     if archiver.fails_now:
         wrong.append(f"Archiving fails: the last try, of {archiver.last_failed}, did not succeed.")
-    if gap is None:
+    if archiver.last_archived_at is None:
         wrong.append("Nothing was ever archived since the server's statistics began.")
-    elif gap > limit.total_seconds():
+    elif archiver.behind is None:
+        wrong.append(
+            f"How far the archive reaches is not known: {archiver.last_archived} was archived last, and is no segment."
+            " Give the plan's role pg_monitor, so that the server tells what waits, or wait for the next segment."
+        )
+    elif not archiver.keeps_up:
+        wrong.append(
+            f"Archiving lags behind: {archiver.behind:,} whole segments"
+            f" ({size(archiver.behind * archiver.segment_bytes)} of WAL) are written and not archived."
+            " How much time that is, nobody can say."
+        )
+    elif gap is not None and gap > limit.total_seconds():
         wrong.append(
             f"The newest archived WAL is {duration(gap)} old; the limit is {duration(limit)}."
             " Where the server only has nothing to write, archive_timeout makes it archive all the same."
@@ -109,7 +120,7 @@ def _of_tool(archive: Archive, archiver: Archiver, params: WalArchiveParams) -> 
 
 
 def _outcome(context: RunContext, archiver: Archiver, archive: Archive, wrong: list[str]) -> Outcome:
-    # While it fails or is off, the newest WAL is no promise for the next minute: nothing is claimed then.
+    # While it fails, lags or is off, the newest WAL is no promise for the next minute: nothing is claimed then.
     gap = archiver.gap_seconds if archiver.runs and not archiver.fails_now else None
     newest = archive.newest
     shown = sorted(archive.backups, key=lambda one: one.ended_at, reverse=True)
@@ -120,6 +131,7 @@ def _outcome(context: RunContext, archiver: Archiver, archive: Archive, wrong: l
         "limit_seconds": (context.params.longest_gap or context.plan.recovery.rpo).total_seconds(),
         "archived": archiver.archived,
         "last_archived": archiver.last_archived,
+        "behind": archiver.behind,
         "failed": archiver.failed,
         "last_failed": archiver.last_failed,
         "newest": wal_archive.as_json(newest, archiver.asked_at) if newest else None,

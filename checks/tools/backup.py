@@ -223,7 +223,9 @@ def _database_part(
 
         def described() -> dict[str, Any]:
             # All of it is seen in the snapshot, so the dump need not wait for any of it.
-            return facts.content(connection, document["seed"], chained=True) | facts.database_facts(connection)
+            found = facts.database_facts(connection)
+            found |= facts.belonging(connection, found, document["id"], ring)
+            return facts.content(connection, document["seed"], chained=True) | found
 
         with Background(connection, described) as counting:
             dump = dumping.dump(context, address, snapshot=name, lock_timeout=options.lock_timeout, progress=seen)

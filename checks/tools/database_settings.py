@@ -83,7 +83,10 @@ def statements(database: str, wanted: Facts, found: Facts) -> list[tuple[str, sq
     given += [("its rights", right) for right in _rights(name, wanted)]
     for (role, key), value in wanted["settings"].items():
         told = f"its setting {key} for the role {role}" if role else f"its setting {key}"
-        given.append((told, _setting(name, role, key, value)))
+        whose = sql.SQL("DATABASE {}").format(name)
+        if role:
+            whose = sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(role), name)
+        given.append((told, setting(whose, key, value)))
     for area, words in _OPTIONS.items():
         if wanted[area] != found[area]:
             given.append((f"its {area}", sql.SQL(words).format(name, sql.Literal(wanted[area]))))
@@ -112,10 +115,8 @@ def _rights(name: sql.Identifier, wanted: Facts) -> Iterator[sql.Composed]:
         )  # fmt: skip
 
 
-def _setting(name: sql.Identifier, role: str, key: str, value: str) -> sql.Composed:
-    whose = sql.SQL("DATABASE {}").format(name)
-    if role:
-        whose = sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(role), name)
+def setting(whose: sql.Composed, key: str, value: str) -> sql.Composed:
+    """``whose``: after ALTER, as in "DATABASE shop"."""
     values = listed(value) if key.lower() in _LISTS else [value]
     words = sql.SQL(", ").join(sql.Literal(one_value) for one_value in values)
     return sql.SQL("ALTER {} SET {} TO {}").format(whose, sql.Identifier(key), words)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, LiteralString
 
 from checks.errors import CheckError
-from checks.tools import cluster, digest, schema
+from checks.tools import belongings, cluster, digest, schema
+from checks.tools.crypto import KeyRing
 from checks.tools.postgres import Connection, one, version_name
 
 _ROLES: LiteralString = """
@@ -46,6 +47,16 @@ def database_facts(connection: Connection) -> dict[str, Any]:
         "extensions": dict(extensions),
         "roles": roles,
         "role_facts": cluster.roles_of(connection, roles),
+    }
+
+
+def belonging(connection: Connection, described: Mapping[str, Any], backup_id: str, ring: KeyRing) -> dict[str, Any]:
+    """What is in no dump, for the manifest; the roles that it takes come to those that are ``described``."""
+    found = belongings.read(connection, described["database"]["name"], described["roles"])
+    more = sorted(found.roles - described["role_facts"].keys())
+    return {
+        "role_facts": described["role_facts"] | cluster.roles_of(connection, more),
+        belongings.FIELD: belongings.sealed(found, backup_id, ring),
     }
 
 

@@ -129,7 +129,9 @@ def protected(environment: Environment) -> dict[str, str]:
     found: dict[str, str] = {}
     exclusive = Run.objects.filter(environment=environment, exclusive=True).order_by("-number")
     needed = list(exclusive.filter(state__in=[*ACTIVE_STATES, RunState.UNKNOWN]))
-    needed += exclusive[:1]
+    # What never began has nothing to take back: a rollback looks past it, to the newest that did.
+    needed += exclusive.filter(started_at__isnull=False)[:1]
+    needed += exclusive.filter(result__has_key="restore_point").exclude(result__restore_point="")[:1]
     if environment.current_release_id is not None:
         needed += exclusive.filter(release=environment.current_release_id)
     for run in needed:

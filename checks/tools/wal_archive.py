@@ -5,25 +5,37 @@ needed are not looked at.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, LiteralString
 
 from checks.errors import CheckError
-from checks.tools.postgres import Connection
+from checks.tools.postgres import Connection, one
 
 #: The farthest time that either tool could mean; a larger number is no time in seconds.
 _LATEST_SECONDS: Final = 253_402_300_799
+#: At the very end of a segment nothing of it is missing, so the position is one past its last byte.
 _ARCHIVER: LiteralString = """
     SELECT current_setting('archive_mode'), pg_is_in_recovery(), clock_timestamp(), archived_count, last_archived_wal,
-        last_archived_time, failed_count, last_failed_wal, last_failed_time
+        last_archived_time, failed_count, last_failed_wal, last_failed_time,
+        (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint,
+        pg_size_bytes(current_setting('wal_segment_size'))
     FROM pg_stat_archiver"""
+_MAY_LIST: LiteralString = "SELECT has_function_privilege('pg_ls_archive_statusdir()', 'execute')"
+_WAITING: LiteralString = "SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name ~ '^[0-9A-F]{24}[.]ready$'"
+#: A segment, whole or the last part of a timeline that ended. What ends otherwise tells of no position.
+_SEGMENT: Final = re.compile(r"[0-9A-F]{8}(?P<log>[0-9A-F]{8})(?P<segment>[0-9A-F]{8})(?:\.partial)?")
 
 
 @dataclass(frozen=True)
 class Archiver:
-    """What the server says of its archiver. ``asked_at`` is the server's own clock, so ages need no other."""
+    """What the server says of its archiver. ``asked_at`` is the server's own clock, so ages need no other.
+
+    ``position``: bytes of WAL that were written since the server began, on a standby replayed. ``waiting``: segments
+    that the server itself lists as not archived yet; None where the role may not ask.
+    """
 
     mode: str
     standby: bool
@@ -34,6 +46,9 @@ class Archiver:
     failed: int
     last_failed: str
     last_failed_at: datetime | None
+    position: int
+    segment_bytes: int
+    waiting: int | None
 
     @property
     def runs(self) -> bool:
@@ -48,9 +63,27 @@ class Archiver:
         )
 
     @property
+    def behind(self) -> int | None:
+        """So many whole segments were written and not archived yet; None where nobody can tell.
+
+        What was archived last may be no segment but a timeline's history, or the mark of a base backup, which is named
+        after the segment in which that began.
+        """
+        match = _SEGMENT.fullmatch(self.last_archived)
+        if match is None:
+            return self.waiting
+        newest = int(match["log"], 16) * (2**32 // self.segment_bytes) + int(match["segment"], 16)
+        return max(0, self.position // self.segment_bytes - newest - 1, self.waiting or 0)
+
+    @property
+    def keeps_up(self) -> bool:
+        """One segment may be on its way; with more, when something was archived last says nothing of how old it is."""
+        return self.behind is not None and self.behind <= 1
+
+    @property
     def gap_seconds(self) -> float | None:
-        """So much, at most, would be lost now: all since the newest archived segment. None where nothing ever was."""
-        if self.last_archived_at is None:
+        """So much, at most, would be lost now: all since the newest archived segment. None where nobody can tell."""
+        if self.last_archived_at is None or not self.keeps_up:
             return None
         return max(0.0, (self.asked_at - self.last_archived_at).total_seconds())
 
@@ -80,10 +113,12 @@ class Archive:
 def ask_archiver(connection: Connection) -> Archiver:
     row = connection.execute(_ARCHIVER).fetchone()
     assert row is not None
-    mode, standby, asked_at, archived, last, last_at, failed, last_failed, last_failed_at = row
+    mode, standby, asked_at, archived, last, last_at, failed, last_failed, last_failed_at, position, size = row
+    waiting = int(one(connection, _WAITING)) if one(connection, _MAY_LIST) else None
     return Archiver(
-        mode, standby, asked_at, archived or 0, last or "", last_at, failed or 0, last_failed or "", last_failed_at
-    )
+        mode, standby, asked_at, archived or 0, last or "", last_at, failed or 0, last_failed or "", last_failed_at,
+        position or 0, size, waiting,
+    )  # fmt: skip
 
 
 def read_pgbackrest(text: str, stanza: str) -> Archive:

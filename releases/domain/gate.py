@@ -191,8 +191,9 @@ def _item_entry(status: ItemStatus) -> dict[str, Any]:
         entry["waiver"] = {
             "id": waiver.pk,
             "reason": waiver.reason,
-            "requested_by": str(waiver.requested_by),
-            "approved_by": str(waiver.approved_by),
+            # By number: a name may change, and is gone when a person is erased, and the vote was about the person.
+            "requested_by": waiver.requested_by_id,
+            "approved_by": waiver.approved_by_id,
             "expires_at": stamp(waiver.expires_at),
         }
     return entry

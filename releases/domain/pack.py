@@ -7,6 +7,7 @@ import hashlib
 import json
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from datetime import datetime
 from typing import IO, Any
 
@@ -34,6 +35,8 @@ manifests/        what was voted on; the SHA-256 of each file is its name and th
 waivers.json, break_glass.json
 attachments/      files that people signed with; attachments.json says of each whether it is still as it was signed.
                   What a signature only links to lies elsewhere: nothing here vouches that it was not changed
+cases.json        every verdict on a case of user acceptance, and of each screenshot whether it is still as it was sent
+screenshots/      those pictures
 ledger.zip        the ledger's entries about this release, with the program that verifies them
 SHA256SUMS        check with: sha256sum -c SHA256SUMS
 
@@ -70,7 +73,7 @@ class _Pack:
         self.zip.close()
 
 
-def build(release: Release, *, actor: User | None = None) -> IO[bytes]:
+def build(release: Release, *, actor: User) -> IO[bytes]:
     """The pack as an open temporary file at its start; closing it removes it. The export is a ledger entry."""
     target: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     pack = _Pack(target)
@@ -90,6 +93,7 @@ def build(release: Release, *, actor: User | None = None) -> IO[bytes]:
     pack.add_json("risks.json", [_risk(position) for position in gate.risks])
     _add_approvals(pack, release)
     _add_attachments(pack, evidence)
+    _add_cases(pack, release)
     with tempfile.TemporaryFile() as bundle:
         ledger.bundle(writer=bundle, release=release, actor=actor)
         bundle.seek(0)
@@ -243,12 +247,41 @@ def _add_attachments(pack: _Pack, evidence: list[Evidence]) -> None:
             continue
         for artifact in each.artifacts:
             name = f"attachments/{each.pk}/{artifact['name']}"
-            try:
-                with default_storage.open(artifact["key"], "rb") as stored:
-                    stored.seek(0)  # some storages look for the file only now
-                    pack.add_file(name, stored)
-                state = "as signed" if pack.sums[name] == artifact["sha256"] else "changed since it was signed"
-            except FileNotFoundError:
-                state = "missing from the storage"
+            state = _add_kept(pack, name, artifact, "signed")
             stood.append({"file": name, "sha256": artifact["sha256"], "state": state})
     pack.add_json("attachments.json", stood)
+
+
+def _add_cases(pack: _Pack, release: Release) -> None:
+    """Every verdict on a case, also of earlier builds, and the pictures that came with them."""
+    told = []
+    for each in release.case_results.select_related("tester"):
+        shot = {}
+        if each.screenshot:
+            name = f"screenshots/{each.pk}/{each.screenshot['name']}"
+            state = _add_kept(pack, name, each.screenshot, "sent")
+            shot = {"file": name, "sha256": each.screenshot["sha256"], "state": state}
+        told.append(
+            {
+                "case": each.case,
+                "case_digest": each.case_digest,
+                "build_digest": each.build_digest,
+                "verdict": each.verdict,
+                "note": each.note,
+                "tester": str(each.tester),
+                "recorded_at": _at(each.recorded_at),
+                "screenshot": shot or None,
+            }
+        )
+    pack.add_json("cases.json", told)
+
+
+def _add_kept(pack: _Pack, name: str, kept: Mapping[str, Any], deed: str) -> str:
+    """Put a file of the storage into the pack; what is to be said of it beside the digest that it had."""
+    try:
+        with default_storage.open(kept["key"], "rb") as stored:
+            stored.seek(0)  # some storages look for the file only now
+            pack.add_file(name, stored)
+    except FileNotFoundError:
+        return "missing from the storage"
+    return f"as {deed}" if pack.sums[name] == kept["sha256"] else f"changed since it was {deed}"

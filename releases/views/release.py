@@ -263,10 +263,15 @@ def _with_reason(request: HttpRequest, release_id: str, deed: str, verb: Any) ->
 
 
 @login_required
-@require_GET
+@require_POST
 def evidence_pack(request: HttpRequest, release_id: str) -> FileResponse:
-    """Everything that was known about a release, as one file that can be checked without this program."""
+    """Everything that was known about a release, as one file that can be checked without this program.
+
+    The download is an entry of the ledger, with who asked for it.
+    """
     release = get_release_or_404(request.user, release_id)
     return FileResponse(
-        pack.build(release), as_attachment=True, filename=f"{release.application.slug}-{release.version}.zip"
+        pack.build(release, actor=person(request)),
+        as_attachment=True,
+        filename=f"{release.application.slug}-{release.version}.zip",
     )

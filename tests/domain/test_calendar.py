@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from releases.domain import calendar
@@ -10,6 +11,7 @@ from releases.enums import Role
 from releases.errors import DomainError, NotAllowed
 from releases.models import Application, ChangeFreeze, User
 from tests.factories import ApplicationFactory, Team, member
+from tests.pages.test_open_pages import browser
 
 pytestmark = pytest.mark.django_db
 
@@ -66,3 +68,19 @@ def test_it_refuses_the_past_and_the_wrong_order(application: Application, team:
         freeze(application, team.manager, 2, 1)
     with pytest.raises(DomainError, match="in the future"):
         freeze(application, team.manager, -2, -1)
+
+
+def test_one_for_all_is_lifted_on_the_page_by_who_manages_all_and_refused_with_a_reason_to_others(
+    application: Application, team: Team
+) -> None:
+    other = ApplicationFactory()
+    member(other, Role.RELEASE_MANAGER, user=team.manager)
+    made = freeze(None, team.manager)
+    address = reverse("releases:freeze_lift", args=[made.pk])
+    refused = browser(team.administrator).post(address, follow=True)
+    assert "needs the role release manager or administrator in each" in refused.content.decode()
+    answer = browser(team.manager).post(address, follow=True)
+    assert answer.status_code == 200
+    assert "The freeze is lifted." in answer.content.decode()
+    made.refresh_from_db()
+    assert made.lifted_at is not None

@@ -7,11 +7,15 @@ import zipfile
 
 import pytest
 from django.core.files.storage import default_storage
+from django.urls import reverse
 
 from releases.domain import evidence, pack
-from releases.models import Release, Vote
+from releases.domain.case import judge_case
+from releases.models import LedgerEntry, Release, Vote
 from tests.domain.test_attest import LINK, attest
-from tests.factories import Team, make_approved
+from tests.domain.test_judge_case import PLAN, PNG
+from tests.factories import Team, make_application, make_approved, make_release, make_team
+from tests.pages.test_open_pages import browser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("storage_folder")]
 
@@ -61,3 +65,41 @@ def test_it_tells_which_files_were_changed_or_lost_since_they_were_signed(releas
     assert (item["attested"], item["evidence"], item["state"]) == (True, str(lost.pk), "passed")
     assert "kept.txt" in sums
     assert "lost.txt" not in sums
+
+
+def test_it_has_each_verdict_on_a_case_and_its_picture(storage_folder: object) -> None:
+    application = make_application(plan=PLAN)
+    team = make_team(application)
+    release = make_release(application=application, requester=team.manager)
+    sent, lost = (
+        judge_case(
+            release=release, key=key, verdict="passed", tester=team.engineer, screenshot=(f"{key}.png", io.BytesIO(PNG))
+        )
+        for key in ("join", "leave")
+    )
+    judge_case(release=release, key="leave", verdict="failed", note="The button is gone.", tester=team.engineer)
+    default_storage.delete(lost.screenshot["key"])
+    with pack.build(release, actor=team.auditor) as opened, zipfile.ZipFile(opened) as inside:
+        told = json.loads(inside.read("cases.json"))
+        picture = inside.read(f"screenshots/{sent.pk}/{sent.screenshot['name']}")
+    assert picture == PNG
+    assert [(each["case"], each["verdict"], each["note"]) for each in told] == [
+        ("leave", "failed", "The button is gone."), ("leave", "passed", ""), ("join", "passed", ""),
+    ]  # fmt: skip
+    assert [(each["screenshot"] or {}).get("state") for each in told] == [None, "missing from the storage", "as sent"]
+    assert told[2]["screenshot"]["sha256"] == hashlib.sha256(PNG).hexdigest()
+
+
+def test_whoever_downloads_it_is_in_the_ledger_and_reading_writes_nothing(release: Release, team: Team) -> None:
+    client = browser(team.auditor)
+    address = reverse("releases:pack", args=[release.pk])
+    before = LedgerEntry.objects.count()
+    assert client.get(address).status_code == 405
+    assert LedgerEntry.objects.count() == before
+    answer = client.post(address)
+    assert b"".join(answer.streaming_content)[:2] == b"PK"  # type: ignore[attr-defined]
+    newest = LedgerEntry.objects.order_by("-id").first()
+    assert newest is not None
+    assert (newest.action, newest.actor) == ("ledger.exported", team.auditor)
+    board = client.get(reverse("releases:release", args=[release.pk])).content.decode()
+    assert f'<form method="post" action="{address}">' in board

@@ -86,6 +86,15 @@ def test_an_approved_release_falls_back_when_the_waiver_of_a_release_manager_no_
     assert release.state == "rehearsing"
 
 
+def test_a_vote_stays_valid_when_somebody_behind_a_waiver_is_called_otherwise(
+    release: Release, item: ChecklistItem, team: Team
+) -> None:
+    checklist.approve_waiver(waiver=ask(item, team.manager), approver=team.approvers["security"])
+    before = gate.evaluate(release).digest
+    User.objects.update(name="Somebody Else")
+    assert gate.evaluate(Release.objects.get(pk=release.pk)).digest == before
+
+
 def test_it_does_not_count_when_it_ends_before_the_window(release: Release, item: ChecklistItem, team: Team) -> None:
     waiver = ask(item, team.manager, days=1)
     checklist.approve_waiver(waiver=waiver, approver=team.approvers["security"])

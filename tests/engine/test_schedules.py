@@ -8,7 +8,7 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from checks import lateness, scheduling, services, tasks
-from checks.models import LateBackup, Outbox, Run, Schedule
+from checks.models import LateBackup, Outbox, Run, Schedule, StoredBackup
 from config.celery import app
 from monitoring.models import Alert
 from releases.domain import ledger
@@ -174,7 +174,9 @@ def test_a_check_that_left_the_plan_is_told_and_starts_nothing(application: Appl
 
 def test_a_missed_schedule_is_told_once_and_not_made_up_for(application: Application) -> None:
     publish(application, {"checks": CHECKS, "alerts": {"emails": ["operations@example.org"]}})
-    schedule = due(made(application), scheduling.GRACE + timedelta(seconds=5))
+    # Far from the hour at which the tests run: a message may come an hour early.
+    schedule = made(application, cron=f"0 {(timezone.now().hour + 6) % 24} * * *")
+    schedule = due(schedule, scheduling.GRACE + timedelta(seconds=5))
     was_due = schedule.due_at
     for _ in range(3):
         lateness.look()
@@ -224,6 +226,48 @@ def test_what_is_not_verified_faulty_or_removed_is_no_backup_in_time() -> None:
     stored(application, timedelta(hours=3), removed_at=timezone.now())
     lateness.look()
     assert LateBackup.objects.get().environment.name == "production"
+
+
+LOST: dict[str, dict[str, Any]] = {
+    "missing": {"missing_at": timezone.now()},
+    "faulty": {"fault": "flipped", "verified_at": None},
+    "removed": {"removed_at": timezone.now()},
+}
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_losing_the_last_sound_backup_never_ends_an_alarm(how: str) -> None:
+    application = make_application(plan={"checks": CHECKS, "recovery": {"rpo": "6h"}})
+    stored(application, timedelta(hours=7))
+    lateness.look()
+    StoredBackup.objects.update(**LOST[how])
+    lateness.look()
+    assert f"is {how}" in LateBackup.objects.get().reason
+    assert actions(application) == ["backup.late"]
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_losing_every_backup_is_an_alarm_however_new_they_were(how: str) -> None:
+    application = make_application(plan={"checks": CHECKS, "recovery": {"rpo": "6h"}})
+    stored(application, timedelta(minutes=1))
+    lateness.look()
+    assert not LateBackup.objects.exists()
+    StoredBackup.objects.update(**LOST[how])
+    lateness.look()
+    assert "no verified backup is left" in LateBackup.objects.get().reason
+    stored(application, timedelta(minutes=1))
+    lateness.look()
+    assert actions(application) == ["backup.late", "backup.in_time"]
+
+
+def test_an_alarm_before_the_first_backup_is_not_ended_by_pausing_the_schedule() -> None:
+    application = make_application(plan={"checks": CHECKS, "recovery": {"rpo": "6h"}})
+    made(application)
+    Schedule.objects.update(created_at=timezone.now() - timedelta(hours=7))
+    lateness.look()
+    Schedule.objects.update(paused=True)
+    lateness.look()
+    assert LateBackup.objects.exists()
 
 
 def test_without_any_backup_it_is_late_only_once_one_was_scheduled_for_so_long() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from checks.findings import accepting, listing, warning
@@ -16,8 +17,10 @@ from releases.domain.membership import remove_member
 from releases.enums import Role
 from releases.errors import DomainError, NotAllowed, StateChanged
 from releases.models import Application, LedgerEntry
+from tests.advisories.support import BOUNDS, entry, imported
 from tests.factories import Team, make_application, make_team, member
 from tests.findings.support import package, report, scan
+from tests.pages.test_open_pages import browser
 
 pytestmark = pytest.mark.django_db
 
@@ -159,6 +162,57 @@ def test_it_is_void_when_a_fix_appears(application: Application, team: Team) -> 
     accepted(finding, team)  # knowing of the fix
     scan(application, report("pip-audit", package("django", "CVE-2024-1", fixed_in=("5.0.3", "4.2.11"))))
     assert state(finding) == "accepted"
+
+
+def test_it_is_void_when_imported_advisories_name_a_fix_without_any_scan(application: Application, team: Team) -> None:
+    finding = found(application)
+    scan(application, report("npm", package("django", "CVE-2024-2", ecosystem="npm")))
+    accepted(finding, team)
+    no_fix = [{"introduced": "0"}]
+    imported(entry("PYSEC-2024-1", "Django", events=no_fix, aliases=["CVE-2024-1"]))
+    assert state(finding) == "accepted"
+    imported(
+        entry("PYSEC-2024-1", "Django", events=[*no_fix, {"fixed": "5.0.3"}], aliases=["CVE-2024-1"]),
+        entry("PYSEC-2024-9", "flask", events=BOUNDS, aliases=["CVE-2024-2"]),
+    )
+    finding.refresh_from_db()
+    assert finding.fixed_in == ["5.0.3"]
+    assert (state(finding), Acceptance.objects.get().ended_because) == ("open", "fix")
+    assert Finding.objects.exclude(pk=finding.pk).get().fixed_in == []
+
+
+def test_it_is_bound_by_the_worst_word_that_may_block_and_not_by_the_last(application: Application, team: Team) -> None:
+    finding = found(application, cvss=9.8)
+    scan(application, report("pip-audit", package("django", "CVE-2024-1", cvss=5.0)), environment="production")
+    finding.refresh_from_db()
+    assert finding.severity == "medium"
+    with pytest.raises(DomainError, match="at most 14 days"):
+        ask(finding, team, 15)
+    scan(application, report("pip-audit", package("django", "CVE-2024-1", cvss=5.0)))
+    finding.refresh_from_db()
+    ask(finding, team, 90 - 0.01)
+
+
+def test_it_tells_since_when_it_is_lived_with_over_all_renewals(application: Application, team: Team) -> None:
+    finding = found(application)
+    first = accepted(finding, team, 5)
+    accepted(finding, team, 20)
+    at = timezone.now()
+    assert accepting.accepted_since(finding.acceptances.all(), at) == first.approved_at
+    assert accepting.accepted_since(finding.acceptances.all(), at + timedelta(days=21)) is None
+    address = reverse("checks:finding", args=[application.slug, finding.pk])
+    assert "Accepted without a gap since" in browser(team.viewer).get(address).content.decode()
+    accepting.withdraw_acceptance(acceptance=finding.acceptances.get(ended_at=None), actor=team.manager)
+    again = accepted(finding, team, 20)
+    assert accepting.accepted_since(finding.acceptances.all(), timezone.now()) == again.approved_at
+
+
+def test_nobody_is_warned_of_a_finding_that_is_resolved(application: Application, team: Team) -> None:
+    accepted(found(application), team, 30)
+    scan(application, report("pip-audit"))
+    assert Finding.objects.get().resolved_at is not None
+    warning.look(timezone.now() + timedelta(days=29))
+    assert not Alert.objects.exists()
 
 
 def test_it_is_evaluated_when_it_is_read(application: Application, team: Team) -> None:

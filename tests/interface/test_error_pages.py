@@ -8,7 +8,7 @@ from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
 from django.views.defaults import bad_request, permission_denied, server_error
 
-PAGES = ["400", "403", "403_csrf", "404", "429", "500", "503"]
+PAGES = ["400", "403", "403_csrf", "404", "413", "429", "500", "503"]
 
 
 @pytest.mark.parametrize("name", PAGES)

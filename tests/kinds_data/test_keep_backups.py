@@ -12,7 +12,8 @@ from django.utils import timezone
 from checks.enums import RunState
 from checks.models import Run, StoredBackup
 from checks.tools import manifest, retention, storage
-from releases.models import LedgerEntry
+from releases.models import Environment, LedgerEntry
+from tests.factories import make_application
 from tests.kinds_data.support import Shop, log_of
 from tests.kinds_data.test_download_results import kept as kept_file
 from tests.kinds_data.test_download_results import offers, table
@@ -83,6 +84,27 @@ def test_what_a_rollback_needs_never_goes() -> None:
     oldest = rows[-1]
     assert oldest.snapshot_at not in kept(rows, counts(daily=1))
     assert oldest.snapshot_at in kept(rows, counts(daily=1), **{oldest.manifest_key: "the rollback needs it"})
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("retry", [RunState.QUEUED, RunState.CANCELLED])
+def test_a_retry_that_never_began_takes_no_protection_from_the_deploy_before_it(retry: RunState) -> None:
+    application = make_application()
+    place = application.environments.get(name="production")
+    broken, _ = deploy_row(place, RunState.FAILED, "half-way"), deploy_row(place, retry)
+    assert retention.protected(place) == {"half-way": f"the rollback of run #{broken.number} needs it"}
+
+
+def deploy_row(place: Environment, state: RunState, restore_point: str = "") -> Run:
+    """A deploy that took a backup, or one that never began."""
+    now = timezone.now()
+    result = {"previous": {}, "restore_point": restore_point} if restore_point else {}
+    return Run.objects.create(
+        number=Run.objects.count() + 1, application=place.application, environment=place, kind="deploy",
+        plan_version=place.application.plan_versions.get(), section="deploy", section_digest="0" * 64, exclusive=True,
+        state=state, result=result, started_at=now if restore_point else None, queued_at=now, created_at=now,
+        ended_at=None if state == RunState.QUEUED else now,
+    )  # fmt: skip
 
 
 def test_an_unverified_one_stays_a_while_and_while_nothing_newer_is_verified() -> None:

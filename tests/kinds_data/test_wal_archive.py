@@ -87,9 +87,15 @@ def test_wal_g_names_its_backups_with_and_without_details() -> None:
             read_wal_g(json.dumps(wrong), "")
 
 
+SEGMENT = 16 * 1024 * 1024
+
+
 def archiver(**facts: Any) -> Archiver:
     at = datetime(2026, 1, 2, 12, tzinfo=UTC)
-    works = Archiver("on", False, at, 7, "000000010000000000000007", at - timedelta(minutes=5), 0, "", None)
+    works = Archiver(
+        "on", False, at, 7, "000000010000000000000007", at - timedelta(minutes=5), 0, "", None, 8 * SEGMENT + 5,
+        SEGMENT, None,
+    )  # fmt: skip
     return replace(works, **facts)
 
 
@@ -102,6 +108,30 @@ def test_what_would_be_lost_is_the_age_of_the_newest_archived_wal() -> None:
     (failing,) = what_is_wrong(failed_since, timedelta(hours=1))
     assert failing == "Archiving fails: the last try, of 000000010000000000000008, did not succeed."
     assert what_is_wrong(archiver(last_failed_at=datetime(2026, 1, 1, tzinfo=UTC)), timedelta(hours=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "behind"),
+    [
+        ({}, 0),
+        ({"position": 9 * SEGMENT}, 1),
+        ({"position": 507 * SEGMENT}, 499),
+        ({"position": 3 * SEGMENT}, 0),  # a standby replays later than it receives
+        ({"last_archived": "000000020000000100000003", "position": (256 + 9) * SEGMENT}, 5),
+        ({"last_archived": "000000010000000000000007.partial"}, 0),
+        ({"last_archived": "000000010000000000000001", "segment_bytes": 2**30, "position": 7 * 2**30}, 5),
+        ({"last_archived": "000000010000000000000007.00000028.backup"}, None),
+        ({"last_archived": "00000002.history"}, None),
+        ({"last_archived": "00000002.history", "waiting": 0}, 0),
+        ({"waiting": 4}, 4),
+    ],
+)
+def test_how_far_the_archive_is_behind_is_counted_in_whole_segments(facts: dict[str, Any], behind: int | None) -> None:
+    asked_of = archiver(**facts)
+    assert asked_of.behind == behind
+    said = what_is_wrong(asked_of, timedelta(hours=1))
+    assert (said == []) is (behind in (0, 1)), said
+    assert (asked_of.gap_seconds is None) is bool(said)
 
 
 def test_a_standby_archives_only_where_it_always_does() -> None:
@@ -190,8 +220,9 @@ def archiving() -> Iterator[tuple[Postgres, Path]]:
         archive = Path(folder) / "archive"
         Path(folder).chmod(0o711)
         extra = {
-            "fsync": "off", "archive_mode": "on", "archive_command": f"test -d {archive} && cp %p {archive}/%f",
-            "unix_socket_directories": "",
+            "fsync": "off", "archive_mode": "on", "unix_socket_directories": "",
+            "archive_command": f"while test -e {archive}.slow; do sleep 0.2; done; test -d {archive}"
+            f" && cp %p {archive}/%f",
         }  # fmt: skip
         server = Postgres(Path(folder) / "data", free_port(), secrets.token_urlsafe(12), extra)
         server.initialise()
@@ -238,3 +269,24 @@ def test_a_real_archive_is_followed_while_it_works_and_when_it_fails(
         assert run.state == "failed"
         assert "Archiving fails" in run.result["wrong"][0]
         assert run.result["gap_seconds"] is None
+
+
+@pytest.mark.campaign
+@pytest.mark.django_db(transaction=True)
+def test_an_archive_that_lags_behind_is_not_green_because_it_archived_a_moment_ago(
+    tmp_path: Path, archiving: tuple[Postgres, Path]
+) -> None:
+    server, archive = archiving
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE moved AS SELECT 1; SELECT pg_switch_wal()")
+        until(lambda: connection.execute("SELECT archived_count > 0 FROM pg_stat_archiver").fetchone() == (True,), 20)
+        archive.with_name("archive.slow").touch()
+        connection.execute("CREATE ROLE watcher LOGIN PASSWORD 'watcher'")
+        for _ in range(5):
+            connection.execute("INSERT INTO moved VALUES (2); SELECT pg_switch_wal()")
+    for url in (server.url(), server.url().replace(server.url().split("//")[1].split("@")[0], "watcher:watcher")):
+        run = asked(tmp_path, url, [stanza()])
+        assert run.state == "failed", run.summary
+        assert "Archiving lags behind" in run.result["wrong"][0]
+        assert run.result["gap_seconds"] is None
+        assert "segments wait" in page(run)

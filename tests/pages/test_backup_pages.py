@@ -60,6 +60,15 @@ def test_it_tells_which_keys_are_needed_and_which_one_nobody_has(application: Ap
     assert "<code>k0</code> for 1 (missing in the ring)" in page
 
 
+def test_the_widest_gap_is_that_between_backups_as_they_were_taken_also_those_that_retention_removed(
+    application: Application,
+) -> None:
+    for hours in range(30):
+        stored(application, timedelta(hours=hours), **({"removed_at": timezone.now()} if hours % 24 else {}))
+    page = browser(member(application, Role.VIEWER)).get(backups(application)).content.decode()
+    assert "<dd>1 h</dd><dd>the widest gap" in page
+
+
 def test_without_a_backup_it_says_so(application: Application) -> None:
     page = browser(member(application, Role.VIEWER)).get(backups(application)).content.decode()
     assert "No backups yet" in page

@@ -9,10 +9,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from checks import engine
+from checks import engine, reports_api
 from checks.models import Run
 from releases.domain.token import issue_token, revoke_token
-from releases.models import Evidence, LedgerEntry, Membership, ReportToken
+from releases.enums import Role
+from releases.models import Environment, Evidence, LedgerEntry, Membership, ReportToken
 from tests.engine.support import check
 from tests.factories import Team, make_application, make_release, make_team, publish
 
@@ -65,6 +66,36 @@ def test_a_report_becomes_a_run_and_evidence_of_exactly_this_build(world: World)
     assert ReportToken.objects.get().used_at is not None
 
 
+def asked(key: str, number: int) -> Any:
+    return Client().get(f"/api/reports/{number}", headers={"Authorization": f"Bearer {key}"})
+
+
+def test_ci_asks_with_its_key_what_became_of_its_report(world: World) -> None:
+    number = world.send().json()["number"]
+    assert asked(world.key, number).json()["state"] == "queued"
+    engine.execute(Run.objects.get(number=number).pk)
+    answer = asked(world.key, number)
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["state"], told["verdict"], told["build_digest"]) == ("passed", "passed", world.release.build_digest)
+    assert told["summary"]
+    assert told["link"].endswith(reverse("checks:run_detail", args=[number]))
+
+
+def test_a_key_tells_nothing_of_what_its_owner_did_not_start_for_its_application(world: World) -> None:
+    number = world.send().json()["number"]
+    _, key_of_another = issue_token(
+        application=world.application, name="CI", valid_for=timedelta(days=1), actor=world.team.manager
+    )
+    elsewhere = World()
+    for key, sought in ((key_of_another, number), (elsewhere.key, number), (world.key, 10**6)):
+        assert asked(key, sought).status_code == 404
+    assert asked("gonogo_wrong", number).status_code == 401
+    assert browser(world.team.engineer).get(f"/api/reports/{number}").status_code == 401
+    Membership.objects.filter(user=world.team.engineer).delete()
+    assert asked(world.key, number).status_code == 404
+
+
 def test_a_build_that_nobody_releases_is_refused(world: World) -> None:
     elsewhere = make_release()
     for build in ("a" * 64, elsewhere.build_digest, "not a digest", ""):
@@ -77,6 +108,46 @@ def test_a_section_that_takes_no_report_is_refused(world: World) -> None:
     for section in ("checks.smoke", "checks.nothing", "deploy"):
         answer = world.send(section=section)
         assert (answer.status_code, answer.json()["field"]) == (422, "section")
+
+
+def files_in(folder: Any) -> list[str]:
+    """What was uploaded; the build of the release is there as well."""
+    return [str(each) for each in (folder / "uploads").rglob("*") if each.is_file()]
+
+
+COVERAGE = b"<coverage/>"
+
+
+def test_who_lost_the_right_writes_nothing_to_the_storage(world: World, storage_folder: Any) -> None:
+    Membership.objects.filter(user=world.team.engineer).update(role=Role.VIEWER)
+    answer = world.send(coverage=SimpleUploadedFile("coverage.xml", COVERAGE))
+    assert answer.status_code == 403
+    assert files_in(storage_folder) == []
+
+
+def test_a_report_whose_run_is_refused_does_not_stay(world: World, storage_folder: Any) -> None:
+    """The plan lost the environment, by hand: what the start of a run finds out only after the files are there."""
+    Environment.objects.filter(application=world.application, name="staging").update(name="elsewhere")
+    answer = world.send(coverage=SimpleUploadedFile("coverage.xml", COVERAGE))
+    assert answer.status_code == 422, answer.content
+    launch = reverse("checks:launch", args=[world.release.pk, "checks.unit"])
+    page = browser(world.team.engineer).post(launch, {"uploaded": SimpleUploadedFile("junit.xml", GREEN)})
+    assert page.status_code == 200
+    assert not Run.objects.exists()
+    assert files_in(storage_folder) == []
+    Environment.objects.filter(application=world.application, name="elsewhere").update(name="staging")
+    assert world.send().status_code == 201
+    assert len(files_in(storage_folder)) == 1
+
+
+def test_one_key_sends_so_many_a_minute_and_no_other_key_suffers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports_api.SENDING, "num_requests", 3)
+    codes = [world.send(build="a" * 64).status_code for _ in range(5)]
+    assert codes == [422, 422, 422, 429, 429]
+    _, another = issue_token(
+        application=world.application, name="CI", valid_for=timedelta(days=1), actor=world.team.engineer
+    )
+    assert world.send(another).status_code == 201
 
 
 @pytest.mark.parametrize("key", ["", "gonogo_wrong", "x" * 500])
