@@ -86,6 +86,13 @@ def of_way_back(back: Mapping[str, Any] | None, limits: Limits) -> list[str]:
     if back["exit_status"] != 0 and stopped not in limits.waived and stopped not in back["known"]:
         at = f" at {stopped}" if stopped else ""
         told.append(f"Going back broke off{at} with exit status {back['exit_status']}.")
+    staying = _staying(back, limits) if back["exit_status"] == 0 else []
+    if staying:
+        count = len(back["left"]) + len(back["reversed"])
+        told.append(
+            f"Going back ended with exit status 0 and left {len(staying)} of {count} migration(s) applied:"
+            f" {_some(staying)}."
+        )
     if back["compared"]:
         objects = [row["object"] for row in back["schema"] if row["object"] not in limits.waived]
         tables = [row["table"] for row in back["data"] if not waiver_of(row, limits.waived)]
@@ -94,6 +101,21 @@ def of_way_back(back: Mapping[str, Any] | None, limits: Limits) -> list[str]:
         if tables:
             told.append(f"Going back does not bring back what {len(tables)} table(s) held: {_some(tables)}.")
     return told
+
+
+def _staying(back: Mapping[str, Any], limits: Limits) -> list[str]:
+    """Migrations that did not go back, although nothing says that they need not.
+
+    Django goes back from the newest one, so what came earlier in the same application has to stay where a later one may.
+    """
+    staying, excused = [], set()
+    for name in reversed(back["left"]):
+        application = name.partition(".")[0]
+        if name in limits.waived or name in back["known"]:
+            excused.add(application)
+        elif application not in excused:
+            staying.append(name)
+    return staying[::-1]
 
 
 def waiver_of(row: Mapping[str, Any], waived: Mapping[str, str]) -> str:
