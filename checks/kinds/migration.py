@@ -115,7 +115,8 @@ class _Rehearsal:
             largest = predicting.predict(account.migrations, account.stalls, factors)
             self._hypotheses(clone.address, account, before, change)
             known = self._reversible(clone.address)
-            back = self._go_back(clone.address, before, change, known, done)
+            broke_off = done.timed_out or mishap is not None
+            back = self._go_back(clone.address, before, change, known, broke_off=broke_off)
         report = migration_report.Report(
             clone, before, after, change, account, watched, self.trace, back, mishap, factors, largest,
             production.environment, self.params.compare_data, self.params.reverse is not None, self.unlinted,
@@ -237,11 +238,16 @@ class _Rehearsal:
             step.figure("seconds", round(watched.done.seconds, 1))
             if watched.done.returncode != 0:
                 step.fail(f"exit status {watched.done.returncode}")
+            elif self.trace.broken is not None:
+                step.fail(f"{self.trace.broken.name} broke off, and the command ended with exit status 0")
         return watched
 
     def _mishap(self, done: Completed, change: Change) -> mishaps.Mishap | None:
-        """Why the command broke off; CheckError where its surroundings did."""
-        if done.returncode == 0 or done.timed_out:
+        """Why the command broke off; CheckError where its surroundings did.
+
+        A script may hide it (`migrate | tee log`, `migrate || true`): what the wrapper saw counts beside its status.
+        """
+        if done.timed_out or (done.returncode == 0 and self.trace.broken is None):
             return None
         mishap = mishaps.explain(self.trace, done.returncode, watching.last_lines(self.context), change)
         if mishap.is_the_server_s:
@@ -305,15 +311,15 @@ class _Rehearsal:
         return names
 
     def _go_back(
-        self, address: Address, before: State, change: Change, known: list[str] | None, done: Completed
+        self, address: Address, before: State, change: Change, known: list[str] | None, *, broke_off: bool
     ) -> dict[str, Any] | None:
         command = self.params.reverse
         with self.context.step("back") as step:
             if command is None:
                 step.skip("the plan names no command that goes back")
                 return None
-            if done.returncode != 0 or not change.anything:
-                step.skip("the migrations did not run to their end" if done.returncode else "there is nothing to undo")
+            if broke_off or not change.anything:
+                step.skip("the migrations did not run to their end" if broke_off else "there is nothing to undo")
                 return None
             applied = self.context.scratch / "applied.txt"
             applied.write_text("".join(f"{migration.name}\n" for migration in change.migrations), encoding="utf-8")
@@ -330,7 +336,7 @@ class _Rehearsal:
     def _is_unknown(self, report: migration_report.Report, known: list[str] | None) -> bool:
         """Whether something changed of which nobody knows the way back: neither asked for, nor gone and compared."""
         change, back = report.change, report.back
-        if report.watched.done.returncode != 0 or (back is not None and back["compared"]):
+        if report.broke_off() or (back is not None and back["compared"]):
             return False
         if known is None:
             return bool(change.schema or change.migrations)

@@ -219,7 +219,8 @@ class Report:
             return [f"The migrate command was ended after {duration(done.seconds)}, the time it is given. {left}"]
         if self.mishap is None:
             return []
-        return [f"The migrate command ended with exit status {done.returncode}. {self.mishap.sentence}"]
+        hidden = " although a migration broke off" if done.returncode == 0 else ""
+        return [f"The migrate command ended with exit status {done.returncode}{hidden}. {self.mishap.sentence}"]
 
     def files(self, context: RunContext, result: Mapping[str, Any], known: Sequence[str] | None) -> list[Artifact]:
         """Everything as JSON, and the three tables that people open in a spreadsheet."""

@@ -60,8 +60,8 @@ class Mishap:
 
 
 def explain(trace: Trace, returncode: int, lines: Iterable[str], change: Change) -> Mishap:
-    """The mishap of a command that did not end with 0. ``lines``: the last ones of its log."""
-    broken = next((each for each in reversed(trace.forwards) if each.failure is not None), None) or trace.under_way
+    """The mishap of a command of which something broke off. ``lines``: the last ones of its log."""
+    broken = trace.broken
     failure = broken.failure if broken is not None else None
     text = "\n".join(lines)
     cause = _cause(failure, text, returncode)

@@ -74,6 +74,10 @@ class Migration:
     sql: str | None = None
     sql_failure: str = ""
 
+    @property
+    def broke_off(self) -> bool:
+        return self.failure is not None or self.ended is None
+
     def at(self, moment: float) -> Statement | None:
         """The statement that was under way at a moment, or the last one before it."""
         return next((each for each in reversed(self.statements) if each.began <= moment), None)
@@ -90,6 +94,12 @@ class Trace:
     @property
     def forwards(self) -> list[Migration]:
         return [each for each in self.migrations if each.forwards]
+
+    @property
+    def broken(self) -> Migration | None:
+        """The last one that failed or never ended, and was not done all right afterwards."""
+        last = {each.name: each for each in self.migrations}
+        return next((each for each in reversed(self.migrations) if each is last[each.name] and each.broke_off), None)
 
     @property
     def under_way(self) -> Migration | None:
