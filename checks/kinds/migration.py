@@ -113,10 +113,11 @@ class _Rehearsal:
             account = attribution.account(self.trace, watched.observed(self.context), before, after, change)
             factors = predicting.factors(production, before)
             largest = predicting.predict(account.migrations, account.stalls, factors)
-            self._hypotheses(clone.address, account, before, change)
-            known = self._reversible(clone.address)
-            broke_off = done.timed_out or mishap is not None
-            back = self._go_back(clone.address, before, change, known, broke_off=broke_off)
+            with originals.untouched(self.context, self.source, original, self._later_commands()):
+                self._hypotheses(clone.address, account, before, change)
+                known = self._reversible(clone.address)
+                broke_off = done.timed_out or mishap is not None
+                back = self._go_back(clone.address, before, change, known, broke_off=broke_off)
         report = migration_report.Report(
             clone, before, after, change, account, watched, self.trace, back, mishap, factors, largest,
             production.environment, self.params.compare_data, self.params.reverse is not None, self.unlinted,
@@ -260,6 +261,11 @@ class _Rehearsal:
         return mishap
 
     # --- afterwards ---------------------------------------------------------------------------------------------------
+
+    def _later_commands(self) -> str:
+        """The plan's words for what it lets run after the migrate command; "" for nothing."""
+        words = ("sql", "reversible_check", "reverse")
+        return " or ".join(word for word in words if getattr(self.params, word) is not None)
 
     def _hypotheses(self, address: Address, account: Account, before: State, change: Change) -> None:
         """What squawk fears, beside what happened. A missing squawk is told, never taken for silence."""
