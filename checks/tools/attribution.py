@@ -21,7 +21,7 @@ MAX_SQL = 300
 class Account:
     """Everything that is told of one rehearsal, longest first where order says something.
 
-    ``migrations``: one row each. ``locks``: table, mode, blocks, seconds, began, migration, statement.
+    ``migrations``: one row each; ``watched``: the wrapper saw what it did. ``locks``: table, mode, blocks, seconds, began, migration, statement.
     ``stalls``: table, who, seconds, began, migration, statement, by ('canary' or 'trace'), gone.
     ``whole``: the migrations were watched one by one; else everything belongs to the command.
     """
@@ -199,6 +199,7 @@ def _row(
         "began": migration.began,
         "ended": migration.ended,
         "atomic": migration.atomic,
+        "watched": not migration.unseen,
         "wal": migration.wal,
         "size": migration.size,
         "rewrites": sorted(rewritten),
@@ -219,6 +220,8 @@ def _statement_row(statement: Statement, before: State, tables: Mapping[int, str
     owners = before.owners
     return {
         "sql": " ".join(statement.sql.split())[:MAX_SQL],
+        "began": statement.began,
+        "ended": statement.ended,
         "count": statement.count,
         "seconds": round(statement.seconds, 5),
         "wal": statement.wal,
@@ -252,6 +255,7 @@ def durations(migrations: Sequence[Applied], began: datetime | None) -> list[dic
                 "seconds": round((migration.at - start).total_seconds(), 3) if start is not None else None,
                 "began": start.timestamp() if start is not None else None,
                 "ended": migration.at.timestamp(),
+                "watched": False,
                 "rewrites": [],
                 "irreversible": None,
                 "wal": None,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from checks.tools import predicting
 from checks.tools.attribution import Account
 from checks.tools.rehearsal import Change
 from releases.templatetags.interface_format import duration
@@ -47,7 +48,7 @@ def _scaled(seconds: float, predicted: float) -> str:
 def of_rewrites(change: Change, factors: Mapping[str, float], limits: Limits) -> list[str]:
     told = []
     for row in change.rewrites:
-        rows = int(row["rows"] * factors.get(row["table"], 1.0))
+        rows = int(row["rows"] * predicting.factor_of(factors, row["table"]))
         if rows > limits.rewrite_rows and row["how"] != "emptied":
             told.append(f"{row['table']} with {rows:,} rows was rewritten; {limits.rewrite_rows:,} may be.")
     return told

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from checks.kinds.base import Artifact, RunContext
-from checks.tools import lanes, mishaps
+from checks.tools import lanes, mishaps, predicting
 from checks.tools.attribution import Account
 from checks.tools.cloning import Clone
 from checks.tools.limits import Limits, waiver_of
@@ -58,11 +58,9 @@ class Report:
 
     @property
     def predicted(self) -> float:
-        rows = self.account.migrations
-        if not rows:
-            return self.seconds * self.largest
-        more = sum(row["predicted"] - row["seconds"] for row in rows if row.get("predicted") is not None)
-        return self.seconds + max(0.0, float(more))
+        if not self.change.anything:  # what found nothing to do finds nothing to do in a larger database either
+            return self.seconds
+        return predicting.whole(self.account.migrations, self.seconds, self.largest)
 
     @property
     def longest_stall(self) -> float:
@@ -147,7 +145,8 @@ class Report:
         if self.change.migrations and not self.trace.forwards:
             told.append(
                 "The wrapper was not loaded by the command's Python, so locks and times are told by the times at which"
-                " Django says that each migration was applied, and rewrites by the whole command."
+                " Django says that each migration was applied, and rewrites by the whole command. For production all of"
+                " it grows with the largest table."
             )
         told += [
             f"A canary fell silent ({text}); the lock's own time stands for it." for text in self.watched.flock.failures

@@ -17,7 +17,8 @@ _FILES: LiteralString = """
            COALESCE(i.indrelid, c.oid)::bigint, COALESCE(NULLIF(c.reltoastrelid, 0), 0)::bigint,
            CASE WHEN c.relkind IN ('r', 'm') THEN pg_total_relation_size(c.oid) ELSE 0 END,
            COALESCE(pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid), 0),
-           COALESCE(pg_stat_get_tuples_inserted(c.oid), 0)
+           COALESCE(pg_stat_get_tuples_inserted(c.oid), 0),
+           COALESCE(pg_partition_root(c.oid), c.oid)::bigint
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
     WHERE c.relkind IN ('r', 'p', 'm', 'i', 'I') AND c.relpersistence <> 't'
@@ -57,7 +58,8 @@ class Relation:
     """A table or index. ``node``: its file on disk; None where it has none (a partitioned one).
 
     ``owner``: number of the table it belongs to. ``quoted`` and ``label``: its name for the server, and for people.
-    ``changed``, ``inserted``: rows since its statistics began.
+    ``changed``, ``inserted``: rows since its statistics began. ``root``: number of the partitioned table that it is a
+    part of, at the top; its own where it is none.
     """
 
     kind: str
@@ -68,6 +70,7 @@ class Relation:
     size: int = 0
     changed: int = 0
     inserted: int = 0
+    root: int = 0
 
     @property
     def is_table(self) -> bool:
@@ -123,8 +126,8 @@ def observe(
     content = columns.read(connection, seed=seed, keys=keys, values=values, note=note)
     found = connection.execute(_FILES).fetchall()
     relations = {
-        oid: Relation(kind, quoted, label, node, owner, size, changed, inserted)
-        for oid, kind, quoted, label, node, owner, _, size, changed, inserted in found
+        oid: Relation(kind, quoted, label, node, owner, size, changed, inserted, root)
+        for oid, kind, quoted, label, node, owner, _, size, changed, inserted, root in found
     }
     toast = {oid: (owner, node) for oid, owner, node in connection.execute(_TOAST).fetchall() if owner in relations}
     return State(

@@ -56,6 +56,7 @@ class Migration:
     """One migration of Django, as it ran. ``seconds`` is without the wrapper's own time, which is ``own``.
 
     ``wal`` and ``size``: bytes of WAL, and by how many the database grew; None where it could not be asked.
+    ``unseen``: something broke in the wrapper, so not everything that it did is here.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Migration:
     failure: Failure | None = None
     sql: str | None = None
     sql_failure: str = ""
+    unseen: bool = False
 
     @property
     def broke_off(self) -> bool:
@@ -183,6 +185,8 @@ def _take(trace: Trace, under_way: dict[int, Migration], told: Mapping[str, Any]
         trace.troubles.append(
             f"During {told['migration']} the wrapper could not measure: {server_words.of_text(told['text'])}"
         )
+        if pid in under_way:
+            under_way[pid].unseen = True
     elif event == "migration":
         migration = Migration(
             told["migration"], told["forwards"], told["atomic"], told["backend"], told["at"], told["irreversible"]
