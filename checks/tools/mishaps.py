@@ -106,6 +106,6 @@ def left_behind(broken: Migration | None, change: Change) -> str:
         parts.append(f"{broken.name} is not atomic: {len(done)} of its statements stay done")
     elif not applied and change.schema:
         parts.append(f"{len(change.schema)} object(s) of the schema stay changed")
-    elif not applied and not change.anything:
-        parts.append("the clone is as it was before")
+    elif not applied:
+        parts.append("what rows hold stays changed" if change.anything else "the clone is as it was before")
     return "; ".join(parts) + "."

@@ -156,7 +156,8 @@ def applied(connection: Connection) -> list[Applied]:
 class Change:
     """What a migration did to a database.
 
-    ``rewrites``: table, rows, bytes, how ('rewritten', 'emptied', 'replaced', 'toast').
+    ``rewrites``: table, rows, bytes, how ('rewritten', 'emptied', 'replaced', 'toast'). ``written``: tables that the
+    server counts as written to, where what they hold was not compared.
     """
 
     rewrites: list[dict[str, Any]]
@@ -171,10 +172,14 @@ class Change:
     size_after: int
     wal_bytes: int
     wal_shared: bool
+    written: list[str] = field(default_factory=list)
 
     @property
     def anything(self) -> bool:
-        return bool(self.rewrites or self.rebuilt_indexes or self.rows or self.schema or self.migrations)
+        data = any(row["changed"] or row["rows_changed"] for row in self.data)
+        return bool(
+            self.rewrites or self.rebuilt_indexes or self.rows or self.schema or self.migrations or data or self.written
+        )
 
 
 def change(before: State, after: State) -> Change:
@@ -199,6 +204,14 @@ def change(before: State, after: State) -> Change:
         size_after=after.size,
         wal_bytes=after.wal - before.wal,
         wal_shared=after.written_elsewhere != before.written_elsewhere,
+        written=[] if any(each.columns for each in before.content.values()) else _written(before, after),
+    )
+
+
+def _written(before: State, after: State) -> list[str]:
+    both = [(was, after.relations[oid]) for oid, was in before.relations.items() if oid in after.relations]
+    return sorted(
+        now.label for was, now in both if was.is_table and (was.changed, was.inserted) != (now.changed, now.inserted)
     )
 
 
