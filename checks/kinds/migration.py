@@ -13,6 +13,7 @@ from checks.tools import (
     attribution,
     cloning,
     hypotheses,
+    idleness,
     limits,
     migration_report,
     mishaps,
@@ -110,6 +111,8 @@ class _Rehearsal:
                     f" {self.context.plan.environment(self.environment).database}.",
                 )
             mishap = self._mishap(done, change)
+            if mishap is None and not done.timed_out:
+                idleness.refuse(self.trace, clone.address, after, change, self.params.may_change_nothing)
             account = attribution.account(self.trace, watched.observed(self.context), before, after, change)
             factors = predicting.factors(production, before)
             largest = predicting.predict(account.migrations, account.stalls, factors)

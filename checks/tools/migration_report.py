@@ -148,6 +148,9 @@ class Report:
                 " Django says that each migration was applied, and rewrites by the whole command. For production all of"
                 " it grows with the largest table."
             )
+        if left := self.trace.left_in(self.clone.address.database, {each.name for each in self.after.migrations}):
+            more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+            told.append(f"The command left {len(left)} migration(s) that it knows: {', '.join(left[:5])}{more}.")
         told += [
             f"A canary fell silent ({text}); the lock's own time stands for it." for text in self.watched.flock.failures
         ]
@@ -201,9 +204,10 @@ class Report:
             more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
             return told[0][: 500 - len(more)] + more
         if not self.change.anything:
-            return (
-                f"The command ran for {duration(self.watched.done.seconds)} and changed nothing: no migration was left."
-            )
+            why = "the code that it ran knows no migration that is not applied"
+            if not self.trace.planned_in(self.clone.address.database):
+                why = "the plan says that it may"
+            return f"The command ran for {duration(self.watched.done.seconds)} and changed nothing: {why}."
         unlinted = f" {self.unlinted}" if self.unlinted else ""
         return (
             f"{len(self.change.migrations)} migration(s) in {duration(self.seconds)}, longest stall"

@@ -7,7 +7,7 @@ the trace is empty and says so; the migration runs as it would have anyway.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,10 +85,23 @@ class Migration:
         return next((each for each in reversed(self.statements) if each.began <= moment), None)
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What one migrate of Django was about to do: how many migrations, in which database, and whether only to write
+    them down (``fake``). ``left``: others that its code knows and that were not applied.
+    """
+
+    migrations: int
+    fake: bool
+    left: list[str]
+    database: str
+
+
 @dataclass
 class Trace:
     """``loaded``: the versions of Django that were watched. ``troubles``: sentences on what could not be traced."""
 
+    planned: list[Planned] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
     migrations: list[Migration] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
@@ -96,6 +109,14 @@ class Trace:
     @property
     def forwards(self) -> list[Migration]:
         return [each for each in self.migrations if each.forwards]
+
+    def planned_in(self, database: str) -> list[Planned]:
+        return [each for each in self.planned if each.database == database]
+
+    def left_in(self, database: str, applied: Collection[str]) -> list[str]:
+        """Migrations that the command's code knows, that it did not mean to apply, and that are not applied."""
+        names = [name for each in self.planned_in(database) for name in each.left]
+        return [name for name in dict.fromkeys(names) if name not in applied]
 
     @property
     def broken(self) -> Migration | None:
@@ -177,6 +198,8 @@ def _take(trace: Trace, under_way: dict[int, Migration], told: Mapping[str, Any]
     event, pid = told["event"], told["pid"]
     if event == "loaded":
         trace.loaded.append(f"Django {told['django']} on Python {told['python']}")
+    elif event == "planned":
+        trace.planned.append(Planned(told["migrations"], told["fake"], told["left"], told["database"]))
     elif event == "refused":
         trace.troubles.append(
             f"The wrapper could not be put around Django's executor: {server_words.of_text(told['text'])}"

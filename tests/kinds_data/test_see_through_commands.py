@@ -43,3 +43,53 @@ def test_a_later_command_that_changes_the_original_is_told(plain_shop: Shop, wor
     assert run.state == RunState.ERRORED, (run.summary, log_of(run))
     assert "itself changed during the rehearsal" in run.error
     assert word in run.remedy
+
+
+TITLE = {"0002_title": 'migrations.AddField("book", "title", models.TextField(default=""))'}
+
+
+@pytest.mark.usefixtures("transactional_db", "storage_folder")
+def test_a_command_that_only_prints_migrates_less_or_writes_down_is_no_rehearsal(tmp_path: Path) -> None:
+    with django_library.library(tmp_path, TITLE, books=20) as made:
+
+        def ended(*words: str) -> tuple[str, str]:
+            argv = [*django_library.command(made), *words]
+            run = made.run("migration", release=made.release(), command={"argv": argv}, visitors_wait="1m")
+            return run.state, f"{run.error} {run.remedy} {run.summary}"
+
+        for words, said in {
+            ("--plan",): "with --plan or --check it only prints",
+            ("library", "0001"): "1 migration(s) that its code knows are not applied: library.0002_title",
+            ("--fake",): "without executing them (--fake)",
+        }.items():
+            state, told = ended(*words)
+            assert state == RunState.ERRORED, (words, told)
+            assert said in told
+        made.sql("INSERT INTO django_migrations (app, name, applied) VALUES ('library', '0002_title', now())")
+        state, told = ended()
+        assert state == RunState.PASSED, told
+        assert "changed nothing: the code that it ran knows no migration that is not applied" in told
+
+
+def test_what_is_not_django_s_may_find_nothing_to_do_where_the_plan_says_so(plain_shop: Shop) -> None:
+    def ended(**more: object) -> tuple[str, str]:
+        run = plain_shop.run("migration", release=plain_shop.release(), **statements("SELECT 1", **more))
+        return run.state, f"{run.remedy} {run.summary}"
+
+    state, told = ended()
+    assert state == RunState.ERRORED
+    assert "may_change_nothing: true" in told
+    state, told = ended(may_change_nothing=True)
+    assert state == RunState.PASSED, told
+    assert "changed nothing: the plan says that it may" in told
+
+
+@pytest.mark.parametrize("more", [{}, {"compare_data": False}], ids=["compared", "counted"])
+def test_a_change_of_values_alone_is_a_change_and_its_way_back_is_walked(plain_shop: Shop, more: dict[str, bool]) -> None:
+    back = {"argv": [sys.executable, "-c", PSQL, "SELECT 1"]}
+    params = statements("UPDATE customer SET discount = 7 WHERE id = 1", reverse=back, **more)
+    run = plain_shop.run("migration", release=plain_shop.release(), **params)
+    assert run.result["back"] is not None, (run.error, run.summary)
+    if not more:
+        assert run.state == RunState.FAILED
+        assert "does not bring back what 1 table(s) held: public.customer" in run.summary

@@ -309,12 +309,27 @@ def watched(original: Callable[..., Any], forwards: bool) -> Callable[..., Any]:
     return method
 
 
+def tell_plan(executor: Any, targets: Any, plan: Any, fake: bool) -> None:
+    """How many migrations are to come, also when none is; and which others the code knows that are not applied."""
+    steps = executor.migration_plan(targets) if plan is None else plan
+    left: list[str] = []
+    if not any(backwards for _, backwards in steps):
+        coming = {(each.app_label, each.name) for each, _ in steps}
+        whole = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        left = [f"{each.app_label}.{each.name}" for each, _ in whole if (each.app_label, each.name) not in coming]
+    tell("planned", migrations=len(steps), fake=fake, left=left,
+         database=str(executor.connection.settings_dict.get("NAME") or ""))  # fmt: skip
+
+
 def planned(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Tell how many migrations are to come, where the caller knows."""
+    """Tell what an executor is about to do, before it does it."""
 
     def migrate(self: Any, targets: Any, plan: Any = None, *arguments: Any, **named: Any) -> Any:
-        if plan:
-            tell("planned", migrations=len(plan))
+        fake = bool(named.get("fake", arguments[1] if len(arguments) > 1 else False))
+        try:
+            tell_plan(self, targets, plan, fake)
+        except Exception as error:  # noqa: BLE001 - told, and never the application's
+            tell("refused", text=f"{type(error).__name__}: {error}")
         return original(self, targets, plan, *arguments, **named)
 
     migrate.__name__, migrate.__doc__ = original.__name__, original.__doc__
