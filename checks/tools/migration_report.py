@@ -148,6 +148,7 @@ class Report:
                 " Django says that each migration was applied, and rewrites by the whole command. For production all of"
                 " it grows with the largest table."
             )
+        told += [f"The clone could not be given {each}, which the original has." for each in self.clone.lacking]
         if left := self.trace.left_in(self.clone.address.database, {each.name for each in self.after.migrations}):
             more = f" and {len(left) - 5} more" if len(left) > 5 else ""
             told.append(f"The command left {len(left)} migration(s) that it knows: {', '.join(left[:5])}{more}.")
