@@ -14,6 +14,7 @@ from checks.tools import (
     cloning,
     hypotheses,
     idleness,
+    leading,
     limits,
     migration_report,
     mishaps,
@@ -57,6 +58,9 @@ class Migration(Kind):
         if staging_clone.is_masked(plan, params.clone_on) and not plan.privacy.inventory:
             said = f"needs privacy.inventory: what is cloned to {params.clone_on} is masked, and nothing says how"
             found.append((("clone_on",), said))
+        known_names = {name for place in plan.environments.values() for name in {**place.variables, **place.secrets}}
+        strange = [name for name in params.may_reach if name not in known_names]
+        found += [(("may_reach",), f"no environment has the variable {name}") for name in strange]
         return found
 
     def steps(self, plan: Plan, section: str, params: Any) -> list[Step]:
@@ -93,6 +97,7 @@ class _Rehearsal:
 
     def run(self) -> Outcome:
         with ExitStack() as stack:
+            self._variables(self.source, self.params.command)  # what it refuses it refuses before anything is done
             clone = self._clone(stack)
             with self.context.step("before") as step:
                 before = self._observe(clone.address, step)
@@ -103,6 +108,7 @@ class _Rehearsal:
             with self.context.step("after") as step:
                 after = self._observe(clone.address, step, before)
                 originals.refuse_touched(self.context, self.source, original, "migrate")
+                idleness.refuse_elsewhere(self.trace, clone.address)
             change = rehearsal.change(before, after)
             if not watched.trace.visited and not change.anything:
                 raise CheckError(
@@ -194,17 +200,17 @@ class _Rehearsal:
     # --- the command --------------------------------------------------------------------------------------------------
 
     def _variables(self, address: Address, command: Command) -> dict[str, str]:
-        """The command's variables. Whatever named the original's database names the clone, in every variable."""
+        """The command's variables. What leads to the original's database leads to the clone, and nothing elsewhere."""
         context, plan = self.context, self.context.plan
         places = [self.environment, *([self.params.tools] if self.params.tools else [])]
         variables: dict[str, str] = {}
         for place in places:
             variables |= context.variables(place)
-        known = {context.database_url(place) for place in places}
-        url = address.url()
-        variables = {name: url if value in known else value for name, value in variables.items()}
-        variables |= {plan.environment(place).database: url for place in places}
-        return variables | command.variables
+        known = [
+            Address.parse(context.database_url(place), what=f"The database address of {place}") for place in places
+        ]
+        variables |= {plan.environment(place).database: address.url() for place in places}
+        return leading.to_clone(variables | command.variables, known, address, self.params.may_reach)
 
     def _run_traced(self, address: Address, command: Command, file: Path, step: StepHandle, word: str) -> Completed:
         """``word``: what is done with each migration, as the page says it."""
@@ -336,8 +342,10 @@ class _Rehearsal:
             step.doing("Going back")
             file = self.context.scratch / "trace-back.jsonl"
             gone = self._run_traced(address, command, file, step, "Taking back")
+            trace = tracing.read(file)
+            idleness.refuse_elsewhere(trace, address)
             now = self._observe(address, step, before)
-            back = way_back.result(gone, tracing.read(file), before, now, change, known or [])
+            back = way_back.result(gone, trace, before, now, change, known or [])
             for problem in limits.of_way_back(back, self.params.limits()):
                 step.fail(problem)
         return back

@@ -21,7 +21,8 @@ MAX_SQL = 300
 class Account:
     """Everything that is told of one rehearsal, longest first where order says something.
 
-    ``migrations``: one row each; ``watched``: the wrapper saw what it did. ``locks``: table, mode, blocks, seconds, began, migration, statement.
+    ``migrations``: one row each; ``watched``: the wrapper saw what it did.
+    ``locks``: table, mode, blocks, seconds, began, migration, statement.
     ``stalls``: table, who, seconds, began, migration, statement, by ('canary' or 'trace'), gone.
     ``whole``: the migrations were watched one by one; else everything belongs to the command.
     """

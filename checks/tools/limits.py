@@ -107,7 +107,7 @@ def of_way_back(back: Mapping[str, Any] | None, limits: Limits) -> list[str]:
 def _staying(back: Mapping[str, Any], limits: Limits) -> list[str]:
     """Migrations that did not go back, although nothing says that they need not.
 
-    Django goes back from the newest one, so what came earlier in the same application has to stay where a later one may.
+    Django goes back from the newest one, so what came earlier in the same application stays where a later one may.
     """
     staying, excused = [], set()
     for name in reversed(back["left"]):

@@ -56,6 +56,7 @@ class Migration:
     """One migration of Django, as it ran. ``seconds`` is without the wrapper's own time, which is ``own``.
 
     ``wal`` and ``size``: bytes of WAL, and by how many the database grew; None where it could not be asked.
+    ``database``: in which it ran, as the server says; "" where it could not be asked.
     ``unseen``: something broke in the wrapper, so not everything that it did is here.
     """
 
@@ -75,6 +76,7 @@ class Migration:
     sql: str | None = None
     sql_failure: str = ""
     unseen: bool = False
+    database: str = ""
 
     @property
     def broke_off(self) -> bool:
@@ -99,8 +101,11 @@ class Planned:
 
 @dataclass
 class Trace:
-    """``loaded``: the versions of Django that were watched. ``troubles``: sentences on what could not be traced."""
+    """``loaded``: the versions of Django that were watched. ``troubles``: sentences on what could not be traced.
+    ``elsewhere``: migrations in what is no PostgreSQL, and what it is.
+    """
 
+    elsewhere: list[tuple[str, str]] = field(default_factory=list)
     planned: list[Planned] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
     migrations: list[Migration] = field(default_factory=list)
@@ -109,6 +114,11 @@ class Trace:
     @property
     def forwards(self) -> list[Migration]:
         return [each for each in self.migrations if each.forwards]
+
+    def outside_of(self, database: str) -> list[tuple[str, str]]:
+        """Migrations that ran in another database than this one, and in which."""
+        others = [(each.name, each.database) for each in self.migrations if each.database not in ("", database)]
+        return [*others, *self.elsewhere]
 
     def planned_in(self, database: str) -> list[Planned]:
         return [each for each in self.planned if each.database == database]
@@ -198,6 +208,8 @@ def _take(trace: Trace, under_way: dict[int, Migration], told: Mapping[str, Any]
     event, pid = told["event"], told["pid"]
     if event == "loaded":
         trace.loaded.append(f"Django {told['django']} on Python {told['python']}")
+    elif event == "elsewhere":
+        trace.elsewhere.append((told["migration"], told["database"]))
     elif event == "planned":
         trace.planned.append(Planned(told["migrations"], told["fake"], told["left"], told["database"]))
     elif event == "refused":
@@ -223,7 +235,9 @@ def _take(trace: Trace, under_way: dict[int, Migration], told: Mapping[str, Any]
 
 
 def _take_detail(migration: Migration, event: str, told: Mapping[str, Any]) -> None:
-    if event == "sqlmigrate":
+    if event == "within":
+        migration.database = told["database"]
+    elif event == "sqlmigrate":
         migration.sql = told.get("sql")
         failure = _failure(told.get("failure"))
         migration.sql_failure = failure.text if failure is not None else ""

@@ -32,7 +32,8 @@ def test_a_table_counts_by_its_bytes_or_by_its_rows_whichever_is_more_and_never_
 
 def test_each_statement_grows_with_the_table_that_it_names_and_a_stall_with_the_largest_that_has_part_in_it() -> None:
     migrations: list[dict[str, Any]] = [
-        {"migration": "shop.0002", "watched": True, "seconds": 2.0, "locks": [{"table": "public.orders"}], "statements": [
+        {"migration": "shop.0002", "watched": True, "seconds": 2.0, "locks": [{"table": "public.orders"}],
+         "statements": [
             {"sql": "ALTER TABLE orders ADD COLUMN n integer", "seconds": 1.5,
              "locks": ["public.orders: AccessExclusiveLock"], "began": 10.0, "ended": 11.5},
             {"sql": "UPDATE tiny SET n = 1", "seconds": 0.4, "locks": [], "began": 11.5, "ended": 11.9},

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from checks.enums import RunState
+from tests.factories import publish
 from tests.kinds_data import django_library
 from tests.kinds_data.support import Shop, log_of
 from tests.kinds_data.test_rehearse_migration import PSQL, statements
@@ -85,7 +86,9 @@ def test_what_is_not_django_s_may_find_nothing_to_do_where_the_plan_says_so(plai
 
 
 @pytest.mark.parametrize("more", [{}, {"compare_data": False}], ids=["compared", "counted"])
-def test_a_change_of_values_alone_is_a_change_and_its_way_back_is_walked(plain_shop: Shop, more: dict[str, bool]) -> None:
+def test_a_change_of_values_alone_is_a_change_and_its_way_back_is_walked(
+    plain_shop: Shop, more: dict[str, bool]
+) -> None:
     back = {"argv": [sys.executable, "-c", PSQL, "SELECT 1"]}
     params = statements("UPDATE customer SET discount = 7 WHERE id = 1", reverse=back, **more)
     run = plain_shop.run("migration", release=plain_shop.release(), **params)
@@ -93,3 +96,42 @@ def test_a_change_of_values_alone_is_a_change_and_its_way_back_is_walked(plain_s
     if not more:
         assert run.state == RunState.FAILED
         assert "does not bring back what 1 table(s) held: public.customer" in run.summary
+
+
+def beside(made: Shop, name: str) -> str:
+    """The address of another database of the same role."""
+    database = f"{made.address.database}_{name}"
+    made.sql(f"CREATE DATABASE {database}")
+    return made.address.named(database).url()
+
+
+@pytest.mark.usefixtures("transactional_db", "storage_folder")
+def test_another_database_of_the_application_is_not_migrated_by_the_rehearsal(tmp_path: Path) -> None:
+    with django_library.library(tmp_path, TITLE, books=20) as made:
+        variables = {
+            "DATABASE_URL": made.address.url(),
+            "DIRECT_URL": made.address.url().replace("postgresql://", "postgres://") + "?pgbouncer=true",
+            "ANALYTICS_URL": beside(made, "analytics"),
+        }
+        production = {"tier": "production", "variables": variables}
+        staging = {"tier": "staging", "variables": {"DATABASE_URL": made.address.url()}}
+        publish(made.application, {"environments": {"staging": staging, "production": production}})
+        run = django_library.rehearse(made)
+        assert run.state == RunState.ERRORED, run.summary
+        assert "ANALYTICS_URL leads to another PostgreSQL database" in run.error
+        assert "may_reach: [ANALYTICS_URL]" in run.remedy
+        assert "Cloned" not in log_of(run)
+
+        line = shlex.join(django_library.command(made))
+        direct = {"script": f'DATABASE_URL="$DIRECT_URL" {line}'}
+        run = made.run(
+            "migration", release=made.release(), command=direct, visitors_wait="1m", may_reach=["ANALYTICS_URL"]
+        )
+        assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))
+
+        both = {"script": f'{line}; DATABASE_URL="$ANALYTICS_URL" {line}'}
+        run = made.run(
+            "migration", release=made.release(), command=both, visitors_wait="1m", may_reach=["ANALYTICS_URL"]
+        )
+        assert run.state == RunState.ERRORED, run.summary
+        assert run.error == f"library.0001_initial ran in {made.address.database}_analytics, not in the clone."

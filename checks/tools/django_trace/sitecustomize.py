@@ -142,6 +142,7 @@ class Watch:
         tell("migration", migration=self.name, forwards=self.forwards, atomic=bool(self.migration.atomic),
              alias=self.connection.alias, backend=self.connection.connection.info.backend_pid,
              irreversible=operations)  # fmt: skip
+        tell("within", migration=self.name, database=self.ask("SELECT pg_catalog.current_database()")[0])
         if self.forwards and state is not None:
             self.quietly(self.sqlmigrate, state)
         wal, oids, nodes, _ = self.ask(_STATE)
@@ -288,6 +289,7 @@ def watched(original: Callable[..., Any], forwards: bool) -> Callable[..., Any]:
     def method(self: Any, state: Any, migration: Any, *arguments: Any, **named: Any) -> Any:
         connection = self.connection
         if connection.vendor != "postgresql":
+            tell("elsewhere", migration=f"{migration.app_label}.{migration.name}", database=connection.vendor)
             return original(self, state, migration, *arguments, **named)
         watch = Watch(connection, migration, forwards)
         watch.quietly(watch.begin, state)
