@@ -20,6 +20,8 @@ BLOCKS = {
     "RowExclusiveLock": "changing the same rows",
 }
 ROWS = "RowExclusiveLock"
+#: Keep others from single rows, and nobody from the table.
+OF_ROWS = frozenset({ROWS})
 _SAMPLE: LiteralString = """
     SELECT l.pid, l.relation::bigint, l.mode, l.granted FROM pg_catalog.pg_locks l
     WHERE l.locktype = 'relation' AND l.relation >= 16384

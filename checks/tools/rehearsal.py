@@ -14,14 +14,16 @@ from checks.tools.postgres import Connection, one
 _FILES: LiteralString = """
     SELECT c.oid::bigint, c.relkind::text, format('%I.%I', n.nspname, c.relname),
            n.nspname || '.' || c.relname, pg_relation_filenode(c.oid)::bigint,
-           COALESCE(i.indrelid, c.oid)::bigint, COALESCE(NULLIF(c.reltoastrelid, 0), 0)::bigint,
+           COALESCE(i.indrelid, d.refobjid, c.oid)::bigint, COALESCE(NULLIF(c.reltoastrelid, 0), 0)::bigint,
            CASE WHEN c.relkind IN ('r', 'm') THEN pg_total_relation_size(c.oid) ELSE 0 END,
            COALESCE(pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid), 0),
            COALESCE(pg_stat_get_tuples_inserted(c.oid), 0),
            COALESCE(pg_partition_root(c.oid), c.oid)::bigint
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
-    WHERE c.relkind IN ('r', 'p', 'm', 'i', 'I') AND c.relpersistence <> 't'
+    LEFT JOIN pg_catalog.pg_depend d ON c.relkind = 'S' AND d.objid = c.oid AND d.refobjsubid > 0
+      AND d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+    WHERE c.relkind IN ('r', 'p', 'm', 'v', 'S', 'i', 'I') AND c.relpersistence <> 't'
       AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
 _TOAST: LiteralString = """
@@ -55,9 +57,9 @@ class Applied:
 
 @dataclass(frozen=True)
 class Relation:
-    """A table or index. ``node``: its file on disk; None where it has none (a partitioned one).
+    """A table, view, sequence or index. ``node``: its file on disk; None where it has none (a partitioned one).
 
-    ``owner``: number of the table it belongs to. ``quoted`` and ``label``: its name for the server, and for people.
+    ``owner``: number of the table it belongs to, whose column a sequence feeds. ``quoted`` and ``label``: its name for the server, and for people.
     ``changed``, ``inserted``: rows since its statistics began. ``root``: number of the partitioned table that it is a
     part of, at the top; its own where it is none.
     """
@@ -75,6 +77,10 @@ class Relation:
     @property
     def is_table(self) -> bool:
         return self.kind in "rpm"
+
+    @property
+    def is_index(self) -> bool:
+        return self.kind in "iI"
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,8 @@ class State:
 
     @property
     def tables_of(self) -> dict[int, int]:
-        """Number of a table, index or TOAST table -> number of its table."""
-        return {oid: relation.owner for oid, relation in self.relations.items()} | {
+        """Number of a table, index or TOAST table -> number of its table. Nobody who reads feels a sequence's lock."""
+        return {oid: relation.owner for oid, relation in self.relations.items() if relation.kind != "S"} | {
             oid: owner for oid, (owner, _) in self.toast.items()
         }
 
@@ -259,11 +265,11 @@ def _toast_alone(before: State, after: State, rewritten: Mapping[int, Any]) -> l
 
 def _rebuilt(before: State, after: State, rewritten: Mapping[int, Any]) -> list[str]:
     """Indexes that were built again apart from their tables. One that only got a new number keeps its file."""
-    by_name = {(was.label, was.owner): was for was in before.relations.values() if not was.is_table}
+    by_name = {(was.label, was.owner): was for was in before.relations.values() if was.is_index}
     names = []
     for oid, now in after.relations.items():
         was = before.relations.get(oid) or by_name.get((now.label, now.owner))
-        if was is None or was.is_table or now.is_table or now.node is None or now.owner in rewritten:
+        if was is None or not was.is_index or not now.is_index or now.node is None or now.owner in rewritten:
             continue
         if was.node is not None and was.node != now.node:
             names.append(now.label)

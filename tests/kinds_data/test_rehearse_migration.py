@@ -255,3 +255,16 @@ def test_a_missing_program_breaks_the_check(application: Shop) -> None:
     assert run.state == RunState.ERRORED
     assert "no-such-program" in run.error
     assert not [name for name in databases() if name.startswith("gonogo_clone")]
+
+
+def test_a_view_made_again_and_a_sequence_changed_keep_users_waiting_too(application: Shop) -> None:
+    run = rehearse(
+        application, "DROP VIEW big_spender", "CREATE VIEW big_spender AS SELECT 1 AS n",
+        "ALTER SEQUENCE purchase_id_seq INCREMENT 2", "SELECT pg_sleep(0.7)", longest_stall="0.3s",
+    )  # fmt: skip
+    assert run.state == RunState.FAILED, (run.error, run.summary, log_of(run))
+    waits = {(row["table"], row["who"], row["by"]): row["seconds"] for row in run.result["stalls"]}
+    assert waits.get(("public.big_spender", "reader", "canary"), 0) > 0.5, waits
+    assert waits.get(("public.purchase", "writer", "trace"), 0) > 0.5, waits
+    assert ("public.purchase", "reader") not in {(table, who) for table, who, _ in waits}
+    assert run.result["rebuilt_indexes"] == []
