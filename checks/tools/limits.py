@@ -46,12 +46,17 @@ def _scaled(seconds: float, predicted: float) -> str:
 
 
 def of_rewrites(change: Change, factors: Mapping[str, float], limits: Limits) -> list[str]:
-    told = []
+    """The parts of a partitioned table count together: splitting a table makes writing it anew no cheaper."""
+    sums: dict[str, int] = {}
     for row in change.rewrites:
-        rows = int(row["rows"] * predicting.factor_of(factors, row["table"]))
-        if rows > limits.rewrite_rows and row["how"] != "emptied":
-            told.append(f"{row['table']} with {rows:,} rows was rewritten; {limits.rewrite_rows:,} may be.")
-    return told
+        if row["how"] != "emptied":
+            rows = int(row["rows"] * predicting.factor_of(factors, row["table"]))
+            sums[row["whole"]] = sums.get(row["whole"], 0) + rows
+    return [
+        f"{table} with {rows:,} rows was rewritten; {limits.rewrite_rows:,} may be."
+        for table, rows in sums.items()
+        if rows > limits.rewrite_rows
+    ]
 
 
 def of_indexes(change: Change) -> list[str]:

@@ -32,6 +32,12 @@ _TOAST: LiteralString = """
     JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
+#: A materialized view that was never filled cannot be read.
+_FILLED: LiteralString = """
+    SELECT n.nspname, c.relname
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'm' AND c.relispopulated AND n.nspname !~ '^pg_'
+"""
 _INVALID: LiteralString = """
     SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -59,7 +65,8 @@ class Applied:
 class Relation:
     """A table, view, sequence or index. ``node``: its file on disk; None where it has none (a partitioned one).
 
-    ``owner``: number of the table it belongs to, whose column a sequence feeds. ``quoted`` and ``label``: its name for the server, and for people.
+    ``owner``: number of the table it belongs to, whose column a sequence feeds. ``quoted`` and ``label``: its name for
+    the server, and for people.
     ``changed``, ``inserted``: rows since its statistics began. ``root``: number of the partitioned table that it is a
     part of, at the top; its own where it is none.
     """
@@ -85,7 +92,9 @@ class Relation:
 
 @dataclass(frozen=True)
 class State:
-    """``relations``: number -> relation, TOAST tables not among them. ``toast``: number -> (table, file on disk)."""
+    """``relations``: number -> relation, TOAST tables not among them. ``toast``: number -> (table, file on disk).
+    ``views``: materialized view -> rows.
+    """
 
     size: int
     content: dict[str, Content]
@@ -96,6 +105,7 @@ class State:
     migrations: list[Applied] = field(default_factory=list)
     wal: int = 0
     written_elsewhere: int = 0
+    views: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def owners(self) -> dict[int, str]:
@@ -115,9 +125,15 @@ class State:
         }
 
     def rows(self, label: str) -> int:
-        """Rows of a table; of a partitioned one and of a view, which hold none themselves, 0."""
+        """Rows of a table or materialized view; of a partitioned one, which holds none itself, those of its parts."""
+        if label in self.views:
+            return self.views[label]
         found = self.content.get(label)
-        return found.rows if found is not None else 0
+        if found is not None:
+            return found.rows
+        root = next((oid for oid, each in self.relations.items() if each.label == label and each.kind == "p"), None)
+        parts = [each.label for each in self.relations.values() if root is not None and each.root == root]
+        return sum(self.content[name].rows for name in parts if name in self.content)
 
 
 def observe(
@@ -146,7 +162,17 @@ def observe(
         migrations=applied(connection),
         wal=int(one(connection, "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")),
         written_elsewhere=int(one(connection, _OTHERS)),
+        views=_views(connection),
     )
+
+
+def _views(connection: Connection) -> dict[str, int]:
+    """Materialized view -> rows."""
+    views = {}
+    for schema_, name in connection.execute(_FILLED).fetchall():
+        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema_, name))).fetchone()
+        views[f"{schema_}.{name}"] = int(row[0]) if row is not None else 0
+    return views
 
 
 def applied(connection: Connection) -> list[Applied]:
@@ -240,18 +266,21 @@ def _rewrite(before: State, relation: Relation, how: str) -> dict[str, Any]:
         "bytes": relation.size,
         "how": how,
         "emptied": how == "emptied",
+        "whole": before.relations[relation.root].label if relation.root in before.relations else relation.label,
     }
 
 
 def _replaced(before: State, after: State) -> list[dict[str, Any]]:
-    """Tables that were dropped and stand there again under the same name, with rows: a rewrite by hand."""
-    now_by_name = {now.label: oid for oid, now in after.relations.items() if now.is_table and now.kind != "p"}
-    return [
-        _rewrite(before, was, "replaced")
-        for oid, was in before.relations.items()
-        if was.is_table and was.kind != "p" and oid not in after.relations
-        and was.label in now_by_name and after.rows(was.label)
-    ]  # fmt: skip
+    """Tables whose name a new one has now, with rows: a rewrite by hand, whether the old one is kept or not.
+
+    One that stood there before, and only changed its name, was not written. Of a partitioned table that was replaced
+    its parts are not told besides.
+    """
+    new = {now.label for oid, now in after.relations.items() if now.is_table and oid not in before.relations}
+    gone = {
+        oid: was for oid, was in before.relations.items() if was.is_table and was.label in new and after.rows(was.label)
+    }
+    return [_rewrite(before, was, "replaced") for oid, was in gone.items() if was.root == oid or was.root not in gone]
 
 
 def _toast_alone(before: State, after: State, rewritten: Mapping[int, Any]) -> list[dict[str, Any]]:
