@@ -106,7 +106,7 @@ class Report:
             "mishap": self.mishap and {"cause": self.mishap.cause, "sentence": self.mishap.sentence},
             "whole": self.account.whole,
             "traced": self.trace.loaded,
-            "troubles": self._troubles(),
+            "troubles": self._troubles(limits),
             "migrations": self.account.migrations,
             "locks": self.account.locks,
             "stalls": self.account.stalls,
@@ -139,7 +139,7 @@ class Report:
             },
         }
 
-    def _troubles(self) -> list[str]:
+    def _troubles(self, limits: Limits) -> list[str]:
         """What could not be seen, in sentences; silence here means that everything was."""
         told = [*self.trace.troubles, *([self.unlinted] if self.unlinted else [])]
         if self.change.migrations and not self.trace.forwards:
@@ -152,6 +152,13 @@ class Report:
         if left := self.trace.left_in(self.clone.address.database, {each.name for each in self.after.migrations}):
             more = f" and {len(left) - 5} more" if len(left) > 5 else ""
             told.append(f"The command left {len(left)} migration(s) that it knows: {', '.join(left[:5])}{more}.")
+        if self.watched.trace.longest_gap * self.largest > limits.longest_stall:
+            told.append(
+                f"For {duration(self.watched.trace.longest_gap)} nobody looked at the locks. One that came and went"
+                f" meanwhile, outside of a transaction, could keep users waiting for"
+                f" {duration(self.watched.trace.longest_gap * self.largest)} in production; the limit is"
+                f" {duration(limits.longest_stall)}."
+            )
         told += [
             f"A canary fell silent ({text}); the lock's own time stands for it." for text in self.watched.flock.failures
         ]
