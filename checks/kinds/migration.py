@@ -261,12 +261,7 @@ class _Rehearsal:
             return None
         mishap = mishaps.explain(self.trace, done.returncode, watching.last_lines(self.context), change)
         if mishap.is_the_server_s:
-            raise CheckError(
-                f"{mishap.sentence} The clone was dropped.",
-                remedy="Give the clone's server more space, or clone elsewhere (clone_on); then run it again."
-                if mishap.cause == mishaps.DISK_FULL
-                else "See the log of that server, then run it again.",
-            )
+            raise CheckError(f"{mishap.sentence} The clone was dropped.", remedy=mishap.remedy)
         return mishap
 
     # --- afterwards ---------------------------------------------------------------------------------------------------

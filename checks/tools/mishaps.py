@@ -8,8 +8,9 @@ from checks.tools import server_words
 from checks.tools.rehearsal import Change
 from checks.tools.tracing import Failure, Migration, Trace
 
-DISK_FULL, LOCK, DEADLOCK, TIMEOUT, DATA, SERVER, RIGHT, SIGNAL, OTHER = (
-    "disk_full", "lock_timeout", "deadlock", "statement_timeout", "data", "server", "right", "signal", "other",
+DISK_FULL, WORKER_FULL, LOCK, DEADLOCK, TIMEOUT, DATA, SERVER, RIGHT, SIGNAL, OTHER = (
+    "disk_full", "worker_full",
+    "lock_timeout", "deadlock", "statement_timeout", "data", "server", "right", "signal", "other",
 )  # fmt: skip
 _BY_STATE = {
     "53100": DISK_FULL,
@@ -23,7 +24,8 @@ _BY_STATE = {
 }
 #: What the log says where no wrapper could see the error itself. PostgreSQL's own words, in English.
 _BY_TEXT = (
-    (DISK_FULL, r"No space left on device|could not extend file"),
+    (DISK_FULL, r"could not [^\n]*: No space left on device|could not extend file"),
+    (WORKER_FULL, r"No space left on device"),
     (LOCK, r"canceling statement due to lock timeout|could not obtain lock"),
     (DEADLOCK, r"deadlock detected"),
     (TIMEOUT, r"canceling statement due to statement timeout"),
@@ -34,6 +36,7 @@ _BY_TEXT = (
 )  # fmt: skip
 _WORDS = {
     DISK_FULL: "The disk of the clone's server was full",
+    WORKER_FULL: "The worker's own disk was full",
     LOCK: "It gave up waiting for a lock",
     DEADLOCK: "PostgreSQL ended a deadlock that it was part of",
     TIMEOUT: "A statement took longer than its statement_timeout",
@@ -56,7 +59,15 @@ class Mishap:
     @property
     def is_the_server_s(self) -> bool:
         """The surroundings broke, so nothing is said about the migration."""
-        return self.cause in (DISK_FULL, SERVER)
+        return self.cause in (DISK_FULL, WORKER_FULL, SERVER)
+
+    @property
+    def remedy(self) -> str:
+        if self.cause == DISK_FULL:
+            return "Give the clone's server more space, or clone elsewhere (clone_on); then run it again."
+        if self.cause == WORKER_FULL:
+            return "Make room on the worker, then run it again."
+        return "See the log of that server, then run it again."
 
 
 def explain(trace: Trace, returncode: int, lines: Iterable[str], change: Change) -> Mishap:
