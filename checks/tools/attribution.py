@@ -1,5 +1,6 @@
 """Which migration and which statement each lock, stall, rewrite and byte of WAL belongs to."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -7,7 +8,7 @@ from typing import Any
 
 from checks.tools import locks
 from checks.tools.canaries import READER, WRITER, Stall
-from checks.tools.locks import BLOCKS, OF_ROWS, ROWS
+from checks.tools.locks import BLOCKS, OF_ROWS, ROW_READS, ROWS
 from checks.tools.rehearsal import Applied, Change, State
 from checks.tools.tracing import Migration, Statement, Trace
 
@@ -113,6 +114,8 @@ def _spans(trace: Trace, observed: Observed, before: State, after: State) -> lis
                 key = (migration.name, migration.backend, table, mode)
                 if table is None or mode not in BLOCKS or key in known or (mode == ROWS and table not in changed):
                     continue
+                if mode == ROW_READS and not _names(statement, table):  # a foreign key's check came with it
+                    continue
                 known.add(key)
                 until = migration.ended if migration.atomic else statement.ended
                 seconds = max(0.0, (until or statement.began) - statement.began)
@@ -133,6 +136,10 @@ def _closes(before: State, oid: int, mode: str) -> str:
     if relation is None or relation.kind != "S":
         return mode
     return "" if mode in OF_ROWS else "ShareRowExclusiveLock"
+
+
+def _names(statement: Statement, table: str) -> bool:
+    return table.rpartition(".")[2].lower() in {word.lower() for word in re.findall(r"\w+", statement.sql)}
 
 
 def _tables_with_changed_rows(before: State, after: State) -> set[str]:
@@ -164,7 +171,7 @@ def _stalls(spans: Sequence[Mapping[str, Any]], seen: Sequence[Stall], before: S
 
 
 def _who(mode: str) -> str:
-    if mode == ROWS:
+    if mode in OF_ROWS:
         return ROW_WRITER
     return READER if mode == "AccessExclusiveLock" else WRITER
 

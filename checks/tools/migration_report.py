@@ -10,7 +10,7 @@ from checks.tools import lanes, mishaps, predicting
 from checks.tools.attribution import Account
 from checks.tools.cloning import Clone
 from checks.tools.limits import Limits, waiver_of
-from checks.tools.locks import ROWS
+from checks.tools.locks import OF_ROWS
 from checks.tools.mishaps import Mishap
 from checks.tools.predicting import SAME
 from checks.tools.rehearsal import Change, State
@@ -192,7 +192,7 @@ class Report:
 
     def figures(self, known: Sequence[str] | None) -> dict[str, Any]:
         change = self.change
-        closing = [row["seconds"] for row in self.account.locks if row["mode"] != ROWS]
+        closing = [row["seconds"] for row in self.account.locks if row["mode"] not in OF_ROWS]
         return {
             "migrations": len(change.migrations),
             "seconds": round(self.seconds, 2),

@@ -15,6 +15,7 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,10 +41,14 @@ _STATE = """
              AND l.mode NOT IN ('AccessShareLock', 'RowShareLock'))
 """
 _LOCKS = """
-    SELECT array_agg(l.relation::bigint || ' ' || l.mode) FROM pg_catalog.pg_locks l
+    SELECT array_agg(l.relation::bigint || ' ' || l.mode) FILTER (WHERE l.mode <> 'RowShareLock'),
+        array_agg(l.relation::bigint || ' ' || l.mode) FILTER (WHERE l.mode = 'RowShareLock')
+    FROM pg_catalog.pg_locks l
     WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.relation >= 16384
-      AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
+      AND l.mode <> 'AccessShareLock'
 """
+#: A question that locks the rows it finds until its transaction ends, such as select_for_update().
+_LOCKS_ROWS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?(?:UPDATE|SHARE)\b", re.IGNORECASE)
 _SIZE = "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())"
 _WAL = "SELECT pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_catalog.pg_lsn"
 _WORDS_OF_ROWS = {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "MERGE", "COPY"}
@@ -261,11 +266,12 @@ class Watch:
         if self.number > MAX_STATEMENTS and not group.get("rewrites"):
             return
         if group["rows"] and self.number <= MAX_STATEMENTS and self.status() == IN_TRANSACTION and not self.broken:
-            asked = group["word"] != "SELECT" and self.measured < MEASURED
+            locking = _LOCKS_ROWS.search(group["text"]) is not None
+            asked = (group["word"] != "SELECT" or locking) and self.measured < MEASURED
             held = self.ask(_LOCKS) if asked else None
             if held is not None:
-                locks = set(held[0] or ())
-                group["locks"], self.locks = sorted(locks - self.locks), locks
+                locks, rows = set(held[0] or ()), set(held[1] or ()) if locking else set()
+                group["locks"], self.locks = sorted((locks - self.locks) | rows), locks
         tell("done", migration=self.name, number=self.number, count=group["count"],
              seconds=round(group["seconds"], 6), longest=round(group["longest"], 6), wal=group["wal"],
              rewrites=group.get("rewrites", []), locks=group.get("locks", []),
