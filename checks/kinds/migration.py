@@ -340,7 +340,7 @@ class _Rehearsal:
             trace = tracing.read(file)
             idleness.refuse_elsewhere(trace, address)
             now = self._observe(address, step, before)
-            back = way_back.result(gone, trace, before, now, change, known or [])
+            back = way_back.result(gone, trace, before, now, change, known or [], self.trace.written_down())
             for problem in limits.of_way_back(back, self.params.limits()):
                 step.fail(problem)
         return back
@@ -353,8 +353,10 @@ class _Rehearsal:
         if known is None:
             return bool(change.schema or change.migrations)
         # Without a check of the plan's own, only what the wrapper saw is known.
-        seen = {each.name for each in self.trace.forwards}
-        return self.params.reversible_check is None and any(each.name not in seen for each in change.migrations)
+        seen = {each.name for each in self.trace.forwards} | self.trace.written_down()
+        others = any(each.name not in seen for each in change.migrations)
+        strayed = bool(change.schema) and self.trace.strayed(report.before.shape, report.after.shape)
+        return self.params.reversible_check is None and (others or strayed)
 
     def _judge(self, report: migration_report.Report, known: list[str] | None) -> Outcome:
         bounds = self.params.limits()

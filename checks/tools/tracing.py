@@ -57,6 +57,7 @@ class Migration:
 
     ``wal`` and ``size``: bytes of WAL, and by how many the database grew; None where it could not be asked.
     ``database``: in which it ran, as the server says; "" where it could not be asked.
+    ``shapes``: one word for the schema at its begin and its end.
     ``unseen``: something broke in the wrapper, so not everything that it did is here.
     """
 
@@ -77,6 +78,7 @@ class Migration:
     sql_failure: str = ""
     unseen: bool = False
     database: str = ""
+    shapes: tuple[str | None, str | None] = (None, None)
 
     @property
     def broke_off(self) -> bool:
@@ -102,9 +104,10 @@ class Planned:
 @dataclass
 class Trace:
     """``loaded``: the versions of Django that were watched. ``troubles``: sentences on what could not be traced.
-    ``elsewhere``: migrations in what is no PostgreSQL, and what it is.
+    ``squashed``: migrations that stand for others. ``elsewhere``: migrations in what is no PostgreSQL, and what it is.
     """
 
+    squashed: set[str] = field(default_factory=set)
     elsewhere: list[tuple[str, str]] = field(default_factory=list)
     planned: list[Planned] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
@@ -119,6 +122,15 @@ class Trace:
         """Migrations that ran in another database than this one, and in which."""
         others = [(each.name, each.database) for each in self.migrations if each.database not in ("", database)]
         return [*others, *self.elsewhere]
+
+    def written_down(self) -> set[str]:
+        """Squashed migrations that were written down since all of their parts were applied, and not executed."""
+        return self.squashed - {each.name for each in self.migrations}
+
+    def strayed(self, before: str, after: str) -> bool:
+        """Whether something but the migrations changed the schema, which was ``before`` and is ``after``."""
+        shapes = [before, *(shape for each in self.migrations for shape in each.shapes), after]
+        return any(shapes[at] != shapes[at + 1] or shapes[at] is None for at in range(0, len(shapes), 2))
 
     def planned_in(self, database: str) -> list[Planned]:
         return [each for each in self.planned if each.database == database]
@@ -208,10 +220,8 @@ def _take(trace: Trace, under_way: dict[int, Migration], told: Mapping[str, Any]
     event, pid = told["event"], told["pid"]
     if event == "loaded":
         trace.loaded.append(f"Django {told['django']} on Python {told['python']}")
-    elif event == "elsewhere":
-        trace.elsewhere.append((told["migration"], told["database"]))
-    elif event == "planned":
-        trace.planned.append(Planned(told["migrations"], told["fake"], told["left"], told["database"]))
+    elif event in ("planned", "squashed", "elsewhere"):
+        _take_plan(trace, event, told)
     elif event == "refused":
         trace.troubles.append(
             f"The wrapper could not be put around Django's executor: {server_words.of_text(told['text'])}"
@@ -234,9 +244,18 @@ def _take(trace: Trace, under_way: dict[int, Migration], told: Mapping[str, Any]
             del under_way[pid]
 
 
+def _take_plan(trace: Trace, event: str, told: Mapping[str, Any]) -> None:
+    if event == "planned":
+        trace.planned.append(Planned(told["migrations"], told["fake"], told["left"], told["database"]))
+    elif event == "squashed":
+        trace.squashed.update(told["names"])
+    else:
+        trace.elsewhere.append((told["migration"], told["database"]))
+
+
 def _take_detail(migration: Migration, event: str, told: Mapping[str, Any]) -> None:
     if event == "within":
-        migration.database = told["database"]
+        migration.database, migration.shapes = told["database"], (told["shape"], None)
     elif event == "sqlmigrate":
         migration.sql = told.get("sql")
         failure = _failure(told.get("failure"))
@@ -249,6 +268,7 @@ def _take_detail(migration: Migration, event: str, told: Mapping[str, Any]) -> N
         _take_done(migration, told)
     elif event == "ended":
         migration.ended, migration.seconds, migration.own = told["at"], told["seconds"], told["own"]
+        migration.shapes = (migration.shapes[0], told["shape"])
         migration.wal, migration.size, migration.failure = told["wal"], told["size"], _failure(told["failure"])
 
 

@@ -49,6 +49,27 @@ _LOCKS = """
 """
 #: A question that locks the rows it finds until its transaction ends, such as select_for_update().
 _LOCKS_ROWS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?(?:UPDATE|SHARE)\b", re.IGNORECASE)
+#: One word for all of the schema, the same as long as nobody changes it. ``checks.tools.shape`` has it too.
+_SHAPE = """
+    WITH shown AS (
+        SELECT c.oid, c.relname, c.relnamespace
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid >= 16384 AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND c.relname !~ '^django_migrations'
+    )
+    SELECT pg_catalog.md5(COALESCE(string_agg(line, ',' ORDER BY line), '')) FROM (
+        SELECT concat_ws(' ', 'relation', c.oid, c.relname, c.relnamespace) FROM shown c
+        UNION ALL SELECT concat_ws(' ', 'column', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
+                                   a.attnotnull, a.atthasdef, a.attisdropped)
+            FROM pg_catalog.pg_attribute a JOIN shown c ON c.oid = a.attrelid WHERE a.attnum > 0
+        UNION ALL SELECT concat_ws(' ', 'constraint', o.oid, o.conname, o.convalidated)
+            FROM pg_catalog.pg_constraint o
+            WHERE o.oid >= 16384 AND (o.conrelid = 0 OR o.conrelid IN (SELECT oid FROM shown))
+        UNION ALL SELECT concat_ws(' ', 'function', p.oid, p.proname, pg_catalog.md5(p.prosrc))
+            FROM pg_catalog.pg_proc p WHERE p.oid >= 16384 AND p.pronamespace <> pg_catalog.pg_my_temp_schema()
+        UNION ALL SELECT concat_ws(' ', 'trigger', t.oid, t.tgenabled) FROM pg_catalog.pg_trigger t
+        UNION ALL SELECT concat_ws(' ', 'label', e.oid, e.enumlabel) FROM pg_catalog.pg_enum e
+    ) lines(line)
+"""
 _SIZE = "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())"
 _WAL = "SELECT pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_catalog.pg_lsn"
 _WORDS_OF_ROWS = {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "MERGE", "COPY"}
@@ -147,7 +168,8 @@ class Watch:
         tell("migration", migration=self.name, forwards=self.forwards, atomic=bool(self.migration.atomic),
              alias=self.connection.alias, backend=self.connection.connection.info.backend_pid,
              irreversible=operations)  # fmt: skip
-        tell("within", migration=self.name, database=self.ask("SELECT pg_catalog.current_database()")[0])
+        tell("within", migration=self.name, database=self.ask("SELECT pg_catalog.current_database()")[0],
+             shape=self.ask(_SHAPE)[0])  # fmt: skip
         if self.forwards and state is not None:
             self.quietly(self.sqlmigrate, state)
         wal, oids, nodes, _ = self.ask(_STATE)
@@ -178,18 +200,19 @@ class Watch:
         own = self.own  # what is asked from here on was not part of those seconds
         if self.group is not None:
             self.quietly(self.close_group)
-        wal, size = self.quietly(self.growth) or (None, None)
+        wal, size, shape = self.quietly(self.growth) or (None, None, None)
         tell("ended", migration=self.name, forwards=self.forwards, seconds=round(max(0.0, seconds - own), 6),
-             own=round(own, 6), wal=wal, size=size, failure=reason(error) if error is not None else None,
+             own=round(own, 6), wal=wal, size=size, shape=shape, failure=reason(error) if error is not None else None,
              statements=self.number)  # fmt: skip
 
-    def growth(self) -> tuple[int, int] | None:
-        """Bytes of WAL and of the database since the begin; None where the session can no longer be asked."""
+    def growth(self) -> tuple[int, int, str] | None:
+        """Bytes of WAL and of the database since the begin, and the schema; None where nobody can be asked."""
         if self.wal_at_begin is None or self.connection.connection is None:
             return None
         if self.status() not in (IDLE, IN_TRANSACTION):
             return None
-        return int(self.ask(_WAL)[0]) - self.wal_at_begin, int(self.ask(_SIZE)[0]) - self.size_at_begin
+        wal, size = int(self.ask(_WAL)[0]) - self.wal_at_begin, int(self.ask(_SIZE)[0]) - self.size_at_begin
+        return wal, size, str(self.ask(_SHAPE)[0])
 
     # --- its statements -----------------------------------------------------------------------------------------------
 
@@ -338,7 +361,11 @@ def planned(original: Callable[..., Any]) -> Callable[..., Any]:
             tell_plan(self, targets, plan, fake)
         except Exception as error:  # noqa: BLE001 - told, and never the application's
             tell("refused", text=f"{type(error).__name__}: {error}")
-        return original(self, targets, plan, *arguments, **named)
+        done = original(self, targets, plan, *arguments, **named)
+        # Django writes down a squashed migration whose parts are all applied, and executes nothing.
+        with contextlib.suppress(Exception):
+            tell("squashed", names=[".".join(key) for key in self.loader.replacements])
+        return done
 
     migrate.__name__, migrate.__doc__ = original.__name__, original.__doc__
     return migrate
