@@ -13,6 +13,8 @@ from checks.tools import (
     attribution,
     cloning,
     hypotheses,
+    idleness,
+    leading,
     limits,
     migration_report,
     mishaps,
@@ -56,6 +58,9 @@ class Migration(Kind):
         if staging_clone.is_masked(plan, params.clone_on) and not plan.privacy.inventory:
             said = f"needs privacy.inventory: what is cloned to {params.clone_on} is masked, and nothing says how"
             found.append((("clone_on",), said))
+        known_names = {name for place in plan.environments.values() for name in {**place.variables, **place.secrets}}
+        strange = [name for name in params.may_reach if name not in known_names]
+        found += [(("may_reach",), f"no environment has the variable {name}") for name in strange]
         return found
 
     def steps(self, plan: Plan, section: str, params: Any) -> list[Step]:
@@ -92,6 +97,7 @@ class _Rehearsal:
 
     def run(self) -> Outcome:
         with ExitStack() as stack:
+            self._variables(self.source, self.params.command)  # what it refuses it refuses before anything is done
             clone = self._clone(stack)
             with self.context.step("before") as step:
                 before = self._observe(clone.address, step)
@@ -102,6 +108,7 @@ class _Rehearsal:
             with self.context.step("after") as step:
                 after = self._observe(clone.address, step, before)
                 originals.refuse_touched(self.context, self.source, original, "migrate")
+                idleness.refuse_elsewhere(self.trace, clone.address)
             change = rehearsal.change(before, after)
             if not watched.trace.visited and not change.anything:
                 raise CheckError(
@@ -110,12 +117,16 @@ class _Rehearsal:
                     f" {self.context.plan.environment(self.environment).database}.",
                 )
             mishap = self._mishap(done, change)
+            if mishap is None and not done.timed_out:
+                idleness.refuse(self.trace, clone.address, after, change, self.params.may_change_nothing)
             account = attribution.account(self.trace, watched.observed(self.context), before, after, change)
             factors = predicting.factors(production, before)
             largest = predicting.predict(account.migrations, account.stalls, factors)
-            self._hypotheses(clone.address, account, before, change)
-            known = self._reversible(clone.address)
-            back = self._go_back(clone.address, before, change, known, done)
+            with originals.untouched(self.context, self.source, original, self._later_commands()):
+                self._hypotheses(clone.address, account, before, change)
+                known = self._reversible(clone.address)
+                broke_off = done.timed_out or mishap is not None
+                back = self._go_back(clone.address, before, change, known, broke_off=broke_off)
         report = migration_report.Report(
             clone, before, after, change, account, watched, self.trace, back, mishap, factors, largest,
             production.environment, self.params.compare_data, self.params.reverse is not None, self.unlinted,
@@ -189,17 +200,17 @@ class _Rehearsal:
     # --- the command --------------------------------------------------------------------------------------------------
 
     def _variables(self, address: Address, command: Command) -> dict[str, str]:
-        """The command's variables. Whatever named the original's database names the clone, in every variable."""
+        """The command's variables. What leads to the original's database leads to the clone, and nothing elsewhere."""
         context, plan = self.context, self.context.plan
         places = [self.environment, *([self.params.tools] if self.params.tools else [])]
         variables: dict[str, str] = {}
         for place in places:
             variables |= context.variables(place)
-        known = {context.database_url(place) for place in places}
-        url = address.url()
-        variables = {name: url if value in known else value for name, value in variables.items()}
-        variables |= {plan.environment(place).database: url for place in places}
-        return variables | command.variables
+        known = [
+            Address.parse(context.database_url(place), what=f"The database address of {place}") for place in places
+        ]
+        variables |= {plan.environment(place).database: address.url() for place in places}
+        return leading.to_clone(variables | command.variables, known, address, self.params.may_reach)
 
     def _run_traced(self, address: Address, command: Command, file: Path, step: StepHandle, word: str) -> Completed:
         """``word``: what is done with each migration, as the page says it."""
@@ -237,23 +248,28 @@ class _Rehearsal:
             step.figure("seconds", round(watched.done.seconds, 1))
             if watched.done.returncode != 0:
                 step.fail(f"exit status {watched.done.returncode}")
+            elif self.trace.broken is not None:
+                step.fail(f"{self.trace.broken.name} broke off, and the command ended with exit status 0")
         return watched
 
     def _mishap(self, done: Completed, change: Change) -> mishaps.Mishap | None:
-        """Why the command broke off; CheckError where its surroundings did."""
-        if done.returncode == 0 or done.timed_out:
+        """Why the command broke off; CheckError where its surroundings did.
+
+        A script may hide it (`migrate | tee log`, `migrate || true`): what the wrapper saw counts beside its status.
+        """
+        if done.timed_out or (done.returncode == 0 and self.trace.broken is None):
             return None
         mishap = mishaps.explain(self.trace, done.returncode, watching.last_lines(self.context), change)
         if mishap.is_the_server_s:
-            raise CheckError(
-                f"{mishap.sentence} The clone was dropped.",
-                remedy="Give the clone's server more space, or clone elsewhere (clone_on); then run it again."
-                if mishap.cause == mishaps.DISK_FULL
-                else "See the log of that server, then run it again.",
-            )
+            raise CheckError(f"{mishap.sentence} The clone was dropped.", remedy=mishap.remedy)
         return mishap
 
     # --- afterwards ---------------------------------------------------------------------------------------------------
+
+    def _later_commands(self) -> str:
+        """The plan's words for what it lets run after the migrate command; "" for nothing."""
+        words = ("sql", "reversible_check", "reverse")
+        return " or ".join(word for word in words if getattr(self.params, word) is not None)
 
     def _hypotheses(self, address: Address, account: Account, before: State, change: Change) -> None:
         """What squawk fears, beside what happened. A missing squawk is told, never taken for silence."""
@@ -305,15 +321,15 @@ class _Rehearsal:
         return names
 
     def _go_back(
-        self, address: Address, before: State, change: Change, known: list[str] | None, done: Completed
+        self, address: Address, before: State, change: Change, known: list[str] | None, *, broke_off: bool
     ) -> dict[str, Any] | None:
         command = self.params.reverse
         with self.context.step("back") as step:
             if command is None:
                 step.skip("the plan names no command that goes back")
                 return None
-            if done.returncode != 0 or not change.anything:
-                step.skip("the migrations did not run to their end" if done.returncode else "there is nothing to undo")
+            if broke_off or not change.anything:
+                step.skip("the migrations did not run to their end" if broke_off else "there is nothing to undo")
                 return None
             applied = self.context.scratch / "applied.txt"
             applied.write_text("".join(f"{migration.name}\n" for migration in change.migrations), encoding="utf-8")
@@ -321,8 +337,10 @@ class _Rehearsal:
             step.doing("Going back")
             file = self.context.scratch / "trace-back.jsonl"
             gone = self._run_traced(address, command, file, step, "Taking back")
+            trace = tracing.read(file)
+            idleness.refuse_elsewhere(trace, address)
             now = self._observe(address, step, before)
-            back = way_back.result(gone, tracing.read(file), before, now, change, known or [])
+            back = way_back.result(gone, trace, before, now, change, known or [], self.trace.written_down())
             for problem in limits.of_way_back(back, self.params.limits()):
                 step.fail(problem)
         return back
@@ -330,13 +348,15 @@ class _Rehearsal:
     def _is_unknown(self, report: migration_report.Report, known: list[str] | None) -> bool:
         """Whether something changed of which nobody knows the way back: neither asked for, nor gone and compared."""
         change, back = report.change, report.back
-        if report.watched.done.returncode != 0 or (back is not None and back["compared"]):
+        if report.broke_off() or (back is not None and back["compared"]):
             return False
         if known is None:
             return bool(change.schema or change.migrations)
         # Without a check of the plan's own, only what the wrapper saw is known.
-        seen = {each.name for each in self.trace.forwards}
-        return self.params.reversible_check is None and any(each.name not in seen for each in change.migrations)
+        seen = {each.name for each in self.trace.forwards} | self.trace.written_down()
+        others = any(each.name not in seen for each in change.migrations)
+        strayed = bool(change.schema) and self.trace.strayed(report.before.shape, report.after.shape)
+        return self.params.reversible_check is None and (others or strayed)
 
     def _judge(self, report: migration_report.Report, known: list[str] | None) -> Outcome:
         bounds = self.params.limits()

@@ -1,13 +1,14 @@
 """Which migration and which statement each lock, stall, rewrite and byte of WAL belongs to."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from checks.tools import locks
 from checks.tools.canaries import READER, WRITER, Stall
-from checks.tools.locks import BLOCKS, ROWS
+from checks.tools.locks import BLOCKS, OF_ROWS, ROW_READS, ROWS
 from checks.tools.rehearsal import Applied, Change, State
 from checks.tools.tracing import Migration, Statement, Trace
 
@@ -21,7 +22,8 @@ MAX_SQL = 300
 class Account:
     """Everything that is told of one rehearsal, longest first where order says something.
 
-    ``migrations``: one row each. ``locks``: table, mode, blocks, seconds, began, migration, statement.
+    ``migrations``: one row each; ``watched``: the wrapper saw what it did.
+    ``locks``: table, mode, blocks, seconds, began, migration, statement.
     ``stalls``: table, who, seconds, began, migration, statement, by ('canary' or 'trace'), gone.
     ``whole``: the migrations were watched one by one; else everything belongs to the command.
     """
@@ -97,7 +99,8 @@ def _span_of_work(rows: Sequence[Mapping[str, Any]], observed: Observed) -> tupl
 def _spans(trace: Trace, observed: Observed, before: State, after: State) -> list[dict[str, Any]]:
     """What closed tables: sampled from outside, and what only the session itself saw because it was shorter."""
     owners = before.owners
-    rows = locks.by_table(observed.held, owners, observed.interval)
+    held = [replace(lock, mode=mode) for lock in observed.held if (mode := _closes(before, lock.relation, lock.mode))]
+    rows = locks.by_table(held, owners, observed.interval)
     changed = _tables_with_changed_rows(before, after)
     rows = [row for row in rows if row["mode"] != ROWS or row["table"] in changed]
     known = set()
@@ -106,10 +109,12 @@ def _spans(trace: Trace, observed: Observed, before: State, after: State) -> lis
         known.add((owner.name if owner else "", row["session"], row["table"], row["mode"]))
     for migration in trace.forwards:
         for statement in migration.statements:
-            for oid, mode in statement.locks:
-                table = owners.get(oid)
+            for oid, taken in statement.locks:
+                table, mode = owners.get(oid), _closes(before, oid, taken)
                 key = (migration.name, migration.backend, table, mode)
                 if table is None or mode not in BLOCKS or key in known or (mode == ROWS and table not in changed):
+                    continue
+                if mode == ROW_READS and not _names(statement, table):  # a foreign key's check came with it
                     continue
                 known.add(key)
                 until = migration.ended if migration.atomic else statement.ended
@@ -119,6 +124,22 @@ def _spans(trace: Trace, observed: Observed, before: State, after: State) -> lis
                      "began": statement.began, "session": migration.backend}
                 )  # fmt: skip
     return rows
+
+
+def _closes(before: State, oid: int, mode: str) -> str:
+    """The mode as the table's users feel it; "" where they feel nothing.
+
+    Who takes a number from a sequence locks no row, and who has it locked in whatever way keeps others from inserting
+    into its table, never from reading it.
+    """
+    relation = before.relations.get(oid)
+    if relation is None or relation.kind != "S":
+        return mode
+    return "" if mode in OF_ROWS else "ShareRowExclusiveLock"
+
+
+def _names(statement: Statement, table: str) -> bool:
+    return table.rpartition(".")[2].lower() in {word.lower() for word in re.findall(r"\w+", statement.sql)}
 
 
 def _tables_with_changed_rows(before: State, after: State) -> set[str]:
@@ -150,7 +171,7 @@ def _stalls(spans: Sequence[Mapping[str, Any]], seen: Sequence[Stall], before: S
 
 
 def _who(mode: str) -> str:
-    if mode == ROWS:
+    if mode in OF_ROWS:
         return ROW_WRITER
     return READER if mode == "AccessExclusiveLock" else WRITER
 
@@ -178,9 +199,10 @@ def _statement(migration: Migration, row: Mapping[str, Any], before: State) -> S
     mode = row.get("mode")
     for statement in migration.statements:
         for oid, taken in statement.locks:
-            if owners.get(oid) != row["table"] or (mode and taken != mode):
+            felt = _closes(before, oid, taken)
+            if owners.get(oid) != row["table"] or (mode and felt != mode):
                 continue
-            if mode or taken in BLOCKS:
+            if mode or felt in BLOCKS:
                 return statement
     return migration.at(row["began"] + 0.02)
 
@@ -199,6 +221,7 @@ def _row(
         "began": migration.began,
         "ended": migration.ended,
         "atomic": migration.atomic,
+        "watched": not migration.unseen,
         "wal": migration.wal,
         "size": migration.size,
         "rewrites": sorted(rewritten),
@@ -219,12 +242,18 @@ def _statement_row(statement: Statement, before: State, tables: Mapping[int, str
     owners = before.owners
     return {
         "sql": " ".join(statement.sql.split())[:MAX_SQL],
+        "began": statement.began,
+        "ended": statement.ended,
         "count": statement.count,
         "seconds": round(statement.seconds, 5),
         "wal": statement.wal,
         "rewrites": sorted({tables[oid] for oid in statement.rewrites if oid in tables}),
         "locks": sorted(
-            {f"{owners[oid]}: {mode}" for oid, mode in statement.locks if oid in owners and mode in BLOCKS}
+            {
+                f"{owners[oid]}: {mode}"
+                for oid, taken in statement.locks
+                if oid in owners and (mode := _closes(before, oid, taken)) in BLOCKS
+            }
         ),
         "failed": statement.failure is not None,
     }
@@ -252,6 +281,7 @@ def durations(migrations: Sequence[Applied], began: datetime | None) -> list[dic
                 "seconds": round((migration.at - start).total_seconds(), 3) if start is not None else None,
                 "began": start.timestamp() if start is not None else None,
                 "ended": migration.at.timestamp(),
+                "watched": False,
                 "rewrites": [],
                 "irreversible": None,
                 "wal": None,

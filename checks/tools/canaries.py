@@ -44,7 +44,7 @@ class Stall:
 class Canaries:
     """All canaries of one clone. ``touch`` may be called from any thread, ``close`` ends them all.
 
-    ``tables``: number of a table -> (its quoted name, whether it can be written).
+    ``tables``: number of a table or view -> (its quoted name, whether it can be written).
     """
 
     def __init__(self, address: Address, tables: dict[int, tuple[str, bool]]) -> None:

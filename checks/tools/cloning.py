@@ -12,7 +12,7 @@ from psycopg import errors, sql
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
-from checks.tools import dumping, facts, scratch, server_words
+from checks.tools import database_settings, dumping, facts, scratch, server_words
 from checks.tools.background import patiently
 from checks.tools.postgres import Address, Connection, connected, drop_database, explain, maintenance, one
 
@@ -30,6 +30,7 @@ class Clone:
     ``seconds``: what the whole clone cost. ``visitors_seconds``: how long, at most, a new session of the original had
     to wait meanwhile; 0 for a dump. ``size``: bytes that the clone takes when nothing is shared. ``masked``: how it was
     masked (environment, rows, seconds, compared, large_objects), None for one that holds the data as they are.
+    ``lacking``: settings of the original that it could not be given, in words that tell no value.
     """
 
     address: Address
@@ -39,6 +40,7 @@ class Clone:
     visitors_seconds: float
     size: int
     masked: Mapping[str, Any] | None = None
+    lacking: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -86,11 +88,13 @@ def clone(
         way = _copy(attempt, method, lock_timeout, visitors_wait)
         with connected(server.named(name), what="the clone") as connection:
             scratch.close_to_others(connection, name)
+        lacking = give_settings(source, server.named(name))
         taken = round(time.monotonic() - began, 3)
         context.note(f"Cloned {source.database} as {name} ({way}, {taken:.2f} s)")
         for other, why in attempt.passed_over:
             context.note(f"Not by {other}: {why}")
-        yield Clone(server.named(name), way, attempt.passed_over, taken, round(attempt.visitors_seconds, 3), size)
+        visitors = round(attempt.visitors_seconds, 3)
+        yield Clone(server.named(name), way, attempt.passed_over, taken, visitors, size, lacking=lacking)
     finally:
         scratch.drop_at_the_end(context, orders, name)
 
@@ -188,6 +192,27 @@ def _create(attempt: _Attempt, connection: Connection, method: str, wait: timede
     finally:
         attempt.visitors_seconds += time.monotonic() - began
     return ""
+
+
+def give_settings(source: Address, clone: Address) -> list[str]:
+    """Give a clone the settings of its original, such as statement_timeout; returns those that could not be given.
+
+    No copy of files and no dump has them. Those for all roles and those for the original's own role come along; nobody
+    else may connect to a clone. They hold for sessions that begin afterwards.
+    """
+    with connected(source, what="the database to clone") as connection:
+        found = database_settings.read(connection, source.database)["settings"]
+        role = str(one(connection, "SELECT session_user"))
+    with connected(clone, what="the clone") as connection:
+        here = str(one(connection, "SELECT session_user"))
+        wanted = {(here if whose else "", key): value for (whose, key), value in found.items() if whose in ("", role)}
+        lacking = []
+        for told, statement in database_settings.settings(clone.database, wanted):
+            try:
+                connection.execute(statement)
+            except psycopg.Error:
+                lacking.append(told)
+    return lacking
 
 
 def same_server(one_address: Address, other: Address) -> bool:

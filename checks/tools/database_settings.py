@@ -81,12 +81,7 @@ def statements(database: str, wanted: Facts, found: Facts) -> list[tuple[str, sq
         owner = sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(wanted["owner"]))
         given.append(("its owner", owner))
     given += [("its rights", right) for right in _rights(name, wanted)]
-    for (role, key), value in wanted["settings"].items():
-        told = f"its setting {key} for the role {role}" if role else f"its setting {key}"
-        whose = sql.SQL("DATABASE {}").format(name)
-        if role:
-            whose = sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(role), name)
-        given.append((told, setting(whose, key, value)))
+    given += settings(database, wanted["settings"])
     for area, words in _OPTIONS.items():
         if wanted[area] != found[area]:
             given.append((f"its {area}", sql.SQL(words).format(name, sql.Literal(wanted[area]))))
@@ -95,6 +90,13 @@ def statements(database: str, wanted: Facts, found: Facts) -> list[tuple[str, sq
         statement = sql.SQL(words).format(sql.Identifier(provider), name, sql.Literal(label))
         given.append((f"its security label of {provider}", statement))
     return given
+
+
+def settings(database: str, wanted: Mapping[tuple[str, str], str]) -> Iterator[tuple[str, sql.Composed]]:
+    """What gives ``database`` these settings: (role, "" for everybody; name) -> value, as ``read`` tells them."""
+    for (role, key), value in wanted.items():
+        told = f"its setting {key} for the role {role}" if role else f"its setting {key}"
+        yield told, _setting(sql.Identifier(database), role, key, value)
 
 
 _OPTIONS: Final[Mapping[str, LiteralString]] = {

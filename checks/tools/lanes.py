@@ -73,7 +73,7 @@ def _table_lane(
     bars = [scale.bar(row, what[row["blocks"]], f"no {row['blocks']}") for row in locks if row["table"] == table]
     mine = [row for row in stalls if row["table"] == table]
     bars += [scale.bar(row, "over" if row["predicted"] > limit else "stall", f"a {row['who']} waited") for row in mine]
-    worst = max(mine, key=lambda row: row["seconds"], default=None)
+    worst = max(mine, key=lambda row: (row["predicted"], row["seconds"]), default=None)
     return {
         "label": table,
         "kind": "table",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from checks.tools import predicting
 from checks.tools.attribution import Account
 from checks.tools.rehearsal import Change
 from releases.templatetags.interface_format import duration
@@ -45,12 +46,17 @@ def _scaled(seconds: float, predicted: float) -> str:
 
 
 def of_rewrites(change: Change, factors: Mapping[str, float], limits: Limits) -> list[str]:
-    told = []
+    """The parts of a partitioned table count together: splitting a table makes writing it anew no cheaper."""
+    sums: dict[str, int] = {}
     for row in change.rewrites:
-        rows = int(row["rows"] * factors.get(row["table"], 1.0))
-        if rows > limits.rewrite_rows and row["how"] != "emptied":
-            told.append(f"{row['table']} with {rows:,} rows was rewritten; {limits.rewrite_rows:,} may be.")
-    return told
+        if row["how"] != "emptied":
+            rows = int(row["rows"] * predicting.factor_of(factors, row["table"]))
+            sums[row["whole"]] = sums.get(row["whole"], 0) + rows
+    return [
+        f"{table} with {rows:,} rows was rewritten; {limits.rewrite_rows:,} may be."
+        for table, rows in sums.items()
+        if rows > limits.rewrite_rows
+    ]
 
 
 def of_indexes(change: Change) -> list[str]:
@@ -86,6 +92,13 @@ def of_way_back(back: Mapping[str, Any] | None, limits: Limits) -> list[str]:
     if back["exit_status"] != 0 and stopped not in limits.waived and stopped not in back["known"]:
         at = f" at {stopped}" if stopped else ""
         told.append(f"Going back broke off{at} with exit status {back['exit_status']}.")
+    staying = _staying(back, limits) if back["exit_status"] == 0 else []
+    if staying:
+        count = len(back["left"]) + len(back["reversed"])
+        told.append(
+            f"Going back ended with exit status 0 and left {len(staying)} of {count} migration(s) applied:"
+            f" {_some(staying)}."
+        )
     if back["compared"]:
         objects = [row["object"] for row in back["schema"] if row["object"] not in limits.waived]
         tables = [row["table"] for row in back["data"] if not waiver_of(row, limits.waived)]
@@ -94,6 +107,21 @@ def of_way_back(back: Mapping[str, Any] | None, limits: Limits) -> list[str]:
         if tables:
             told.append(f"Going back does not bring back what {len(tables)} table(s) held: {_some(tables)}.")
     return told
+
+
+def _staying(back: Mapping[str, Any], limits: Limits) -> list[str]:
+    """Migrations that did not go back, although nothing says that they need not.
+
+    Django goes back from the newest one, so what came earlier in the same application stays where a later one may.
+    """
+    staying, excused = [], set()
+    for name in reversed(back["left"]):
+        application = name.partition(".")[0]
+        if name in limits.waived or name in back["known"]:
+            excused.add(application)
+        elif application not in excused:
+            staying.append(name)
+    return staying[::-1]
 
 
 def waiver_of(row: Mapping[str, Any], waived: Mapping[str, str]) -> str:

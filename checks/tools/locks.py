@@ -18,13 +18,23 @@ BLOCKS = {
     "ShareRowExclusiveLock": "writing",
     "ShareLock": "writing",
     "RowExclusiveLock": "changing the same rows",
+    "RowShareLock": "changing the same rows",
 }
 ROWS = "RowExclusiveLock"
+#: Of SELECT ... FOR UPDATE and its like, and of every check of a foreign key, which keeps nobody from changing a row.
+ROW_READS = "RowShareLock"
+#: Keep others from single rows, and nobody from the table.
+OF_ROWS = frozenset({ROWS, ROW_READS})
 _SAMPLE: LiteralString = """
-    SELECT l.pid, l.relation::bigint, l.mode, l.granted FROM pg_catalog.pg_locks l
+    SELECT l.pid, l.relation::bigint, l.mode, l.granted,
+           CASE WHEN l.mode <> 'RowShareLock' THEN true ELSE EXISTS (
+               SELECT FROM pg_catalog.pg_stat_activity a
+               WHERE a.pid = l.pid AND a.query ~* '\\mfor\\s+(no\\s+key\\s+)?(update|share)\\M') END
+    FROM pg_catalog.pg_locks l
     WHERE l.locktype = 'relation' AND l.relation >= 16384
       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-      AND l.mode IN ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock', 'RowExclusiveLock')
+      AND l.mode IN ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock', 'RowExclusiveLock',
+                     'RowShareLock')
 """
 _WHO: LiteralString = """
     SELECT COALESCE(a.leader_pid, a.pid), a.backend_type IN ('client backend', 'parallel worker'),
@@ -147,15 +157,16 @@ class LockTrace:
         now, before = time.time(), self._last_look
         rows = connection.execute(_SAMPLE).fetchall()
         seen: set[tuple[int, int, str, bool]] = set()
-        for pid, relation, mode, granted in rows:
+        for pid, relation, mode, granted, locks_rows in rows:
             session = self._session(connection, pid)
-            if session is None:
+            key = (session or 0, relation, mode, granted)
+            # Once rows are locked they stay so until the transaction ends, whatever is asked next.
+            if session is None or not (locks_rows or key in self._open):
                 continue
-            key = (session, relation, mode, granted)
             seen.add(key)
             if key not in self._open:
                 self._open[key] = Held(session, relation, mode, granted, before, now, now)
-                if mode != ROWS:
+                if mode not in OF_ROWS:
                     self._on_lock(relation, before)
             self._open[key].ended = now
         for key in self._open.keys() - seen:

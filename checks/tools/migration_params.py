@@ -60,6 +60,17 @@ class MigrationParams(KindParams):
         description="What need not be reversible, with the reason: migration, table, table.column or object -> reason;"
         f" {limits.COMMAND!r} for all of a command of which nothing says whether it can be reversed.",
     )
+    may_reach: list[str] = Field(
+        default=[],
+        max_length=50,
+        description="Variables that lead to other PostgreSQL databases than the one that is cloned, which the commands"
+        " may reach all the same; a migration there is an error.",
+    )
+    may_change_nothing: bool = Field(
+        default=False,
+        description="A command that is not Django's, or whose Django cannot be watched, may find nothing to do. Of"
+        " Django's own it is seen whether a migration was left.",
+    )
     compare_data: bool = Field(default=True, description="Prove that what no migration touched is the same afterwards.")
     scale_to: str = Field(
         default="",

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from checks.kinds.base import Artifact, RunContext
-from checks.tools import lanes, mishaps
+from checks.tools import lanes, mishaps, predicting
 from checks.tools.attribution import Account
 from checks.tools.cloning import Clone
 from checks.tools.limits import Limits, waiver_of
-from checks.tools.locks import ROWS
+from checks.tools.locks import OF_ROWS
 from checks.tools.mishaps import Mishap
 from checks.tools.predicting import SAME
 from checks.tools.rehearsal import Change, State
@@ -58,11 +58,9 @@ class Report:
 
     @property
     def predicted(self) -> float:
-        rows = self.account.migrations
-        if not rows:
-            return self.seconds * self.largest
-        more = sum(row["predicted"] - row["seconds"] for row in rows if row.get("predicted") is not None)
-        return self.seconds + max(0.0, float(more))
+        if not self.change.anything:  # what found nothing to do finds nothing to do in a larger database either
+            return self.seconds
+        return predicting.whole(self.account.migrations, self.seconds, self.largest)
 
     @property
     def longest_stall(self) -> float:
@@ -108,7 +106,7 @@ class Report:
             "mishap": self.mishap and {"cause": self.mishap.cause, "sentence": self.mishap.sentence},
             "whole": self.account.whole,
             "traced": self.trace.loaded,
-            "troubles": self._troubles(),
+            "troubles": self._troubles(limits),
             "migrations": self.account.migrations,
             "locks": self.account.locks,
             "stalls": self.account.stalls,
@@ -141,13 +139,25 @@ class Report:
             },
         }
 
-    def _troubles(self) -> list[str]:
+    def _troubles(self, limits: Limits) -> list[str]:
         """What could not be seen, in sentences; silence here means that everything was."""
         told = [*self.trace.troubles, *([self.unlinted] if self.unlinted else [])]
         if self.change.migrations and not self.trace.forwards:
             told.append(
                 "The wrapper was not loaded by the command's Python, so locks and times are told by the times at which"
-                " Django says that each migration was applied, and rewrites by the whole command."
+                " Django says that each migration was applied, and rewrites by the whole command. For production all of"
+                " it grows with the largest table."
+            )
+        told += [f"The clone could not be given {each}, which the original has." for each in self.clone.lacking]
+        if left := self.trace.left_in(self.clone.address.database, {each.name for each in self.after.migrations}):
+            more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+            told.append(f"The command left {len(left)} migration(s) that it knows: {', '.join(left[:5])}{more}.")
+        if self.watched.trace.longest_gap * self.largest > limits.longest_stall:
+            told.append(
+                f"For {duration(self.watched.trace.longest_gap)} nobody looked at the locks. One that came and went"
+                f" meanwhile, outside of a transaction, could keep users waiting for"
+                f" {duration(self.watched.trace.longest_gap * self.largest)} in production; the limit is"
+                f" {duration(limits.longest_stall)}."
             )
         told += [
             f"A canary fell silent ({text}); the lock's own time stands for it." for text in self.watched.flock.failures
@@ -182,7 +192,7 @@ class Report:
 
     def figures(self, known: Sequence[str] | None) -> dict[str, Any]:
         change = self.change
-        closing = [row["seconds"] for row in self.account.locks if row["mode"] != ROWS]
+        closing = [row["seconds"] for row in self.account.locks if row["mode"] not in OF_ROWS]
         return {
             "migrations": len(change.migrations),
             "seconds": round(self.seconds, 2),
@@ -202,9 +212,10 @@ class Report:
             more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
             return told[0][: 500 - len(more)] + more
         if not self.change.anything:
-            return (
-                f"The command ran for {duration(self.watched.done.seconds)} and changed nothing: no migration was left."
-            )
+            why = "the code that it ran knows no migration that is not applied"
+            if not self.trace.planned_in(self.clone.address.database):
+                why = "the plan says that it may"
+            return f"The command ran for {duration(self.watched.done.seconds)} and changed nothing: {why}."
         unlinted = f" {self.unlinted}" if self.unlinted else ""
         return (
             f"{len(self.change.migrations)} migration(s) in {duration(self.seconds)}, longest stall"
@@ -219,7 +230,8 @@ class Report:
             return [f"The migrate command was ended after {duration(done.seconds)}, the time it is given. {left}"]
         if self.mishap is None:
             return []
-        return [f"The migrate command ended with exit status {done.returncode}. {self.mishap.sentence}"]
+        hidden = " although a migration broke off" if done.returncode == 0 else ""
+        return [f"The migrate command ended with exit status {done.returncode}{hidden}. {self.mishap.sentence}"]
 
     def files(self, context: RunContext, result: Mapping[str, Any], known: Sequence[str] | None) -> list[Artifact]:
         """Everything as JSON, and the three tables that people open in a spreadsheet."""

@@ -8,8 +8,9 @@ from checks.tools import server_words
 from checks.tools.rehearsal import Change
 from checks.tools.tracing import Failure, Migration, Trace
 
-DISK_FULL, LOCK, DEADLOCK, TIMEOUT, DATA, SERVER, RIGHT, SIGNAL, OTHER = (
-    "disk_full", "lock_timeout", "deadlock", "statement_timeout", "data", "server", "right", "signal", "other",
+DISK_FULL, WORKER_FULL, LOCK, DEADLOCK, TIMEOUT, DATA, SERVER, RIGHT, SIGNAL, OTHER = (
+    "disk_full", "worker_full",
+    "lock_timeout", "deadlock", "statement_timeout", "data", "server", "right", "signal", "other",
 )  # fmt: skip
 _BY_STATE = {
     "53100": DISK_FULL,
@@ -23,7 +24,8 @@ _BY_STATE = {
 }
 #: What the log says where no wrapper could see the error itself. PostgreSQL's own words, in English.
 _BY_TEXT = (
-    (DISK_FULL, r"No space left on device|could not extend file"),
+    (DISK_FULL, r"could not [^\n]*: No space left on device|could not extend file"),
+    (WORKER_FULL, r"No space left on device"),
     (LOCK, r"canceling statement due to lock timeout|could not obtain lock"),
     (DEADLOCK, r"deadlock detected"),
     (TIMEOUT, r"canceling statement due to statement timeout"),
@@ -34,6 +36,7 @@ _BY_TEXT = (
 )  # fmt: skip
 _WORDS = {
     DISK_FULL: "The disk of the clone's server was full",
+    WORKER_FULL: "The worker's own disk was full",
     LOCK: "It gave up waiting for a lock",
     DEADLOCK: "PostgreSQL ended a deadlock that it was part of",
     TIMEOUT: "A statement took longer than its statement_timeout",
@@ -56,12 +59,20 @@ class Mishap:
     @property
     def is_the_server_s(self) -> bool:
         """The surroundings broke, so nothing is said about the migration."""
-        return self.cause in (DISK_FULL, SERVER)
+        return self.cause in (DISK_FULL, WORKER_FULL, SERVER)
+
+    @property
+    def remedy(self) -> str:
+        if self.cause == DISK_FULL:
+            return "Give the clone's server more space, or clone elsewhere (clone_on); then run it again."
+        if self.cause == WORKER_FULL:
+            return "Make room on the worker, then run it again."
+        return "See the log of that server, then run it again."
 
 
 def explain(trace: Trace, returncode: int, lines: Iterable[str], change: Change) -> Mishap:
-    """The mishap of a command that did not end with 0. ``lines``: the last ones of its log."""
-    broken = next((each for each in reversed(trace.forwards) if each.failure is not None), None) or trace.under_way
+    """The mishap of a command of which something broke off. ``lines``: the last ones of its log."""
+    broken = trace.broken
     failure = broken.failure if broken is not None else None
     text = "\n".join(lines)
     cause = _cause(failure, text, returncode)
@@ -106,6 +117,6 @@ def left_behind(broken: Migration | None, change: Change) -> str:
         parts.append(f"{broken.name} is not atomic: {len(done)} of its statements stay done")
     elif not applied and change.schema:
         parts.append(f"{len(change.schema)} object(s) of the schema stay changed")
-    elif not applied and not change.anything:
-        parts.append("the clone is as it was before")
+    elif not applied:
+        parts.append("what rows hold stays changed" if change.anything else "the clone is as it was before")
     return "; ".join(parts) + "."

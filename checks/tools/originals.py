@@ -1,6 +1,7 @@
 """The database that a rehearsal must leave as it is, looked at before and after a command of the plan."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
@@ -26,3 +27,19 @@ def refuse_touched(context: RunContext, address: Address, before: Noted, command
             remedy=f"Either the {command} command ran on it instead of the clone, or somebody migrated it meanwhile."
             " Find out which before anything else.",
         )
+
+
+@contextmanager
+def untouched(context: RunContext, address: Address, before: Noted, commands: str) -> Iterator[None]:
+    """CheckError when it is not as it was noted after the block, also where that ended in another one, which is less.
+
+    ``commands``: what the plan calls those that run in the block; "" for none, which can touch nothing.
+    """
+    try:
+        yield
+    except CheckError:
+        if commands:
+            refuse_touched(context, address, before, commands)
+        raise
+    if commands:
+        refuse_touched(context, address, before, commands)

@@ -14,13 +14,16 @@ from checks.tools.postgres import Connection, one
 _FILES: LiteralString = """
     SELECT c.oid::bigint, c.relkind::text, format('%I.%I', n.nspname, c.relname),
            n.nspname || '.' || c.relname, pg_relation_filenode(c.oid)::bigint,
-           COALESCE(i.indrelid, c.oid)::bigint, COALESCE(NULLIF(c.reltoastrelid, 0), 0)::bigint,
+           COALESCE(i.indrelid, d.refobjid, c.oid)::bigint, COALESCE(NULLIF(c.reltoastrelid, 0), 0)::bigint,
            CASE WHEN c.relkind IN ('r', 'm') THEN pg_total_relation_size(c.oid) ELSE 0 END,
            COALESCE(pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid), 0),
-           COALESCE(pg_stat_get_tuples_inserted(c.oid), 0)
+           COALESCE(pg_stat_get_tuples_inserted(c.oid), 0),
+           COALESCE(pg_partition_root(c.oid), c.oid)::bigint
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
-    WHERE c.relkind IN ('r', 'p', 'm', 'i', 'I') AND c.relpersistence <> 't'
+    LEFT JOIN pg_catalog.pg_depend d ON c.relkind = 'S' AND d.objid = c.oid AND d.refobjsubid > 0
+      AND d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+    WHERE c.relkind IN ('r', 'p', 'm', 'v', 'S', 'i', 'I') AND c.relpersistence <> 't'
       AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """
 _TOAST: LiteralString = """
@@ -28,6 +31,33 @@ _TOAST: LiteralString = """
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+"""
+#: A materialized view that was never filled cannot be read.
+_FILLED: LiteralString = """
+    SELECT n.nspname, c.relname
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'm' AND c.relispopulated AND n.nspname !~ '^pg_'
+"""
+#: Word for word that of ``django_trace/sitecustomize.py``, which can import nothing from here.
+_SHAPE: LiteralString = """
+    WITH shown AS (
+        SELECT c.oid, c.relname, c.relnamespace
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid >= 16384 AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND c.relname !~ '^django_migrations'
+    )
+    SELECT pg_catalog.md5(COALESCE(string_agg(line, ',' ORDER BY line), '')) FROM (
+        SELECT concat_ws(' ', 'relation', c.oid, c.relname, c.relnamespace) FROM shown c
+        UNION ALL SELECT concat_ws(' ', 'column', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
+                                   a.attnotnull, a.atthasdef, a.attisdropped)
+            FROM pg_catalog.pg_attribute a JOIN shown c ON c.oid = a.attrelid WHERE a.attnum > 0
+        UNION ALL SELECT concat_ws(' ', 'constraint', o.oid, o.conname, o.convalidated)
+            FROM pg_catalog.pg_constraint o
+            WHERE o.oid >= 16384 AND (o.conrelid = 0 OR o.conrelid IN (SELECT oid FROM shown))
+        UNION ALL SELECT concat_ws(' ', 'function', p.oid, p.proname, pg_catalog.md5(p.prosrc))
+            FROM pg_catalog.pg_proc p WHERE p.oid >= 16384 AND p.pronamespace <> pg_catalog.pg_my_temp_schema()
+        UNION ALL SELECT concat_ws(' ', 'trigger', t.oid, t.tgenabled) FROM pg_catalog.pg_trigger t
+        UNION ALL SELECT concat_ws(' ', 'label', e.oid, e.enumlabel) FROM pg_catalog.pg_enum e
+    ) lines(line)
 """
 _INVALID: LiteralString = """
     SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i
@@ -54,10 +84,12 @@ class Applied:
 
 @dataclass(frozen=True)
 class Relation:
-    """A table or index. ``node``: its file on disk; None where it has none (a partitioned one).
+    """A table, view, sequence or index. ``node``: its file on disk; None where it has none (a partitioned one).
 
-    ``owner``: number of the table it belongs to. ``quoted`` and ``label``: its name for the server, and for people.
-    ``changed``, ``inserted``: rows since its statistics began.
+    ``owner``: number of the table it belongs to, whose column a sequence feeds. ``quoted`` and ``label``: its name for
+    the server, and for people.
+    ``changed``, ``inserted``: rows since its statistics began. ``root``: number of the partitioned table that it is a
+    part of, at the top; its own where it is none.
     """
 
     kind: str
@@ -68,15 +100,22 @@ class Relation:
     size: int = 0
     changed: int = 0
     inserted: int = 0
+    root: int = 0
 
     @property
     def is_table(self) -> bool:
         return self.kind in "rpm"
 
+    @property
+    def is_index(self) -> bool:
+        return self.kind in "iI"
+
 
 @dataclass(frozen=True)
 class State:
-    """``relations``: number -> relation, TOAST tables not among them. ``toast``: number -> (table, file on disk)."""
+    """``relations``: number -> relation, TOAST tables not among them. ``toast``: number -> (table, file on disk).
+    ``views``: materialized view -> rows. ``shape``: one word for all of the schema, as the wrapper of Django says it.
+    """
 
     size: int
     content: dict[str, Content]
@@ -87,6 +126,8 @@ class State:
     migrations: list[Applied] = field(default_factory=list)
     wal: int = 0
     written_elsewhere: int = 0
+    views: Mapping[str, int] = field(default_factory=dict)
+    shape: str = ""
 
     @property
     def owners(self) -> dict[int, str]:
@@ -100,15 +141,21 @@ class State:
 
     @property
     def tables_of(self) -> dict[int, int]:
-        """Number of a table, index or TOAST table -> number of its table."""
-        return {oid: relation.owner for oid, relation in self.relations.items()} | {
+        """Number of a table, index or TOAST table -> number of its table. Nobody who reads feels a sequence's lock."""
+        return {oid: relation.owner for oid, relation in self.relations.items() if relation.kind != "S"} | {
             oid: owner for oid, (owner, _) in self.toast.items()
         }
 
     def rows(self, label: str) -> int:
-        """Rows of a table; of a partitioned one and of a view, which hold none themselves, 0."""
+        """Rows of a table or materialized view; of a partitioned one, which holds none itself, those of its parts."""
+        if label in self.views:
+            return self.views[label]
         found = self.content.get(label)
-        return found.rows if found is not None else 0
+        if found is not None:
+            return found.rows
+        root = next((oid for oid, each in self.relations.items() if each.label == label and each.kind == "p"), None)
+        parts = [each.label for each in self.relations.values() if root is not None and each.root == root]
+        return sum(self.content[name].rows for name in parts if name in self.content)
 
 
 def observe(
@@ -123,8 +170,8 @@ def observe(
     content = columns.read(connection, seed=seed, keys=keys, values=values, note=note)
     found = connection.execute(_FILES).fetchall()
     relations = {
-        oid: Relation(kind, quoted, label, node, owner, size, changed, inserted)
-        for oid, kind, quoted, label, node, owner, _, size, changed, inserted in found
+        oid: Relation(kind, quoted, label, node, owner, size, changed, inserted, root)
+        for oid, kind, quoted, label, node, owner, _, size, changed, inserted, root in found
     }
     toast = {oid: (owner, node) for oid, owner, node in connection.execute(_TOAST).fetchall() if owner in relations}
     return State(
@@ -137,7 +184,18 @@ def observe(
         migrations=applied(connection),
         wal=int(one(connection, "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")),
         written_elsewhere=int(one(connection, _OTHERS)),
+        views=_views(connection),
+        shape=str(one(connection, _SHAPE)),
     )
+
+
+def _views(connection: Connection) -> dict[str, int]:
+    """Materialized view -> rows."""
+    views = {}
+    for schema_, name in connection.execute(_FILLED).fetchall():
+        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema_, name))).fetchone()
+        views[f"{schema_}.{name}"] = int(row[0]) if row is not None else 0
+    return views
 
 
 def applied(connection: Connection) -> list[Applied]:
@@ -153,7 +211,8 @@ def applied(connection: Connection) -> list[Applied]:
 class Change:
     """What a migration did to a database.
 
-    ``rewrites``: table, rows, bytes, how ('rewritten', 'emptied', 'replaced', 'toast').
+    ``rewrites``: table, rows, bytes, how ('rewritten', 'emptied', 'replaced', 'toast'). ``written``: tables that the
+    server counts as written to, where what they hold was not compared.
     """
 
     rewrites: list[dict[str, Any]]
@@ -168,10 +227,14 @@ class Change:
     size_after: int
     wal_bytes: int
     wal_shared: bool
+    written: list[str] = field(default_factory=list)
 
     @property
     def anything(self) -> bool:
-        return bool(self.rewrites or self.rebuilt_indexes or self.rows or self.schema or self.migrations)
+        data = any(row["changed"] or row["rows_changed"] for row in self.data)
+        return bool(
+            self.rewrites or self.rebuilt_indexes or self.rows or self.schema or self.migrations or data or self.written
+        )
 
 
 def change(before: State, after: State) -> Change:
@@ -196,6 +259,14 @@ def change(before: State, after: State) -> Change:
         size_after=after.size,
         wal_bytes=after.wal - before.wal,
         wal_shared=after.written_elsewhere != before.written_elsewhere,
+        written=[] if any(each.columns for each in before.content.values()) else _written(before, after),
+    )
+
+
+def _written(before: State, after: State) -> list[str]:
+    both = [(was, after.relations[oid]) for oid, was in before.relations.items() if oid in after.relations]
+    return sorted(
+        now.label for was, now in both if was.is_table and (was.changed, was.inserted) != (now.changed, now.inserted)
     )
 
 
@@ -218,18 +289,21 @@ def _rewrite(before: State, relation: Relation, how: str) -> dict[str, Any]:
         "bytes": relation.size,
         "how": how,
         "emptied": how == "emptied",
+        "whole": before.relations[relation.root].label if relation.root in before.relations else relation.label,
     }
 
 
 def _replaced(before: State, after: State) -> list[dict[str, Any]]:
-    """Tables that were dropped and stand there again under the same name, with rows: a rewrite by hand."""
-    now_by_name = {now.label: oid for oid, now in after.relations.items() if now.is_table and now.kind != "p"}
-    return [
-        _rewrite(before, was, "replaced")
-        for oid, was in before.relations.items()
-        if was.is_table and was.kind != "p" and oid not in after.relations
-        and was.label in now_by_name and after.rows(was.label)
-    ]  # fmt: skip
+    """Tables whose name a new one has now, with rows: a rewrite by hand, whether the old one is kept or not.
+
+    One that stood there before, and only changed its name, was not written. Of a partitioned table that was replaced
+    its parts are not told besides.
+    """
+    new = {now.label for oid, now in after.relations.items() if now.is_table and oid not in before.relations}
+    gone = {
+        oid: was for oid, was in before.relations.items() if was.is_table and was.label in new and after.rows(was.label)
+    }
+    return [_rewrite(before, was, "replaced") for oid, was in gone.items() if was.root == oid or was.root not in gone]
 
 
 def _toast_alone(before: State, after: State, rewritten: Mapping[int, Any]) -> list[dict[str, Any]]:
@@ -243,11 +317,11 @@ def _toast_alone(before: State, after: State, rewritten: Mapping[int, Any]) -> l
 
 def _rebuilt(before: State, after: State, rewritten: Mapping[int, Any]) -> list[str]:
     """Indexes that were built again apart from their tables. One that only got a new number keeps its file."""
-    by_name = {(was.label, was.owner): was for was in before.relations.values() if not was.is_table}
+    by_name = {(was.label, was.owner): was for was in before.relations.values() if was.is_index}
     names = []
     for oid, now in after.relations.items():
         was = before.relations.get(oid) or by_name.get((now.label, now.owner))
-        if was is None or was.is_table or now.is_table or now.node is None or now.owner in rewritten:
+        if was is None or not was.is_index or not now.is_index or now.node is None or now.owner in rewritten:
             continue
         if was.node is not None and was.node != now.node:
             names.append(now.label)

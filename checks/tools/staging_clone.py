@@ -47,6 +47,7 @@ def staging_clone(
             if copy.told:
                 _refuse(origin, place, copy.why_not())
             address = stack.enter_context(copy.carried(beside, server))
+            lacking = cloning.give_settings(source, address)
         assert copy.clone is not None
         masked = {
             "environment": place,
@@ -58,6 +59,7 @@ def staging_clone(
         yield replace(
             copy.clone, address=address, method=cloning.WAYS["dump"], seconds=round(time.monotonic() - began, 3),
             passed_over=[(cloning.WAYS[way], _WHY_DUMP) for way in cloning.COPY_METHODS], masked=masked,
+            lacking=lacking,
         )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ the trace is empty and says so; the migration runs as it would have anyway.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +56,9 @@ class Migration:
     """One migration of Django, as it ran. ``seconds`` is without the wrapper's own time, which is ``own``.
 
     ``wal`` and ``size``: bytes of WAL, and by how many the database grew; None where it could not be asked.
+    ``database``: in which it ran, as the server says; "" where it could not be asked.
+    ``shapes``: one word for the schema at its begin and its end.
+    ``unseen``: something broke in the wrapper, so not everything that it did is here.
     """
 
     name: str
@@ -73,16 +76,40 @@ class Migration:
     failure: Failure | None = None
     sql: str | None = None
     sql_failure: str = ""
+    unseen: bool = False
+    database: str = ""
+    shapes: tuple[str | None, str | None] = (None, None)
+
+    @property
+    def broke_off(self) -> bool:
+        return self.failure is not None or self.ended is None
 
     def at(self, moment: float) -> Statement | None:
         """The statement that was under way at a moment, or the last one before it."""
         return next((each for each in reversed(self.statements) if each.began <= moment), None)
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What one migrate of Django was about to do: how many migrations, in which database, and whether only to write
+    them down (``fake``). ``left``: others that its code knows and that were not applied.
+    """
+
+    migrations: int
+    fake: bool
+    left: list[str]
+    database: str
+
+
 @dataclass
 class Trace:
-    """``loaded``: the versions of Django that were watched. ``troubles``: sentences on what could not be traced."""
+    """``loaded``: the versions of Django that were watched. ``troubles``: sentences on what could not be traced.
+    ``squashed``: migrations that stand for others. ``elsewhere``: migrations in what is no PostgreSQL, and what it is.
+    """
 
+    squashed: set[str] = field(default_factory=set)
+    elsewhere: list[tuple[str, str]] = field(default_factory=list)
+    planned: list[Planned] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
     migrations: list[Migration] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
@@ -90,6 +117,34 @@ class Trace:
     @property
     def forwards(self) -> list[Migration]:
         return [each for each in self.migrations if each.forwards]
+
+    def outside_of(self, database: str) -> list[tuple[str, str]]:
+        """Migrations that ran in another database than this one, and in which."""
+        others = [(each.name, each.database) for each in self.migrations if each.database not in ("", database)]
+        return [*others, *self.elsewhere]
+
+    def written_down(self) -> set[str]:
+        """Squashed migrations that were written down since all of their parts were applied, and not executed."""
+        return self.squashed - {each.name for each in self.migrations}
+
+    def strayed(self, before: str, after: str) -> bool:
+        """Whether something but the migrations changed the schema, which was ``before`` and is ``after``."""
+        shapes = [before, *(shape for each in self.migrations for shape in each.shapes), after]
+        return any(shapes[at] != shapes[at + 1] or shapes[at] is None for at in range(0, len(shapes), 2))
+
+    def planned_in(self, database: str) -> list[Planned]:
+        return [each for each in self.planned if each.database == database]
+
+    def left_in(self, database: str, applied: Collection[str]) -> list[str]:
+        """Migrations that the command's code knows, that it did not mean to apply, and that are not applied."""
+        names = [name for each in self.planned_in(database) for name in each.left]
+        return [name for name in dict.fromkeys(names) if name not in applied]
+
+    @property
+    def broken(self) -> Migration | None:
+        """The last one that failed or never ended, and was not done all right afterwards."""
+        last = {each.name: each for each in self.migrations}
+        return next((each for each in reversed(self.migrations) if each is last[each.name] and each.broke_off), None)
 
     @property
     def under_way(self) -> Migration | None:
@@ -165,6 +220,8 @@ def _take(trace: Trace, under_way: dict[int, Migration], told: Mapping[str, Any]
     event, pid = told["event"], told["pid"]
     if event == "loaded":
         trace.loaded.append(f"Django {told['django']} on Python {told['python']}")
+    elif event in ("planned", "squashed", "elsewhere"):
+        _take_plan(trace, event, told)
     elif event == "refused":
         trace.troubles.append(
             f"The wrapper could not be put around Django's executor: {server_words.of_text(told['text'])}"
@@ -173,6 +230,8 @@ def _take(trace: Trace, under_way: dict[int, Migration], told: Mapping[str, Any]
         trace.troubles.append(
             f"During {told['migration']} the wrapper could not measure: {server_words.of_text(told['text'])}"
         )
+        if pid in under_way:
+            under_way[pid].unseen = True
     elif event == "migration":
         migration = Migration(
             told["migration"], told["forwards"], told["atomic"], told["backend"], told["at"], told["irreversible"]
@@ -185,8 +244,19 @@ def _take(trace: Trace, under_way: dict[int, Migration], told: Mapping[str, Any]
             del under_way[pid]
 
 
+def _take_plan(trace: Trace, event: str, told: Mapping[str, Any]) -> None:
+    if event == "planned":
+        trace.planned.append(Planned(told["migrations"], told["fake"], told["left"], told["database"]))
+    elif event == "squashed":
+        trace.squashed.update(told["names"])
+    else:
+        trace.elsewhere.append((told["migration"], told["database"]))
+
+
 def _take_detail(migration: Migration, event: str, told: Mapping[str, Any]) -> None:
-    if event == "sqlmigrate":
+    if event == "within":
+        migration.database, migration.shapes = told["database"], (told["shape"], None)
+    elif event == "sqlmigrate":
         migration.sql = told.get("sql")
         failure = _failure(told.get("failure"))
         migration.sql_failure = failure.text if failure is not None else ""
@@ -198,6 +268,7 @@ def _take_detail(migration: Migration, event: str, told: Mapping[str, Any]) -> N
         _take_done(migration, told)
     elif event == "ended":
         migration.ended, migration.seconds, migration.own = told["at"], told["seconds"], told["own"]
+        migration.shapes = (migration.shapes[0], told["shape"])
         migration.wal, migration.size, migration.failure = told["wal"], told["size"], _failure(told["failure"])
 
 

@@ -48,7 +48,9 @@ def watch(
 ) -> Watched:
     """Run the command. CheckError when it could not be executed, or its locks could not be watched to the end."""
     tables = {
-        oid: (relation.quoted, relation.kind != "m") for oid, relation in before.relations.items() if relation.is_table
+        oid: (relation.quoted, relation.kind not in "mv")
+        for oid, relation in before.relations.items()
+        if relation.is_table or relation.kind == "v"
     }
     owners = before.tables_of
     flock = canaries.Canaries(address, tables)

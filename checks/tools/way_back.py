@@ -1,6 +1,6 @@
 """The proof that migrations can be taken back: what the database is after going forwards and back again."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from checks.kinds.base import Completed
@@ -8,21 +8,27 @@ from checks.tools import columns, schema
 from checks.tools.rehearsal import Change, State
 from checks.tools.tracing import Trace
 
-#: What Django writes down itself after each migrate; it is not the application's data.
-BOOKKEEPING = {"django_content_type", "auth_permission"}
+#: What Django writes down itself; it is not the application's data. Which migrations went back is told by name.
+BOOKKEEPING = {"django_content_type", "auth_permission", "django_migrations"}
 
 
 def result(
-    done: Completed, trace: Trace, before: State, now: State, change: Change, known: Sequence[str]
+    done: Completed,
+    trace: Trace,
+    before: State,
+    now: State,
+    change: Change,
+    known: Sequence[str],
+    written_down: Collection[str] = (),
 ) -> dict[str, Any]:
     """``reversed``: names that went back. ``left``: names that did not. ``compared``: all went back, so both states
     were laid beside each other: ``schema`` (object, change) and ``data`` (table, columns, lost) hold what differs.
 
     ``lost``: columns that the migrations drop; going back makes them again, empty. ``known``: what is known to be
-    irreversible.
+    irreversible. ``written_down``: nothing was executed for them, so nothing has to go back.
     """
     applied = {migration.name for migration in now.migrations}
-    names = [migration.name for migration in change.migrations]
+    names = [migration.name for migration in change.migrations if migration.name not in written_down]
     left = [name for name in names if name in applied]
     broken = next((each for each in reversed(trace.migrations) if each.failure is not None), None)
     compared = done.returncode == 0 and not left

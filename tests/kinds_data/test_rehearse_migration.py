@@ -229,7 +229,8 @@ def test_going_back_and_comparing_is_an_answer(application: Shop) -> None:
 
 
 def test_what_changes_no_schema_needs_no_way_back(application: Shop) -> None:
-    run = rehearse(application, "UPDATE customer SET discount = 1 WHERE id = 1", irreversible={})
+    # (It wrote a value that stood there before, which is no change at all.)
+    run = rehearse(application, "UPDATE customer SET discount = 7 WHERE id = 1", irreversible={})
     assert run.state == RunState.PASSED, (run.error, run.summary, log_of(run))
 
 
@@ -255,3 +256,51 @@ def test_a_missing_program_breaks_the_check(application: Shop) -> None:
     assert run.state == RunState.ERRORED
     assert "no-such-program" in run.error
     assert not [name for name in databases() if name.startswith("gonogo_clone")]
+
+
+def test_a_view_made_again_and_a_sequence_changed_keep_users_waiting_too(application: Shop) -> None:
+    run = rehearse(
+        application, "DROP VIEW big_spender", "CREATE VIEW big_spender AS SELECT 1 AS n",
+        "ALTER SEQUENCE purchase_id_seq INCREMENT 2", "SELECT pg_sleep(0.7)", longest_stall="0.3s",
+    )  # fmt: skip
+    assert run.state == RunState.FAILED, (run.error, run.summary, log_of(run))
+    waits = {(row["table"], row["who"], row["by"]): row["seconds"] for row in run.result["stalls"]}
+    assert waits.get(("public.big_spender", "reader", "canary"), 0) > 0.5, waits
+    assert waits.get(("public.purchase", "writer", "trace"), 0) > 0.5, waits
+    assert ("public.purchase", "reader") not in {(table, who) for table, who, _ in waits}
+    assert run.result["rebuilt_indexes"] == []
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "sql"),
+    [
+        ("parted", 40, ["ALTER TABLE parted ALTER m TYPE bigint"]),
+        ("plain", 40, ["CREATE TABLE fresh AS TABLE plain", "ALTER TABLE plain RENAME TO plain_old",
+                       "ALTER TABLE fresh RENAME TO plain"]),
+        ("plain", 40, ["CREATE TABLE fresh (n integer) PARTITION BY RANGE (n)",
+                       "CREATE TABLE fresh_1 PARTITION OF fresh FOR VALUES FROM (1) TO (99)",
+                       "INSERT INTO fresh SELECT * FROM plain", "DROP TABLE plain",
+                       "ALTER TABLE fresh RENAME TO plain"]),
+        ("seen", 40, ["REFRESH MATERIALIZED VIEW seen"]),
+    ],
+    ids=["parts", "old one kept", "by a partitioned one", "materialized view"],
+)  # fmt: skip
+def test_a_rewrite_cannot_hide_from_the_limit(application: Shop, table: str, rows: int, sql: list[str]) -> None:
+    application.sql("CREATE TABLE parted (n integer, m integer) PARTITION BY RANGE (n)")
+    application.sql("CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (1) TO (21)")
+    application.sql("CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (21) TO (99)")
+    application.sql("CREATE TABLE plain (n integer)")
+    application.sql("INSERT INTO parted SELECT n, n FROM generate_series(1, 40) n")
+    application.sql("INSERT INTO plain SELECT generate_series(1, 40)")
+    application.sql("CREATE MATERIALIZED VIEW seen AS SELECT generate_series(1, 40) AS n")
+    run = rehearse(application, *sql, rewrite_rows=30)
+    assert run.state == RunState.FAILED, (run.error, run.summary, run.result["rewrites"])
+    assert run.summary == f"public.{table} with {rows} rows was rewritten; 30 may be."
+
+
+def test_tables_that_only_changed_names_were_not_rewritten(application: Shop) -> None:
+    application.sql("CREATE TABLE one AS SELECT generate_series(1, 40) AS n")
+    application.sql("CREATE TABLE other AS TABLE one")
+    run = rehearse(application, "ALTER TABLE one RENAME TO kept", "ALTER TABLE other RENAME TO one", rewrite_rows=30)
+    assert run.state == RunState.PASSED, (run.error, run.summary, run.result["rewrites"])
+    assert run.result["rewrites"] == []

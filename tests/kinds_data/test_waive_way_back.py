@@ -12,7 +12,8 @@ REASON = "A rollback restores the backup."
 def told(waived: dict[str, str], **differs: Any) -> list[str]:
     """What is said when going back leaves ``public.event`` with two columns empty, or as ``differs`` says."""
     row = {"table": "public.event", "rows_before": 1, "rows_after": 1, "columns": ["accept", "reject"], **differs}
-    back = {"exit_status": 0, "stopped_at": "", "known": [], "compared": True, "schema": [], "data": [row]}
+    back = {"exit_status": 0, "stopped_at": "", "known": [], "compared": True, "schema": [], "data": [row],
+            "left": [], "reversed": []}  # fmt: skip
     return of_way_back(back, Limits(10, 1800, 1_000_000, True, waived))
 
 

@@ -15,6 +15,7 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,9 +41,34 @@ _STATE = """
              AND l.mode NOT IN ('AccessShareLock', 'RowShareLock'))
 """
 _LOCKS = """
-    SELECT array_agg(l.relation::bigint || ' ' || l.mode) FROM pg_catalog.pg_locks l
+    SELECT array_agg(l.relation::bigint || ' ' || l.mode) FILTER (WHERE l.mode <> 'RowShareLock'),
+        array_agg(l.relation::bigint || ' ' || l.mode) FILTER (WHERE l.mode = 'RowShareLock')
+    FROM pg_catalog.pg_locks l
     WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.relation >= 16384
-      AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
+      AND l.mode <> 'AccessShareLock'
+"""
+#: A question that locks the rows it finds until its transaction ends, such as select_for_update().
+_LOCKS_ROWS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?(?:UPDATE|SHARE)\b", re.IGNORECASE)
+#: One word for all of the schema, the same as long as nobody changes it. ``checks.tools.shape`` has it too.
+_SHAPE = """
+    WITH shown AS (
+        SELECT c.oid, c.relname, c.relnamespace
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid >= 16384 AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND c.relname !~ '^django_migrations'
+    )
+    SELECT pg_catalog.md5(COALESCE(string_agg(line, ',' ORDER BY line), '')) FROM (
+        SELECT concat_ws(' ', 'relation', c.oid, c.relname, c.relnamespace) FROM shown c
+        UNION ALL SELECT concat_ws(' ', 'column', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
+                                   a.attnotnull, a.atthasdef, a.attisdropped)
+            FROM pg_catalog.pg_attribute a JOIN shown c ON c.oid = a.attrelid WHERE a.attnum > 0
+        UNION ALL SELECT concat_ws(' ', 'constraint', o.oid, o.conname, o.convalidated)
+            FROM pg_catalog.pg_constraint o
+            WHERE o.oid >= 16384 AND (o.conrelid = 0 OR o.conrelid IN (SELECT oid FROM shown))
+        UNION ALL SELECT concat_ws(' ', 'function', p.oid, p.proname, pg_catalog.md5(p.prosrc))
+            FROM pg_catalog.pg_proc p WHERE p.oid >= 16384 AND p.pronamespace <> pg_catalog.pg_my_temp_schema()
+        UNION ALL SELECT concat_ws(' ', 'trigger', t.oid, t.tgenabled) FROM pg_catalog.pg_trigger t
+        UNION ALL SELECT concat_ws(' ', 'label', e.oid, e.enumlabel) FROM pg_catalog.pg_enum e
+    ) lines(line)
 """
 _SIZE = "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())"
 _WAL = "SELECT pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_catalog.pg_lsn"
@@ -142,6 +168,8 @@ class Watch:
         tell("migration", migration=self.name, forwards=self.forwards, atomic=bool(self.migration.atomic),
              alias=self.connection.alias, backend=self.connection.connection.info.backend_pid,
              irreversible=operations)  # fmt: skip
+        tell("within", migration=self.name, database=self.ask("SELECT pg_catalog.current_database()")[0],
+             shape=self.ask(_SHAPE)[0])  # fmt: skip
         if self.forwards and state is not None:
             self.quietly(self.sqlmigrate, state)
         wal, oids, nodes, _ = self.ask(_STATE)
@@ -172,18 +200,19 @@ class Watch:
         own = self.own  # what is asked from here on was not part of those seconds
         if self.group is not None:
             self.quietly(self.close_group)
-        wal, size = self.quietly(self.growth) or (None, None)
+        wal, size, shape = self.quietly(self.growth) or (None, None, None)
         tell("ended", migration=self.name, forwards=self.forwards, seconds=round(max(0.0, seconds - own), 6),
-             own=round(own, 6), wal=wal, size=size, failure=reason(error) if error is not None else None,
+             own=round(own, 6), wal=wal, size=size, shape=shape, failure=reason(error) if error is not None else None,
              statements=self.number)  # fmt: skip
 
-    def growth(self) -> tuple[int, int] | None:
-        """Bytes of WAL and of the database since the begin; None where the session can no longer be asked."""
+    def growth(self) -> tuple[int, int, str] | None:
+        """Bytes of WAL and of the database since the begin, and the schema; None where nobody can be asked."""
         if self.wal_at_begin is None or self.connection.connection is None:
             return None
         if self.status() not in (IDLE, IN_TRANSACTION):
             return None
-        return int(self.ask(_WAL)[0]) - self.wal_at_begin, int(self.ask(_SIZE)[0]) - self.size_at_begin
+        wal, size = int(self.ask(_WAL)[0]) - self.wal_at_begin, int(self.ask(_SIZE)[0]) - self.size_at_begin
+        return wal, size, str(self.ask(_SHAPE)[0])
 
     # --- its statements -----------------------------------------------------------------------------------------------
 
@@ -260,11 +289,12 @@ class Watch:
         if self.number > MAX_STATEMENTS and not group.get("rewrites"):
             return
         if group["rows"] and self.number <= MAX_STATEMENTS and self.status() == IN_TRANSACTION and not self.broken:
-            asked = group["word"] != "SELECT" and self.measured < MEASURED
+            locking = _LOCKS_ROWS.search(group["text"]) is not None
+            asked = (group["word"] != "SELECT" or locking) and self.measured < MEASURED
             held = self.ask(_LOCKS) if asked else None
             if held is not None:
-                locks = set(held[0] or ())
-                group["locks"], self.locks = sorted(locks - self.locks), locks
+                locks, rows = set(held[0] or ()), set(held[1] or ()) if locking else set()
+                group["locks"], self.locks = sorted((locks - self.locks) | rows), locks
         tell("done", migration=self.name, number=self.number, count=group["count"],
              seconds=round(group["seconds"], 6), longest=round(group["longest"], 6), wal=group["wal"],
              rewrites=group.get("rewrites", []), locks=group.get("locks", []),
@@ -288,6 +318,7 @@ def watched(original: Callable[..., Any], forwards: bool) -> Callable[..., Any]:
     def method(self: Any, state: Any, migration: Any, *arguments: Any, **named: Any) -> Any:
         connection = self.connection
         if connection.vendor != "postgresql":
+            tell("elsewhere", migration=f"{migration.app_label}.{migration.name}", database=connection.vendor)
             return original(self, state, migration, *arguments, **named)
         watch = Watch(connection, migration, forwards)
         watch.quietly(watch.begin, state)
@@ -309,13 +340,32 @@ def watched(original: Callable[..., Any], forwards: bool) -> Callable[..., Any]:
     return method
 
 
+def tell_plan(executor: Any, targets: Any, plan: Any, fake: bool) -> None:
+    """How many migrations are to come, also when none is; and which others the code knows that are not applied."""
+    steps = executor.migration_plan(targets) if plan is None else plan
+    left: list[str] = []
+    if not any(backwards for _, backwards in steps):
+        coming = {(each.app_label, each.name) for each, _ in steps}
+        whole = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        left = [f"{each.app_label}.{each.name}" for each, _ in whole if (each.app_label, each.name) not in coming]
+    tell("planned", migrations=len(steps), fake=fake, left=left,
+         database=str(executor.connection.settings_dict.get("NAME") or ""))  # fmt: skip
+
+
 def planned(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Tell how many migrations are to come, where the caller knows."""
+    """Tell what an executor is about to do, before it does it."""
 
     def migrate(self: Any, targets: Any, plan: Any = None, *arguments: Any, **named: Any) -> Any:
-        if plan:
-            tell("planned", migrations=len(plan))
-        return original(self, targets, plan, *arguments, **named)
+        fake = bool(named.get("fake", arguments[1] if len(arguments) > 1 else False))
+        try:
+            tell_plan(self, targets, plan, fake)
+        except Exception as error:  # noqa: BLE001 - told, and never the application's
+            tell("refused", text=f"{type(error).__name__}: {error}")
+        done = original(self, targets, plan, *arguments, **named)
+        # Django writes down a squashed migration whose parts are all applied, and executes nothing.
+        with contextlib.suppress(Exception):
+            tell("squashed", names=[".".join(key) for key in self.loader.replacements])
+        return done
 
     migrate.__name__, migrate.__doc__ = original.__name__, original.__doc__
     return migrate
