@@ -73,7 +73,11 @@ class _Comparing:
                 preparing.refuse_unfit(self.sides, self.check)
                 catalogs, labels, chosen = self._catalogs()
             found = Comparison(self.sides[0].facts, self.sides[1].facts, self.options.mode, self.seed)
-            found.left_out = sorted({item for side in catalogs for item in side.left_out})
+            found.left_out = sorted(
+                {item for side in catalogs for item in side.left_out}
+                | {(label, "the plan says so") for label in labels if self.options.leaves_out(label)}
+            )
+            found.not_compared = surroundings.NOT_COMPARED if self.options.tables else ""
             with phase("read"):
                 first = self._read(catalogs, chosen)
                 found.resumed = _resumed(first)
@@ -149,19 +153,22 @@ class _Comparing:
 
     def _surroundings(self, found: Comparison, labels: Sequence[str]) -> None:
         options = self.options
+        owners, of_target = both(self.sides, lambda _, connection: surroundings.owners(connection), self.check)
+        tables = {*labels, *(name for name, _ in found.left_out)}
+        selected = surroundings.Selection(options, tables, {**of_target, **owners})
         if options.schema:
             self.pace.doing("Comparing the schemas")
             (ours, versions), (theirs, others) = both(
                 self.sides, lambda _, connection: surroundings.schema_objects(connection), self.check
             )
-            found.schema = surroundings.schema_differences(ours, theirs, options, labels)
+            found.schema = surroundings.schema_differences(ours, theirs, selected)
             found.extensions = surroundings.extension_differences(versions, others)
         if options.sequences:
             self.pace.doing("Comparing the sequences")
             (was, _), (now, behind) = both(
                 self.sides, lambda _, connection: surroundings.sequences(connection), self.check
             )
-            found.sequences = surroundings.sequence_differences(was, now, behind, options)
+            found.sequences = surroundings.sequence_differences(was, now, behind, selected)
             found.sequence_count = len(was.keys() | now.keys())
         if options.large_objects and not options.tables:
             self.pace.doing("Comparing the large objects")

@@ -50,7 +50,10 @@ class Options:
 
     def selects(self, label: str) -> bool:
         chosen = not self.tables or any(matches(label, pattern) for pattern in self.tables)
-        return chosen and not any(matches(label, pattern) for pattern in self.leave_out)
+        return chosen and not self.leaves_out(label)
+
+    def leaves_out(self, label: str) -> bool:
+        return any(matches(label, pattern) for pattern in self.leave_out)
 
     def hides(self, column: str) -> bool:
         if any(fnmatch.fnmatchcase(column.lower(), pattern.lower()) for pattern in self.hide):
