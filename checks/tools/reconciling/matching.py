@@ -145,10 +145,10 @@ def _compared(source: Column, target: Column, normalisers: Sequence[str]) -> Com
 
 
 def _chosen_columns(source: Relation, target: Relation, options: Options) -> list[str]:
-    """The columns of either side that the options select; what is computed when it is read holds no data."""
+    """The columns of either side that the options select; what no side stores holds no data."""
     label = source.label
     either = {**target.columns, **source.columns}
-    stored = {name for name in either if not any(
+    stored = {name for name in either if not all(
         side.columns[name].virtual for side in (source, target) if name in side.columns)}  # fmt: skip
     only = _named(options.columns, label)
     ignored = _named(options.ignore_columns, label) or []
