@@ -93,7 +93,8 @@ class _Comparing:
         self.pace.doing("Reading both catalogs")
         catalogs = both(self.sides, lambda _, connection: catalog.read(connection), self.check)
         labels = sorted(catalogs[0].relations.keys() | catalogs[1].relations.keys())
-        self.options.refuse_idle_names([*labels, *(name for one in catalogs for name, _ in one.left_out)])
+        self.options.refuse_idle_names(labels, dict(item for one in catalogs for item in one.left_out))
+        self.options.refuse_parts_elsewhere([item for one in catalogs for item in one.elsewhere])
         chosen = [label for label in labels if self.options.selects(label)]
         if not chosen:
             raise CheckError(
