@@ -1,10 +1,13 @@
 """Columns, tables and encodings that one side keeps otherwise: none of them may go unread and pass."""
 
+import psycopg
 import pytest
 
 from checks.errors import CheckError
-from checks.tools.reconciling import Options, compare
+from checks.tools.postgres import Address
+from checks.tools.reconciling import Options, compare, units
 from tests.kinds_data.database_pair import database_pair
+from tests.kinds_data.support import admin, administration
 
 PRICES = "CREATE TABLE price (id integer PRIMARY KEY, net integer, gross integer {}); "
 STORED = PRICES.format("") + "INSERT INTO price SELECT n, n, n * 2 FROM generate_series(1, 20) n;"
@@ -52,3 +55,33 @@ def test_a_name_that_is_selected_and_cannot_be_read_is_refused(names: dict[str, 
         pytest.raises(CheckError, match=r"total, which is not compared. It is left out: a materialized view: computed from other tables"),
     ):
         compare(pair.source, pair.target, Options(tables=names["tables"]))
+
+
+def test_keys_are_the_same_whatever_their_databases_are_encoded_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond ASCII a text is other bytes in each, so a hash of the bytes would part what is one row."""
+    monkeypatch.setattr(units, "ROWS_IN_A_BUCKET", 16)
+    rows = "INSERT INTO word SELECT 'schlüssel ' || n, n FROM generate_series(1, 200) n; ANALYZE;"
+    addresses = {encoding: admin().named(f"reconcile_{encoding}") for encoding in ("latin1", "utf8")}
+    try:
+        for encoding, address in addresses.items():
+            _create(address, encoding)
+            with psycopg.connect(address.conninfo(), autocommit=True, client_encoding="UTF8") as database:
+                database.execute("CREATE TABLE word (word text PRIMARY KEY, n integer)")
+                database.execute(rows)
+                if encoding == "utf8":
+                    database.execute("UPDATE word SET n = 0 WHERE n = 77")
+        found = compare(addresses["latin1"], addresses["utf8"], Options(schema=False))
+        (word,) = found.tables
+        assert (word.missing, word.extra, word.changed, word.agreed) == (0, 0, 1, 199)
+    finally:
+        with administration() as server:
+            for address in addresses.values():
+                server.execute(f"DROP DATABASE IF EXISTS {address.database} WITH (FORCE)")  # type: ignore[call-overload]
+
+
+def _create(address: Address, encoding: str) -> None:
+    with administration() as server:
+        server.execute(f"DROP DATABASE IF EXISTS {address.database} WITH (FORCE)")  # type: ignore[call-overload]
+        server.execute(  # type: ignore[call-overload]
+            f"CREATE DATABASE {address.database} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"
+        )

@@ -111,8 +111,9 @@ class _Comparing:
 
     def _read(self, catalogs: Sequence[Catalog], chosen: Sequence[str]) -> FirstPass:
         source, target = (side.relations for side in catalogs)
+        one_encoding = len({side.encoding for side in self.sides}) == 1
         pairs = [
-            pair(source[label], target[label], self.options, self.seed, older(self.sides))
+            pair(source[label], target[label], self.options, self.seed, older(self.sides), one_encoding=one_encoding)
             for label in chosen if label in source and label in target
         ]  # fmt: skip
         lonely = [
