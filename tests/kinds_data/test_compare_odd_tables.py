@@ -52,7 +52,10 @@ def test_a_name_that_is_selected_and_cannot_be_read_is_refused(names: dict[str, 
     schema = f"{EVENTS} CREATE TABLE other AS SELECT 1 AS one; DROP FOREIGN TABLE event_far;"
     with (
         database_pair("reconcile_odd", source=schema, target=schema) as pair,
-        pytest.raises(CheckError, match=r"total, which is not compared. It is left out: a materialized view: computed from other tables"),
+        pytest.raises(
+            CheckError,
+            match=r"total, which is not compared. It is left out: a materialized view: computed from other tables",
+        ),
     ):
         compare(pair.source, pair.target, Options(tables=names["tables"]))
 

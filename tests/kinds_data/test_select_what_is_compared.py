@@ -54,7 +54,11 @@ def test_a_table_left_out_takes_nothing_with_it_but_its_own() -> None:
 
 def test_what_belongs_to_a_table_left_out_is_left_out_with_it() -> None:
     found = compared(ASIDE, leave_out=["django_session"])
-    assert (found.agrees, dict(found.schema), found.sequences) == (True, {"missing": [], "extra": [], "changed": []}, [])
+    assert (found.agrees, dict(found.schema), found.sequences) == (
+        True,
+        {"missing": [], "extra": [], "changed": []},
+        [],
+    )
 
 
 def test_of_tables_that_are_selected_their_indexes_are_compared_and_what_is_not_is_told() -> None:
