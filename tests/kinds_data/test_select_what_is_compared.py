@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from checks.tools.reconciling import Comparison, Options, compare
-from tests.kinds_data.database_pair import DatabasePair, database_pair
+from tests.kinds_data.database_pair import database_pair
 
 SHOP = """
 CREATE TYPE mood AS ENUM ('fine', 'sad');

@@ -136,7 +136,8 @@ def pair(source: Relation, target: Relation, options: Options, seed: int, server
         columns.setdefault(name, _compared(source.columns[name], target.columns[name], normalisers.get(name, ())))
     return Pair(
         label, source, target, [columns[name] for name in sorted(columns)], [columns[name] for name in key_names], seed,
-        server, one_encoding, _notes(source, target, wanted), frozenset(name for name in columns if options.hides(name)),
+        server, one_encoding, _notes(source, target, wanted),
+        frozenset(name for name in columns if options.hides(name)),
     )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ class Selection:
     owners: Mapping[str, str] = field(default_factory=dict)
 
     def keeps(self, name: str) -> bool:
-        """Of selected tables only what belongs to them; where tables are left out, all that does not belong to those."""
+        """Of selected tables what belongs to them; where tables are left out, all but what belongs to those."""
         table = self._table_of(name)
         if self.options.tables:
             return table in self.tables and self.options.selects(table)
