@@ -1,4 +1,4 @@
-"""Leaving out a table leaves out that table and what belongs to it, and nothing else; a selection says what it omits."""
+"""Leaving out a table takes along what belongs to it, and nothing else; a selection says what it omits."""
 
 from typing import Any
 
