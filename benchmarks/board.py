@@ -15,6 +15,7 @@ import time
 import uuid
 from typing import Any
 
+from benchmarks import limits
 from benchmarks.ledger import _server
 
 RELEASES, RUNS, ENTRIES, TIMES = 200, 20_000, 1_000_000, 60
@@ -145,11 +146,13 @@ def measure(name: str, path: str, user: Any, limit: int | None) -> None:
         begun = time.perf_counter()
         client.get(path).close()
         seconds.append((time.perf_counter() - begun) * 1000)
-    shown = f"limit {limit} ms" if limit else "-"
-    print(f"{'page.' + name + '.p50':44} {statistics.median(seconds):10.1f} ms     {shown}", flush=True)
+    middle = statistics.median(seconds)
+    shown = limits.limited(f"page.{name}.p50, ms", middle, at_most=limit) if limit else "-"
+    print(f"{'page.' + name + '.p50':44} {middle:10.1f} ms     {shown}", flush=True)
     print(f"{'page.' + name + '.p95':44} {sorted(seconds)[int(TIMES * 0.95)]:10.1f} ms     -", flush=True)
     print(f"{'page.' + name + '.queries':44} {asked:10}        -", flush=True)
 
 
 if __name__ == "__main__":
     main()
+    limits.end()

@@ -22,6 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks import limits
+
 ROUNDS = 5
 EXAMPLE_ROWS = 1_000_000
 #: Beside the floor as many sessions on each side as it has, so that a busy machine favours neither; beside reladiff,
@@ -48,6 +50,8 @@ TABLES = {
         ("email", "name", "address", "born", "seen", "balance", "active", "score", "note", "country", "settings"),
     ),
 }
+LEAST_OF_PEER = 2.5
+MOST_MEMORY = 100
 LIMITS = {"narrow": 1.6, "moved": 1.6, "wide": 1.25}
 #: In the target the rows of one table lie in no order.
 MOVE = (
@@ -118,11 +122,17 @@ def _figures(table: str, rows: int, urls: tuple[str, str], peer: Path | None) ->
             theirs.append(_timed(lambda: _ask_peer(table, urls, peer)))
     share = statistics.median(own / floor for own, floor in zip(ours, floors, strict=True))
     print(f"  {table} rows, floor: {_told(floors)}")
-    print(f"  {table} rows, ours: {_told(ours)}, {share:.2f} of the floor beside it (limit {LIMITS[table]})")
+    limit = limits.limited(f"{table} rows, of the floor", share, at_most=LIMITS[table])
+    medians = statistics.median(ours) / statistics.median(floors)
+    print(
+        f"  {table} rows, ours: {_told(ours)}, {share:.2f} of the floor beside it as the median of pairs ({limit});"
+        f" {medians:.2f} as the ratio of medians"
+    )
     if theirs:
         share = statistics.median(them / own for them, own in zip(theirs, usual, strict=True))
         print(f"  {table} rows, ours with {USUAL_SESSIONS} sessions a side: {_told(usual)}")
-        print(f"  {table} rows, reladiff: {_told(theirs)}, {share:.1f} times ours (at least 2.5)")
+        limit = limits.limited(f"{table} rows, reladiff of ours", share, at_least=LEAST_OF_PEER)
+        print(f"  {table} rows, reladiff: {_told(theirs)}, {share:.1f} times ours ({limit})")
     sys.stdout.flush()
 
 
@@ -183,9 +193,10 @@ def _memory(rows: int, urls: tuple[str, str]) -> None:
         connection.execute("VACUUM ANALYZE narrow")
     found = _child(["--child", "narrow", *urls, str(rows), str(changed)])
     idle = _child(["--child", "idle", *urls, "0", "0"])
+    limit = limits.limited("MiB of the process", found["memory"], at_most=MOST_MEMORY)
     print(
         f"  {changed:,} differences in {rows:,} rows: {found['seconds']:.2f} s, all counted, {found['told']} told;"
-        f" the process at most {found['memory']:.0f} MiB (limit 100; {idle['memory']:.0f} before it begins)"
+        f" the process at most {found['memory']:.0f} MiB ({limit}; {idle['memory']:.0f} before it begins)"
     )
 
 
@@ -251,3 +262,4 @@ if __name__ == "__main__":
         _as_child(*sys.argv[2:7])
     else:
         main(int(sys.argv[1]) if len(sys.argv) > 1 else 2_000_000)
+        limits.end()

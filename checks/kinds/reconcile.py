@@ -218,7 +218,7 @@ class _Reconciling:
             word = "identical" if found.mode == "identical" else "equivalent"
             return (
                 f"{found.rows:,} rows in {found.compared:,} tables of {source} and {target} are {word},"
-                f" read in {duration(found.seconds)}."
+                f" read in {duration(found.seconds)}. {found.not_compared}".rstrip()
             )
         more = f" (and {len(told) - 1:,} more)" if len(told) > 1 else ""
         return f"{target} differs from {source}: {told[0]}{more}"[:500]

@@ -302,11 +302,12 @@ def test_a_sequence_that_no_column_owns_is_behind_each_column_whose_default_take
 
 def test_two_unused_sequences_that_begin_elsewhere_are_told() -> None:
     ours, theirs = digest.SequenceState(None, 500, 1, None), digest.SequenceState(None, 1, 1, None)
-    (told,) = surroundings.sequence_differences({"public.s": ours}, {"public.s": theirs}, [], Options())
+    everything = surroundings.Selection(Options())
+    (told,) = surroundings.sequence_differences({"public.s": ours}, {"public.s": theirs}, [], everything)
     assert (told.name, told.source, told.target) == ("public.s", None, None)
     assert told.said == "stands behind the source: 500 comes next there, and 1 here"
     same = digest.SequenceState(499, 500, 1, None)
-    assert surroundings.sequence_differences({"public.s": ours}, {"public.s": same}, [], Options()) == []
+    assert surroundings.sequence_differences({"public.s": ours}, {"public.s": same}, [], everything) == []
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,9 @@ def test_equal_databases_pass_and_the_page_says_how_much_was_read(storage_folder
     assert "<dt>Sequences</dt><dd>not asked</dd>" not in page(run)
     assert "<dt>Sequences</dt><dd>not asked</dd>" in page(replica)
     assert (replica.state, replica.result["figures"]["rows"]) == ("passed", 200)
+    for told in (replica.summary, page(replica)):
+        assert "Only what belongs to the selected tables was compared" in told
+    assert "Only what belongs" not in run.summary + page(run)
 
 
 def test_differences_fail_and_stand_side_by_side_on_the_page_and_in_the_files(

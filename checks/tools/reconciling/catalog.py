@@ -118,10 +118,14 @@ class Relation(InSchema):
 
 @dataclass(frozen=True)
 class Catalog:
-    """``relations``: 'schema.table' -> relation. ``left_out``: (table, why) of what holds no rows of its own."""
+    """``relations``: 'schema.table' -> relation. ``left_out``: (table, why) of what holds no rows of its own.
+
+    ``elsewhere``: (table, its partition) where the partition is a foreign table.
+    """
 
     relations: Mapping[str, Relation]
     left_out: Sequence[tuple[str, str]]
+    elsewhere: Sequence[tuple[str, str]] = ()
 
 
 def read(connection: Connection) -> Catalog:
@@ -164,7 +168,11 @@ def _relations(
             relations[label] = Relation(
                 schema, name, kind == "p", columns.get(oid, {}), keys.get(oid, []), leaves.get(oid, [])
             )
-    return Catalog(relations, left_out)
+    roots = {oid: f"{schema}.{name}" for oid, schema, name, *_ in found}
+    elsewhere = [
+        (roots[root], f"{schema}.{name}") for oid, schema, name, kind, root, *_ in found if kind == "f" and oid != root
+    ]
+    return Catalog(relations, left_out, elsewhere)
 
 
 def measured(connection: Connection, relations: Mapping[str, Relation]) -> dict[str, Relation]:

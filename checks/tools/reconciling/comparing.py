@@ -73,7 +73,11 @@ class _Comparing:
                 preparing.refuse_unfit(self.sides, self.check)
                 catalogs, labels, chosen = self._catalogs()
             found = Comparison(self.sides[0].facts, self.sides[1].facts, self.options.mode, self.seed)
-            found.left_out = sorted({item for side in catalogs for item in side.left_out})
+            found.left_out = sorted(
+                {item for side in catalogs for item in side.left_out}
+                | {(label, "the plan says so") for label in labels if self.options.leaves_out(label)}
+            )
+            found.not_compared = surroundings.NOT_COMPARED if self.options.tables else ""
             with phase("read"):
                 first = self._read(catalogs, chosen)
                 found.resumed = _resumed(first)
@@ -89,7 +93,8 @@ class _Comparing:
         self.pace.doing("Reading both catalogs")
         catalogs = both(self.sides, lambda _, connection: catalog.read(connection), self.check)
         labels = sorted(catalogs[0].relations.keys() | catalogs[1].relations.keys())
-        self.options.refuse_idle_names([*labels, *(name for one in catalogs for name, _ in one.left_out)])
+        self.options.refuse_idle_names(labels, dict(item for one in catalogs for item in one.left_out))
+        self.options.refuse_parts_elsewhere([item for one in catalogs for item in one.elsewhere])
         chosen = [label for label in labels if self.options.selects(label)]
         if not chosen:
             raise CheckError(
@@ -106,8 +111,9 @@ class _Comparing:
 
     def _read(self, catalogs: Sequence[Catalog], chosen: Sequence[str]) -> FirstPass:
         source, target = (side.relations for side in catalogs)
+        one_encoding = len({side.encoding for side in self.sides}) == 1
         pairs = [
-            pair(source[label], target[label], self.options, self.seed, older(self.sides))
+            pair(source[label], target[label], self.options, self.seed, older(self.sides), one_encoding=one_encoding)
             for label in chosen if label in source and label in target
         ]  # fmt: skip
         lonely = [
@@ -149,19 +155,22 @@ class _Comparing:
 
     def _surroundings(self, found: Comparison, labels: Sequence[str]) -> None:
         options = self.options
+        owners, of_target = both(self.sides, lambda _, connection: surroundings.owners(connection), self.check)
+        tables = {*labels, *(name for name, _ in found.left_out)}
+        selected = surroundings.Selection(options, tables, {**of_target, **owners})
         if options.schema:
             self.pace.doing("Comparing the schemas")
             (ours, versions), (theirs, others) = both(
                 self.sides, lambda _, connection: surroundings.schema_objects(connection), self.check
             )
-            found.schema = surroundings.schema_differences(ours, theirs, options, labels)
+            found.schema = surroundings.schema_differences(ours, theirs, selected)
             found.extensions = surroundings.extension_differences(versions, others)
         if options.sequences:
             self.pace.doing("Comparing the sequences")
             (was, _), (now, behind) = both(
                 self.sides, lambda _, connection: surroundings.sequences(connection), self.check
             )
-            found.sequences = surroundings.sequence_differences(was, now, behind, options)
+            found.sequences = surroundings.sequence_differences(was, now, behind, selected)
             found.sequence_count = len(was.keys() | now.keys())
         if options.large_objects and not options.tables:
             self.pace.doing("Comparing the large objects")

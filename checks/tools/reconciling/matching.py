@@ -57,7 +57,8 @@ class Compared:
 class Pair:
     """A table that both sides have. ``notes``: how the columns differ, in sentences.
 
-    ``server``: the version of the older server, whose words both understand.
+    ``server``: the version of the older server, whose words both understand. ``one_encoding``: whether both keep a
+    text as the same bytes.
     """
 
     label: str
@@ -67,6 +68,7 @@ class Pair:
     key: Sequence[Compared]
     seed: int
     server: int
+    one_encoding: bool
     notes: Sequence[str] = ()
     hidden: frozenset[str] = field(default_factory=frozenset)
 
@@ -97,7 +99,7 @@ class Pair:
                 return SQL("{}::bigint").format(only.stored)
             if only.oid == _UUID:
                 return SQL("uuid_hash_extended({}, {})").format(only.stored, sql.Literal(self.seed))
-            if only.oid in _TEXTS:
+            if only.oid in _TEXTS and self.one_encoding:
                 return SQL('hashtextextended({} COLLATE "C", {})').format(only.stored, sql.Literal(self.seed))
         return self.hash_of(self.key)
 
@@ -116,7 +118,7 @@ class Pair:
         return bytes_hash.of(SQL("record_send(ROW({}))").format(cells), self.seed, self.server)
 
 
-def pair(source: Relation, target: Relation, options: Options, seed: int, server: int) -> Pair:
+def pair(source: Relation, target: Relation, options: Options, seed: int, server: int, *, one_encoding: bool) -> Pair:
     """Columns by name, the best key that both sides have. CheckError where the options name what is not there."""
     label = source.label
     wanted = _chosen_columns(source, target, options)
@@ -134,7 +136,8 @@ def pair(source: Relation, target: Relation, options: Options, seed: int, server
         columns.setdefault(name, _compared(source.columns[name], target.columns[name], normalisers.get(name, ())))
     return Pair(
         label, source, target, [columns[name] for name in sorted(columns)], [columns[name] for name in key_names], seed,
-        server, _notes(source, target, wanted), frozenset(name for name in columns if options.hides(name)),
+        server, one_encoding, _notes(source, target, wanted),
+        frozenset(name for name in columns if options.hides(name)),
     )  # fmt: skip
 
 
@@ -145,10 +148,10 @@ def _compared(source: Column, target: Column, normalisers: Sequence[str]) -> Com
 
 
 def _chosen_columns(source: Relation, target: Relation, options: Options) -> list[str]:
-    """The columns of either side that the options select; what is computed when it is read holds no data."""
+    """The columns of either side that the options select; what no side stores holds no data."""
     label = source.label
     either = {**target.columns, **source.columns}
-    stored = {name for name in either if not any(
+    stored = {name for name in either if not all(
         side.columns[name].virtual for side in (source, target) if name in side.columns)}  # fmt: skip
     only = _named(options.columns, label)
     ignored = _named(options.ignore_columns, label) or []

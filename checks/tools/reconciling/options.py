@@ -50,7 +50,10 @@ class Options:
 
     def selects(self, label: str) -> bool:
         chosen = not self.tables or any(matches(label, pattern) for pattern in self.tables)
-        return chosen and not any(matches(label, pattern) for pattern in self.leave_out)
+        return chosen and not self.leaves_out(label)
+
+    def leaves_out(self, label: str) -> bool:
+        return any(matches(label, pattern) for pattern in self.leave_out)
 
     def hides(self, column: str) -> bool:
         if any(fnmatch.fnmatchcase(column.lower(), pattern.lower()) for pattern in self.hide):
@@ -59,15 +62,35 @@ class Options:
             return False
         return HIDDEN_NAMES.search(column) is not None
 
-    def refuse_idle_names(self, labels: Sequence[str]) -> None:
-        """A name that matches no table is a mistake of the plan, and could make a comparison of nothing a pass."""
-        named = [*self.tables, *self.leave_out, *self.columns, *self.ignore_columns, *self.keys, *self.normalise]
-        idle = sorted({name for name in named if not any(matches(label, name) for label in labels)})
+    def refuse_idle_names(self, labels: Sequence[str], unread: Mapping[str, str]) -> None:
+        """A name that matches no table is a mistake of the plan, and could make a comparison of nothing a pass.
+
+        ``unread``: what is never read, and why; only ``leave_out`` may name it.
+        """
+        selecting = {*self.tables, *self.columns, *self.ignore_columns, *self.keys, *self.normalise}
+        idle = {name for name in selecting if not any(matches(label, name) for label in labels)}
+        for label, why in unread.items():
+            if any(matches(label, name) for name in idle):
+                raise CheckError(
+                    f"The plan selects {label}, which is not compared. It is left out: {why}.",
+                    remedy="Compare what it is made of, on the server that has it, and take the name out of the plan.",
+                )
+        every = [*labels, *unread]
+        idle |= {name for name in self.leave_out if not any(matches(label, name) for label in every)}
         if idle:
             raise CheckError(
-                f"No table on either side is called {', '.join(idle)}.",
+                f"No table on either side is called {', '.join(sorted(idle))}.",
                 remedy="Correct the names in the plan: schema.table, table, or a pattern with *.",
             )
+
+    def refuse_parts_elsewhere(self, found: Sequence[tuple[str, str]]) -> None:
+        """``found``: (table, its partition that is a foreign table): rows of the table that nobody would read."""
+        for table, part in found:
+            if self.selects(table) and not self.leaves_out(part):
+                raise CheckError(
+                    f"{part}, a part of {table}, is a foreign table: its rows live elsewhere and are not read.",
+                    remedy=f"This is no pass. Name {part} in leave_out where {table} shall be compared without it.",
+                )
 
 
 def matches(label: str, pattern: str) -> bool:

@@ -41,6 +41,7 @@ def as_result(found: Comparison) -> dict[str, Any]:
         "sequences": [vars(item) for item in found.sequences[:OBJECTS_ON_THE_PAGE]],
         "sequence_count": found.sequence_count,
         "left_out": [{"table": table, "why": why} for table, why in found.left_out],
+        "not_compared": found.not_compared,
     }  # fmt: skip
 
 
@@ -174,6 +175,7 @@ def write_json(found: Comparison, path: Path) -> None:
         "agrees": found.agrees, "mode": found.mode, "source": vars(found.source), "target": vars(found.target),
         "seed": found.seed, "seconds": found.seconds, "schema": dict(found.schema), "extensions": found.extensions,
         "sequences": [vars(item) for item in found.sequences], "left_out": found.left_out,
+        "not_compared": found.not_compared,
     }  # fmt: skip
     with path.open("w", encoding="utf-8") as out:
         out.write(json.dumps(head, ensure_ascii=False, indent=1)[:-2] + ',\n "tables": [')

@@ -121,7 +121,8 @@ class SideFacts:
 class Comparison:
     """Two databases compared. ``schema``: names of objects that are (missing, extra, changed) in the target.
 
-    ``left_out``: (table, why). ``resumed``: '' or a sentence on units that were taken up from an earlier attempt.
+    ``left_out``: (table, why). ``not_compared``: '' or a sentence on what a selection does not reach.
+    ``resumed``: '' or a sentence on units that were taken up from an earlier attempt.
     """
 
     source: SideFacts
@@ -135,6 +136,7 @@ class Comparison:
     large_objects: TableResult | None = None
     extensions: list[str] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    not_compared: str = ""
     resumed: str = ""
     seconds: float = 0.0
 

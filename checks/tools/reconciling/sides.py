@@ -53,6 +53,7 @@ class Side:
         self._cause: CheckError | None = None
         self.facts: SideFacts
         self.version = 0
+        self.encoding = ""
 
     def open(self) -> None:
         """The first session takes the snapshot, the others import it. CheckError when any of that is refused."""
@@ -64,6 +65,7 @@ class Side:
             assert row is not None
             exported, snapshot, moment = row
             self.version = first.info.server_version
+            self.encoding = first.info.parameter_status("server_encoding") or ""
             self.facts = SideFacts(
                 self.address.server, self.address.database, version_name(self.version),
                 moment.isoformat(timespec="milliseconds"), snapshot,

@@ -1,7 +1,8 @@
 """What is no row of a table: schema, extensions, sequences, large objects."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import LiteralString
 
 from checks.tools import digest, schema
@@ -11,6 +12,29 @@ from checks.tools.reconciling.options import Options
 from checks.tools.reconciling.results import SequenceDifference, Sort
 
 _EXTENSIONS: LiteralString = "SELECT extname, extversion FROM pg_catalog.pg_extension ORDER BY 1"
+_OWNERS: LiteralString = """
+    SELECT owned.name, n.nspname || '.' || t.relname
+    FROM (
+        SELECT format('index %I.%I', n.nspname, c.relname) AS name, i.indrelid AS owner
+        FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        UNION ALL SELECT format('sequence %I.%I', n.nspname, c.relname), d.refobjid
+        FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+          AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
+        UNION ALL SELECT format('table %I.%I', n.nspname, c.relname), c.oid
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relispartition
+    ) AS owned
+    JOIN pg_catalog.pg_class t ON t.oid = COALESCE(pg_partition_root(owned.owner), owned.owner)
+    JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+    WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+"""
+#: What a selection of tables does not reach.
+NOT_COMPARED = (
+    "Only what belongs to the selected tables was compared: no views, functions, types, extensions that one side lacks,"
+    " sequences of other tables or of none, and no large objects."
+)
 
 
 def schema_objects(connection: Connection) -> tuple[dict[str, str], dict[str, str]]:
@@ -18,33 +42,55 @@ def schema_objects(connection: Connection) -> tuple[dict[str, str], dict[str, st
     return schema.schema_objects(connection), dict(connection.execute(_EXTENSIONS).fetchall())
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What of schema and sequences is compared. ``tables``: names of tables on either side.
+
+    ``owners``: the name of an object or a partition, as the server writes it -> the table that it belongs to.
+    """
+
+    options: Options
+    tables: Collection[str] = ()
+    owners: Mapping[str, str] = field(default_factory=dict)
+
+    def keeps(self, name: str) -> bool:
+        """Of selected tables what belongs to them; where tables are left out, all but what belongs to those."""
+        table = self._table_of(name)
+        if self.options.tables:
+            return table in self.tables and self.options.selects(table)
+        return table not in self.tables or not self.options.leaves_out(table)
+
+    def _table_of(self, name: str) -> str:
+        """'column public.person.email' -> 'public.person'; '' for what belongs to no table."""
+        match = _NAMED.match(name)
+        table = f"table {match[1]}" if match else name
+        if table in self.owners:
+            return self.owners[table]
+        return ".".join(_plain(part) for part in match.groups()[1:]) if match else ""
+
+
+def owners(connection: Connection) -> dict[str, str]:
+    """``owners`` of a ``Selection``: what one side's catalog says of indexes, sequences and partitions."""
+    return dict(connection.execute(_OWNERS).fetchall())
+
+
 def schema_differences(
-    source: Mapping[str, str], target: Mapping[str, str], options: Options, labels: Sequence[str]
+    source: Mapping[str, str], target: Mapping[str, str], selected: Selection
 ) -> dict[Sort, list[str]]:
-    """Names of objects that are missing, extra or changed in the target. Of a selection only what names a table."""
+    """Names of objects that are missing, extra or changed in the target."""
     missing, extra, changed = schema.differences(source, target)
-    chosen = {label for label in labels if options.selects(label)}
-
-    def kept(name: str) -> bool:
-        return not (options.tables or options.leave_out) or _table_of(name) in chosen
-
     return {
-        "missing": list(filter(kept, missing)),
-        "extra": list(filter(kept, extra)),
-        "changed": list(filter(kept, changed)),
+        "missing": list(filter(selected.keeps, missing)),
+        "extra": list(filter(selected.keeps, extra)),
+        "changed": list(filter(selected.keeps, changed)),
     }
 
 
 _NAMED = re.compile(
-    r"^(?:table|column|parents of table|(?:(?:unproven )?constraint|trigger|(?:roles of )?policy|rule) .* on)"
-    r' ("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^".]+)'
+    r"^(?:(?:foreign )?table|materialized view|column|parents of table"
+    r"|(?:(?:unproven )?constraint|trigger|(?:roles of )?policy|rule) .* on)"
+    r' (("(?:[^"]|"")+"|[^".]+)\.("(?:[^"]|"")+"|[^".]+))'
 )
-
-
-def _table_of(name: str) -> str:
-    """'column public.person.email' -> 'public.person'; '' for what belongs to no table."""
-    match = _NAMED.match(name)
-    return ".".join(_plain(part) for part in match.groups()) if match else ""
 
 
 def _plain(identifier: str) -> str:
@@ -66,14 +112,13 @@ def sequences(connection: Connection) -> tuple[dict[str, SequenceState], list[tu
 
 def sequence_differences(
     source: Mapping[str, SequenceState], target: Mapping[str, SequenceState],
-    behind: Sequence[tuple[str, int | None, int]], options: Options,
+    behind: Sequence[tuple[str, int | None, int]], selected: Selection,
 ) -> list[SequenceDifference]:  # fmt: skip
     """Identical: every next number must be the same. Equivalent: the target's may be further on."""
     found = []
     for name in sorted(source.keys() | target.keys()):
         was, now = source.get(name), target.get(name)
-        table = was.owner[0] if was and was.owner else now.owner[0] if now and now.owner else None
-        if not _selected(table, options):
+        if not selected.keeps(_named(name, was, now)):
             continue
         if was is None or now is None:
             where = "source" if now is None else "target"
@@ -84,21 +129,19 @@ def sequence_differences(
                     name, was.position if was else None, now.position if now else None, f"only in the {where}"
                 )
             )
-        elif was.following != now.following and (options.mode == "identical" or not now.passed(was)):
+        elif was.following != now.following and (selected.options.mode == "identical" or not now.passed(was)):
             said = "stands elsewhere" if now.passed(was) else "stands behind the source"
             if None in (was.position, now.position):
                 said += f": {was.following} comes next there, and {now.following} here"
             found.append(SequenceDifference(name, was.position, now.position, said))
     told = {item.name for item in found}
     for name, position, extreme in behind:
-        owner = target[name].owner
-        if name not in told and _selected(owner[0] if owner else None, options):
+        if name not in told and selected.keeps(_named(name, target[name])):
             before = source[name].position if name in source else None
             found.append(SequenceDifference(name, before, position, f"stands behind the value {extreme} of its column"))
     return found
 
 
-def _selected(table: str | None, options: Options) -> bool:
-    if not options.tables and not options.leave_out:
-        return True
-    return table is not None and options.selects(_table_of(f"table {table}"))
+def _named(name: str, *states: SequenceState | None) -> str:
+    """The sequence by the table that owns it, or by its own name."""
+    return next((f"table {state.owner[0]}" for state in states if state and state.owner), f"sequence {name}")
