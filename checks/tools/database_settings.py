@@ -94,9 +94,13 @@ def statements(database: str, wanted: Facts, found: Facts) -> list[tuple[str, sq
 
 def settings(database: str, wanted: Mapping[tuple[str, str], str]) -> Iterator[tuple[str, sql.Composed]]:
     """What gives ``database`` these settings: (role, "" for everybody; name) -> value, as ``read`` tells them."""
+    name = sql.Identifier(database)
     for (role, key), value in wanted.items():
         told = f"its setting {key} for the role {role}" if role else f"its setting {key}"
-        yield told, _setting(sql.Identifier(database), role, key, value)
+        whose = sql.SQL("DATABASE {}").format(name)
+        if role:
+            whose = sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(role), name)
+        yield told, setting(whose, key, value)
 
 
 _OPTIONS: Final[Mapping[str, LiteralString]] = {
