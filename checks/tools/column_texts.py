@@ -1,12 +1,12 @@
 """The texts of a column as SQL, one a row: as it is, element by element, or out of documents."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from psycopg import sql
 
-from checks.tools import byte_texts
+from checks.tools import byte_texts, document_keys
 from checks.tools.column_facts import Column
 from checks.tools.inventory import InventoryEntry
 
@@ -15,9 +15,27 @@ from checks.tools.inventory import InventoryEntry
 LEAST_NUMBER: Final = 100_000
 
 
+def looked_through(column: Column, own_words: Sequence[str]) -> sql.Composed:
+    """The texts of a place as ``value``, with all keys of documents but these words of the plan's.
+
+    ``common``: such a key is a word of the application, by how many documents have it.
+    """
+    if column.shape not in ("json", "parts"):
+        return values(column)
+    document_of = document(column, sql.SQL("t.{}").format(column.identifier))
+    return sql.SQL(
+        "SELECT leaves.value, false AS common FROM ({}) AS leaves"
+        " UNION ALL SELECT k.key, {} FROM (SELECT e.key, count(*) AS times FROM ({}) AS e WHERE e.key <> ALL ({})"
+        " GROUP BY 1) AS k"
+    ).format(
+        _leaves_of(column, None), document_keys.common("k.key", "k.times"), document_keys.every(column, document_of),
+        sql.Literal(list(own_words)),
+    )  # fmt: skip
+
+
 def values(column: Column, entry: InventoryEntry | None = None) -> sql.Composed:
-    """The texts of a column, one a row, as ``value``: elements of lists, texts and odd keys of documents, and stretches
-    of text in bytes.
+    """The texts of a column, one a row, as ``value``: elements of lists, texts and personal keys of documents, and
+    stretches of text in bytes.
 
     Every name of ours is qualified, since the table's columns may be called anything.
     """
@@ -28,22 +46,26 @@ def values(column: Column, entry: InventoryEntry | None = None) -> sql.Composed:
     if column.shape == "array":
         return sql.SQL("SELECT unnest({})::text AS value FROM {} AS t").format(name, table)
     if column.shape in ("json", "parts"):
-        name = document(column, name)
-        # Where documents are masked, their small numbers stay, so those are not looked for.
-        small = column.shape == "json" and entry is not None
-        kept, unless = _kept(name, entry.json_keys if entry else {})
-        return sql.SQL(
-            "SELECT parts.part #>> '{{}}' AS value"
-            " FROM {table} AS t{kept}, jsonb_path_query({name}, 'strict $.**') AS parts(part)"
-            " WHERE {leaves}{unless} UNION ALL"
-            " SELECT keys.key FROM {table} AS t, jsonb_path_query({name}, 'strict $.**') AS parts(part),"
-            " jsonb_object_keys(CASE WHEN jsonb_typeof(parts.part) = 'object' THEN parts.part ELSE '{{}}' END)"
-            " AS keys(key) WHERE keys.key ~ '@'"
-        ).format(table=table, name=name, kept=kept, unless=unless, leaves=_leaves(but_small=small))
+        keys = document_keys.every(column, document(column, name))
+        return sql.SQL("{} UNION ALL SELECT k.key FROM ({}) AS k WHERE {}").format(
+            _leaves_of(column, entry), keys, document_keys.looks_personal("k.key")
+        )
     if column.shape == "inet":
         # As the server prints it: its cast to text says /32 as well, which nobody writes.
         return sql.SQL("SELECT format('%s', {}) AS value FROM {} AS t WHERE {} IS NOT NULL").format(name, table, name)
     return sql.SQL("SELECT {}::text AS value FROM {} AS t").format(name, table)
+
+
+def _leaves_of(column: Column, entry: InventoryEntry | None) -> sql.Composed:
+    """The texts and numbers of documents as ``value``."""
+    name = document(column, sql.SQL("t.{}").format(column.identifier))
+    # Where documents are masked, their small numbers stay, so those are not looked for.
+    small = column.shape == "json" and entry is not None
+    kept, unless = _kept(name, entry.json_keys if entry else {})
+    return sql.SQL(
+        "SELECT parts.part #>> '{{}}' AS value"
+        " FROM {table} AS t{kept}, jsonb_path_query({name}, 'strict $.**') AS parts(part) WHERE {leaves}{unless}"
+    ).format(table=column.table_identifier, name=name, kept=kept, unless=unless, leaves=_leaves(but_small=small))
 
 
 def numbers(column: Column) -> sql.Composed:

@@ -18,7 +18,7 @@ from psycopg import errors, sql
 
 from checks.errors import CheckError
 from checks.kinds.base import RunContext
-from checks.tools import byte_texts, column_texts, sampling, small_numbers
+from checks.tools import byte_texts, column_texts, document_keys, sampling, small_numbers
 from checks.tools import column_facts as catalog
 from checks.tools.background import patiently
 from checks.tools.column_facts import Column
@@ -146,9 +146,11 @@ def prove(
             pace.next(f"hashing {each.column.label}")
             _bring(context, original, copy, each, reading, proof)
         patiently(context, copy, lambda: _prepare(copy))
+        entries = section.by_column()
         for place in places:
             pace.next(f"looking through {place.label}")
-            _look_through(context, copy, place, sources, reading, proof)
+            own_words = document_keys.named([entries[place.key]] if place.key in entries else [])
+            _look_through(context, copy, place, sources, reading, proof, own_words)
     return proof
 
 
@@ -276,7 +278,7 @@ def _prepare(copy: Connection) -> None:
 def _pieces(reading: _Reading) -> sql.Composed:
     """The hashes of as many words of longer texts as a value may have that begins with the first of them."""
     return sql.SQL(
-        " UNION ALL SELECT {hash}, true FROM ("
+        " UNION ALL SELECT {hash}, true, false FROM ("
         "SELECT array_to_string(parted.words[w.o : w.o + f.words - 1], ' ') AS piece"
         " FROM (SELECT string_to_array(form, ' ') AS words FROM forms WHERE strpos(form, ' ') > 0) AS parted"
         " CROSS JOIN LATERAL unnest(parted.words) WITH ORDINALITY AS w(word, o)"
@@ -287,31 +289,38 @@ def _pieces(reading: _Reading) -> sql.Composed:
 
 
 def _look_through(
-    context: RunContext, copy: Connection, place: Column, sources: list[_Source], reading: _Reading, proof: Proof
-) -> None:
+    context: RunContext, copy: Connection, place: Column, sources: list[_Source], reading: _Reading, proof: Proof,
+    own_words: list[str],
+) -> None:  # fmt: skip
     """Which masked columns have values in this column of the clone, and how many distinct ones."""
     if place.shape == "bytes":
         _tell_longer(context, copy, place, proof)
     own = next((source.number for source in sources if source.column.key == place.key), -1)
     query = sql.SQL(
-        "WITH forms AS (SELECT {form} AS form, {whole} AS whole FROM ({values}) AS v WHERE v.value IS NOT NULL),"
-        " hashes AS (SELECT {hash}, NOT whole AS inside FROM forms WHERE length(form) >= {shortest}{pieces})"
-        " SELECT s.number, s.digits, count(DISTINCT s.h1) FROM hashes h JOIN pg_temp.gonogo_source s USING (h1, h2)"
+        "WITH forms AS (SELECT {form} AS form, {whole} AS whole, {common} AS common"
+        " FROM ({values}) AS v WHERE v.value IS NOT NULL),"
+        " hashes AS (SELECT {hash}, NOT whole AS inside, common FROM forms WHERE length(form) >= {shortest}{pieces})"
+        " SELECT s.number, s.digits, h.common AND NOT s.inside, count(DISTINCT s.h1)"
+        " FROM hashes h JOIN pg_temp.gonogo_source s USING (h1, h2)"
         " WHERE (s.inside OR NOT h.inside) AND (NOT s.own OR s.number = {own} AND NOT h.inside)"
-        " GROUP BY 1, 2 ORDER BY 1, 2"
+        " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     ).format(
         form=reading.form,
         # Four letters in the midst of a picture are nobody's name.
         whole=sql.SQL("v.whole" if place.shape == "bytes" else "true"),
-        values=column_texts.values(place),
+        common=sql.SQL("v.common" if place.shape in ("json", "parts") else "false"),
+        values=column_texts.looked_through(place, own_words),
         hash=reading.both("form"),
         shortest=sql.Literal(SHORTEST),
         pieces=_pieces(reading) if place.shape != "number" else sql.SQL(""),
         own=sql.Literal(own),
     )
     found: dict[int, int] = {}
-    for number, digits, values in patiently(context, copy, lambda: copy.execute(query).fetchall()):
-        if digits is not None and _by_chance(copy, sources[number], digits, values):
+    for number, digits, common, values in patiently(context, copy, lambda: copy.execute(query).fetchall()):
+        if common:
+            reason = f"are keys of more than {document_keys.MANY} documents, and taken for words of the application"
+            proof.not_provable.append({"column": place.label, "values": values, "reason": reason})
+        elif digits is not None and _by_chance(copy, sources[number], digits, values):
             reason = f"of {digits} digits stand in the masked column too, as many as chance puts there"
             proof.not_provable.append({"column": place.label, "values": values, "reason": reason})
         else:

@@ -154,6 +154,8 @@ class _Work:
         phones = [column for members in plans.values() for column, entry in members if entry.mask in ("phone", "json")]
         self._label = "giving telephone numbers others"
         pseudonyms.fill_phones(self._connection, phones)
+        self._label = "giving keys of documents others"
+        pseudonyms.fill_keys(self._connection, [each for members in plans.values() for each in members])
         tables = []
         for label, members in plans.items():
             self._label = label

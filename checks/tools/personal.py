@@ -180,7 +180,11 @@ def _said_by_documents(texts: Sequence[str]) -> Iterator[tuple[Category, str]]:
     values: dict[str, list[str]] = {}
     for text in texts:
         try:
-            leaves = list(_leaves(json.loads(text)))
+            document = json.loads(text)
+            leaves = list(_leaves(document))
+            for key in _keys(document):
+                if _is_phone(key) or _is_person(key):
+                    found.setdefault("*", (Category.IDENTITY, "names or telephone numbers are keys of its documents"))
         except ValueError:  # cut, because it is too long to be looked at whole
             leaves = [("", text)] if _has_email(text) else []
         for path, value in leaves:
@@ -222,6 +226,13 @@ def _leaves(document: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{path}[]")
     else:
         yield path, document
+
+
+def _keys(document: Any) -> Iterator[str]:
+    if isinstance(document, dict):
+        yield from document
+    for value in document.values() if isinstance(document, dict) else document if isinstance(document, list) else ():
+        yield from _keys(value)
 
 
 def shape_of(value: str) -> str:

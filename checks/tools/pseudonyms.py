@@ -11,7 +11,7 @@ from typing import Final, LiteralString, get_args
 from psycopg import sql
 
 from checks.errors import CheckError
-from checks.tools import column_texts, small_numbers
+from checks.tools import column_texts, document_keys, small_numbers
 from checks.tools.column_facts import Column, Shape
 from checks.tools.inventory import InventoryEntry, Mask
 from checks.tools.personal_names import NUMBER_NAME
@@ -50,6 +50,7 @@ _SHAPES: Final[dict[str, tuple[Shape, ...]]] = {
 # small query, which a million rows feel.
 _FUNCTIONS: Final[LiteralString] = r"""
 CREATE TEMPORARY TABLE gonogo_phone (value text PRIMARY KEY, masked text);
+CREATE TEMPORARY TABLE gonogo_key (value text PRIMARY KEY, masked text);
 CREATE TEMPORARY SEQUENCE gonogo_rows;
 CREATE FUNCTION pg_temp.seen() RETURNS boolean LANGUAGE plpgsql VOLATILE COST 100000 AS $$
 DECLARE rows bigint := nextval('pg_temp.gonogo_rows');
@@ -189,7 +190,8 @@ DECLARE kind text := jsonb_typeof(v); rule text; last text;
 BEGIN
     IF kind = 'object' AND (NOT rules ? path OR rules ->> path <> 'null') THEN
         RETURN COALESCE((SELECT jsonb_object_agg(
-            CASE WHEN strpos(key, '@') > 0 THEN pg_temp.email(key) ELSE key END,
+            CASE WHEN strpos(key, '@') > 0 THEN pg_temp.email(key)
+                ELSE COALESCE((SELECT k.masked FROM pg_temp.gonogo_key AS k WHERE k.value = key), key) END,
             CASE WHEN jsonb_typeof(value) IN ('object', 'array')
                 THEN pg_temp.document(value, CASE WHEN path = '' THEN key ELSE path || '.' || key END, rules)
                 ELSE pg_temp.leaf(COALESCE(rules ->> CASE WHEN path = '' THEN key ELSE path || '.' || key END,
@@ -262,6 +264,24 @@ def fill_phones(connection: Connection, columns: list[Column]) -> None:
     connection.execute("ANALYZE pg_temp.gonogo_phone")
 
 
+def fill_keys(connection: Connection, masked: list[tuple[Column, InventoryEntry]]) -> None:
+    """Give each key of the masked documents that is somebody's a pseudonym, that of the column which holds it too."""
+    documents = [column for column, entry in masked if entry.mask == "json"]
+    if not documents:
+        return
+    keys = [
+        document_keys.every(column, column_texts.document(column, sql.SQL("t.{}").format(column.identifier)))
+        for column in documents
+    ]
+    if not document_keys.prepare(connection, keys, document_keys.named(entry for _, entry in masked)):
+        return
+    for column, entry in masked:
+        if column.shape in ("text", "array", "number", "inet", "json"):
+            function = _FUNCTION_OF[(entry.mask, False)] if entry.mask in _OF_A_TEXT else "shape"
+            document_keys.mask_equal(connection, column_texts.values(column, entry), "pg_temp." + function)
+    document_keys.mask_personal(connection)
+
+
 def misfit(column: Column, entry: InventoryEntry) -> str:
     """Why a mask cannot be applied to a column, or ""."""
     mask = entry.mask
@@ -323,6 +343,19 @@ def _of_one(column: Column, entry: InventoryEntry, masked: sql.Composed, name: s
     return masked
 
 
+#: Masks that make a text of a text.
+_OF_A_TEXT: Final = (
+    "email",
+    "name",
+    "given_name",
+    "family_name",
+    "username",
+    "phone",
+    "text",
+    "token",
+    "password",
+    "ip",
+)
 _OWN: Final = {"name": "own_name", "text": "own_text"}
 _FUNCTION_OF: Final[dict[tuple[str, bool], LiteralString]] = {
     (mask, own): (_OWN.get(mask, mask) if own else mask) if mask != "ip" else "ip_text"

@@ -142,7 +142,9 @@ def test_no_finding_tells_a_value() -> None:
 def test_a_key_that_is_data_itself_is_told_by_its_shape() -> None:
     found = look_at(column("order", "extra", "jsonb"), [json.dumps({"Ann Lee": {"phone": "1"}})])
     assert found is not None
-    assert found.reasons == ["the key Aaa Aaa.phone says telephone"]
+    assert found.reasons == [
+        "names or telephone numbers are keys of its documents", "the key Aaa Aaa.phone says telephone"
+    ]  # fmt: skip
 
 
 def test_a_shape_keeps_what_is_no_letter_and_no_digit() -> None:
