@@ -6,6 +6,7 @@ at once; one that nobody has walked, or that was changed or walked with another 
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import IO, Any, Final
@@ -97,8 +98,10 @@ def judge_case(
     """
     permissions.require(tester, release.application, *TESTERS)
     _refuse_words(verdict, note)
-    kept = _keep(release, *screenshot) if screenshot else {}
-    with transaction.atomic():
+    with ExitStack() as unless_refused, transaction.atomic():
+        kept = _keep(release, *screenshot) if screenshot else {}
+        if kept:
+            unless_refused.callback(default_storage.delete, kept["key"])
         locked = lock(release)
         if locked.state not in evidence.SIGNABLE:
             raise StateChanged(refusal(locked.state, evidence.SIGNABLE))
@@ -127,6 +130,7 @@ def judge_case(
         )  # fmt: skip
         answer_item(locked, tester)
         ring_release(locked.pk, "evidence")
+        unless_refused.pop_all()
     release.state, release.state_since = locked.state, locked.state_since
     return result
 

@@ -14,7 +14,7 @@ from releases.domain.case import judge_case
 from releases.models import LedgerEntry, Release, Vote
 from tests.domain.test_attest import LINK, attest
 from tests.domain.test_judge_case import PLAN, PNG
-from tests.factories import Team, make_application, make_approved, make_release, make_team
+from tests.factories import Team, make_application, make_approved, make_release, make_team, run_in_source
 from tests.pages.test_open_pages import browser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("storage_folder")]
@@ -71,6 +71,7 @@ def test_it_has_each_verdict_on_a_case_and_its_picture(storage_folder: object) -
     application = make_application(plan=PLAN)
     team = make_team(application)
     release = make_release(application=application, requester=team.manager)
+    run_in_source(release)
     sent, lost = (
         judge_case(
             release=release, key=key, verdict="passed", tester=team.engineer, screenshot=(f"{key}.png", io.BytesIO(PNG))

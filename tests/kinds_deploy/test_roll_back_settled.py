@@ -213,7 +213,7 @@ def test_rows_that_a_settled_transition_moved_are_not_moved_again(
         run = made.shop.deploy()
         assert run.result["failed_step"] == "people", (run.error, run.summary)
         assert "already, and are in the target. Nothing was written." in run.summary
-        assert [(row["kind"], len(row["keys"])) for row in run.result["transition"]["conflicts"]] == [("again", 2)]
+        assert [(row["kind"], len(row["keys"])) for row in run.result["transitions"][0]["conflicts"]] == [("again", 2)]
         assert made.data.sql(f"SELECT count(*) FROM {table['table']}") == rows
         name = table["table"]
         made.data.at_source(f"DELETE FROM {name} WHERE a = 'x'; UPDATE {name} SET a = 'another' WHERE a = 'y'")

@@ -190,7 +190,7 @@ def test_a_move_that_began_while_somebody_settled_brings_nothing_twice(
             moving.join(60)
         assert only(engine.load(run.pk))["becomes"] == "settled"
         moved = engine.load(deploy.pk)
-        assert [row["kind"] for row in moved.result["transition"]["conflicts"]] == ["again"], moved.summary
+        assert [row["kind"] for row in moved.result["transitions"][0]["conflicts"]] == ["again"], moved.summary
         assert made.data.sql("SELECT count(*) FROM word") == [(4,)]
 
 
