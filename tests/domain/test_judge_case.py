@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -202,6 +203,19 @@ def test_it_refuses_who_may_not_and_what_says_nothing(release: Release, team: Te
     with pytest.raises(StateChanged):
         judge_case(release=release, key="join", verdict="passed", tester=team.manager)
     assert not CaseResult.objects.exists()
+
+
+def test_a_picture_of_a_verdict_that_is_refused_is_not_kept(release: Release, team: Team, storage_folder: Path) -> None:
+    def stored() -> set[Path]:
+        return {path for path in storage_folder.rglob("*") if path.is_file()}
+
+    before = stored()
+    Release.objects.filter(pk=release.pk).update(state="cancelled")
+    with pytest.raises(StateChanged):
+        judge_case(
+            release=release, key="join", verdict="passed", tester=team.manager, screenshot=("a.png", io.BytesIO(PNG))
+        )
+    assert stored() == before
 
 
 def test_the_database_keeps_verdicts_as_they_were(release: Release, team: Team) -> None:
