@@ -133,10 +133,12 @@ class _Settle:
         settled = self._settled()
         if settled:
             _tell(context.run, settled)
-        elif going and not params.dry:
+        # An attempt whose worker died may have settled others: each that was chosen now must be among them.
+        missing = {row.kept.standing.place for row in going} - {one.place for one in settled}
+        if missing and not params.dry:
             raise CheckError(
-                "The connection to the target was lost before it was settled, so nothing was.",
-                remedy="See that its server runs, then start again.",
+                "The connection to the target was lost while it was settled, and its journal does not say that it was.",
+                remedy="See that its server runs, then start again: the look says what is still kept.",
             )
         return self._outcome([row for row in rows if row.hold.why or params.dry], settled)
 

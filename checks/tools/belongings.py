@@ -5,6 +5,7 @@ before have no such field.
 """
 
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,10 +104,24 @@ def give(connection: Connection, database: str, wanted: Belongings) -> tuple[lis
     told = [f"{what}: {why}" for what, why in refused]
     if wanted.database["tablespace"] != after.database["tablespace"]:
         told.append(f"its tablespace {wanted.database['tablespace']}: the new cluster has none of its own")
-    differing = _differences(wanted, after)
-    if refused and differing:  # what was refused differs, and is no fault of the backup
-        return [*told, f"what differs now: {'; '.join(differing)}"], []
-    return told, differing
+    excused = {label for what, _ in refused for label in _differs_by(what)}
+    # What was refused differs, and is no fault of the backup; whatever else differs is.
+    return told, [one for one in _differences(wanted, after) if one not in excused and one.split(":")[0] not in excused]
+
+
+def _differs_by(what: str) -> list[str]:
+    """As what ``_differences`` tells a thing that was refused: by its own words, or by those of its whole area."""
+    if found := re.fullmatch(r"its setting (\S+)(?: for the role (.+))?", what):
+        return [f"settings: {' '.join(part for part in (found[2], found[1]) if part)}"]
+    if found := re.fullmatch(r"the setting (\S+) of (?:the role )?(.+)", what):
+        return [f"setting {found[1]} of {found[2]}"]
+    if found := re.fullmatch(r"the connection limit of the role (.+)", what):
+        return [f"connection limit of {found[1]}"]
+    if found := re.fullmatch(r"its security label of (.+)", what):
+        return [f"security labels: {found[1]}"]
+    area = what.removeprefix("its ")
+    # Another owner has other rights by himself.
+    return [area, "rights"] if area == "owner" else [area]
 
 
 def _of_roles(wanted: Belongings, found: Belongings) -> list[tuple[str, sql.Composed]]:

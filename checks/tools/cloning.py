@@ -201,7 +201,9 @@ def give_settings(source: Address, clone: Address) -> list[str]:
     else may connect to a clone. They hold for sessions that begin afterwards.
     """
     with connected(source, what="the database to clone") as connection:
-        found = database_settings.read(connection, source.database)["settings"]
+        # A pooler may have another name for it than the server.
+        named = str(one(connection, "SELECT current_database()"))
+        found = database_settings.read(connection, named)["settings"]
         role = str(one(connection, "SELECT session_user"))
     with connected(clone, what="the clone") as connection:
         here = str(one(connection, "SELECT session_user"))

@@ -257,7 +257,8 @@ def test_a_settle_whose_connection_breaks_at_the_commit_says_what_became_of_it(
     run = made.settle()
     connections.close_all()
     assert run.state == "errored"
-    assert run.error == "The connection to the target was lost before it was settled, so nothing was."
+    told = "The connection to the target was lost while it was settled, and its journal does not say that it was."
+    assert run.error == told
     assert made.data.everything() == before
 
 
