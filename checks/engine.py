@@ -23,7 +23,7 @@ from checks import page_queries
 from checks.context import Context
 from checks.ending import Ending, announce, end_run
 from checks.enums import LineKind, RunState
-from checks.errors import Cancelled, CheckError, Fenced
+from checks.errors import Cancelled, CheckError, Fenced, NothingSaid
 from checks.kinds.base import Inconclusive, Kind, Outcome, get_kind
 from checks.lease import CONNECTION_LOST, Claim, Lease
 from checks.masking import Vocabulary
@@ -168,6 +168,8 @@ class _Attempt:
             return Ending(RunState.CANCELLED, summary="Cancelled while it ran.")
         except Inconclusive as error:
             return self._inconclusive(error)
+        except NothingSaid as error:
+            return replace(self._errored(error.message, error.remedy), state=RunState.CANCELLED)
         except CheckError as error:
             return self._errored(error.message, error.remedy, error.outcome)
         except Exception as error:  # noqa: BLE001 - a kind that breaks in any way must end as errored, never passed

@@ -18,6 +18,12 @@ class Cancelled(Exception):
     """Somebody asked the run to stop."""
 
 
+class NothingSaid(CheckError):
+    """There is nothing to look at that was not judged before. The run ends as cancelled: it says nothing at all, so
+    what was said before stands.
+    """
+
+
 class Fenced(Exception):
     """Another attempt owns this run now; this process must stop at once and write nothing more."""
 

@@ -39,6 +39,8 @@ UPLOADS: Final[Mapping[str, int]] = {
     "checks:launch": 2 * MAX_REPORT_BYTES,
     "api:send_report": 2 * MAX_REPORT_BYTES,
 }
+#: So little comes at once, whoever sends it.
+AT_ONCE_BYTES: Final = 64 * 1024
 #: A form has to be here in so long; of an upload the next piece.
 SECONDS: Final = 60
 
@@ -50,6 +52,7 @@ class Body:
         self.scope, self._receive = scope, receive
         self.limit = FORM_BYTES
         self.refused: dict[str, int] = {}
+        self._is_upload = False
         self._taken, self._whole, self._told = 0, False, False
         self._until = asyncio.get_running_loop().time() + SECONDS
 
@@ -58,10 +61,10 @@ class Body:
         said = dict(self.scope["headers"]).get(b"content-length", b"0")
         length = int(said) if said.isdigit() else 0
         is_chunked = b"transfer-encoding" in dict(self.scope["headers"])
-        if (most := _upload(self.scope)) and (is_chunked or length > FORM_BYTES):
+        if (most := _upload(self.scope)) and (is_chunked or length > AT_ONCE_BYTES):
             async with ThreadSensitiveContext():
                 if await sync_to_async(_is_known)(self.scope):
-                    self.limit = most + FORM_BYTES
+                    self.limit, self._is_upload = most + FORM_BYTES, True
         if length > self.limit:
             self.refused = {"status": 413, "limit": self.limit}
         return not self.refused
@@ -75,7 +78,7 @@ class Body:
                 message = dict(await self._receive())
         except TimeoutError:
             return self._stop(408)
-        if self.limit > FORM_BYTES:
+        if self._is_upload:
             self._until = asyncio.get_running_loop().time() + SECONDS
         self._taken += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)

@@ -60,7 +60,9 @@ def unread(request: HttpRequest, status: int, limit: int) -> HttpResponse:
     happened = "What was sent did not arrive in time."
     if status == 413:
         happened = f"What was sent is longer than {limit // 1024**2:,} MB, the most that is taken here from you."
-    mend = "Log in, or send a valid key, where you upload something; then send less, or over a faster line."
+    mend = "Send it again, less of it or over a faster line."
+    if status == 413:
+        mend = "Send less; where you upload something, log in first or send a valid key."
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": f"{happened} Nothing was kept. {mend}", "field": ""}, status=status)
     context = {"happened": happened, "mend": mend, "status": status}

@@ -323,7 +323,15 @@ SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-if env.boolean("TRUST_PROXY", False):
+TRUST_PROXY = env.boolean("TRUST_PROXY", False)
+if HTTPS and not TRUST_PROXY:
+    # Its own server speaks http, so every request would look like http, and be sent to https for ever.
+    raise ImproperlyConfigured(
+        f"PUBLIC_URL is {PUBLIC_URL!r}, so a proxy in front of this program speaks https, and TRUST_PROXY is not true."
+        " Let nothing but that proxy reach the port, let it set X-Forwarded-Proto and X-Forwarded-For, and set"
+        " TRUST_PROXY=true."
+    )
+if TRUST_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     # One proxy, whose word is the last address of X-Forwarded-For; what stands before it anybody may write.
     ALLAUTH_TRUSTED_PROXY_COUNT = 1

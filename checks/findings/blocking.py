@@ -92,7 +92,7 @@ def _blockers(
         acceptance = newest.get(finding.pk)
         because = why_not(acceptance, finding, at, signed) if acceptance is not None else "nobody"
         if because:
-            told.append((finding, _why(because, acceptance)))
+            told.append((finding, _why(because, acceptance, finding)))
     found = [
         Blocker(
             code="finding_not_accepted",
@@ -111,7 +111,10 @@ def _blockers(
     return found
 
 
-def _why(because: str, acceptance: Acceptance | None) -> str:
+def _why(because: str, acceptance: Acceptance | None, finding: Finding) -> str:
+    if finding.resolved_at is not None:
+        # It cannot be accepted any more, and the audit that answers here has not seen that it is gone.
+        return "another look resolved it since; run this audit again."
     if acceptance is None:
         return "nobody accepted it."
     match because:

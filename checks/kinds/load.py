@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -92,7 +92,7 @@ class Load(Kind):
             toolbox.installed(context, "load")
             found.job, found.told = ask_once(context, found.job)
             # A wall in front of the last release is quick: this one would look slow beside it.
-            there = ask_once(context, rival.job(found.job), rival.environment)[0] if rival else None
+            there = _there(context, params, found.job, rival) if rival else None
         _carry_out(context, params, found)
         if params.compare and not any(step.aborted for step in found.carried.steps):
             _compare(context, params, found, rival, there)
@@ -164,23 +164,32 @@ def _job(context: RunContext, params: LoadParams) -> tuple[Job, dict[str, Any]]:
         requests=tuple(request.model_dump() | {"name": request.shown} for request in requests),
         locustfile=locustfile, think=params.think.total_seconds(), timeout=params.timeout.total_seconds(),
         pool=params.pool, processes=params.processes, workers=_workers(params.workers),
-        at_most=_consented(context, params),
+        at_most=_held_to(context, params, context.run.environment.name),
     )  # fmt: skip
     # How it is asked counts as well: twenty users are not twenty requests a second.
     return job, scenario | {"mode": params.mode, "think": job.think}
 
 
-def _consented(context: RunContext, params: LoadParams) -> float:
-    """Requests a second to which a locustfile is held in open mode; without one, each arrival is one request."""
+def _held_to(context: RunContext, params: LoadParams, environment: str) -> float:
+    """Requests a second to which a locustfile is held in open mode; without one, each arrival is one request.
+
+    By what was consented to for that environment, in the release's own plan and in the newest one.
+    """
     if params.mode != "open" or not params.locustfile:
         return 0.0
-    return context.plan.load.consent[context.run.environment.name].at_most
+    plans = (context.plan, from_document(context.run.application.current_plan.document))
+    return min(plan.load.consent[environment].at_most for plan in plans)
 
 
 def _workers(given: WorkersParams | None) -> Workers | None:
     if given is None:
         return None
     return Workers(given.expected, str(given.listen), given.port, given.wait.total_seconds())
+
+
+def _there(context: RunContext, params: LoadParams, job: Job, rival: rivals.Rival) -> Job:
+    job = replace(rival.job(job), at_most=_held_to(context, params, rival.environment))
+    return ask_once(context, job, rival.environment)[0]
 
 
 def _carry_out(context: RunContext, params: LoadParams, found: Findings) -> None:

@@ -1,7 +1,7 @@
 """Settle: what transitions keep in the target for their undo goes, once nobody will go back any more."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from functools import partial
@@ -19,7 +19,7 @@ from checks.plan import Duration, Plan
 from checks.tools import report_files
 from checks.tools.background import patiently
 from checks.tools.postgres import Address, Connection, connected
-from checks.tools.transition import holding, keeping, locking, settling
+from checks.tools.transition import committing, holding, keeping, locking, settling
 from checks.tools.transition.settling import Kept
 from releases.domain import ledger
 from releases.enums import Role
@@ -28,6 +28,11 @@ from releases.permissions import roles_in
 from releases.templatetags.interface_format import size
 
 SETTLED: Final = "transition.settled"
+_UNKNOWN: Final = CheckError(
+    "The connection to the target was lost while it was settled, so nobody knows whether it was.",
+    remedy="Start again once no session of pg_stat_activity there is committing any more: the look says what is still"
+    " kept.",
+)
 #: Of the transitions as a file, one row for each table.
 COLUMNS: Final = (
     "run", "moved_at", "release", "build", "table", "inserted", "merged", "skipped", "rows_of_before", "bytes",
@@ -184,8 +189,14 @@ class _Settle:
             work = partial(settling.settle, connection, row.kept, facts={**facts, "because": because})
             patiently(self.context, connection, work)
         self.context.check()
-        with suppress(psycopg.OperationalError):  # The journal says whether it was, where the answer is lost.
-            connection.commit()
+        with suppress(psycopg.OperationalError):  # Then nothing stands, and that is told when it is looked for.
+            committing.commit(connection, self._look_again, self._stands, _UNKNOWN)
+
+    def _look_again(self) -> AbstractContextManager[Connection]:
+        return connected(self.target, what="the target")
+
+    def _stands(self, connection: Connection) -> bool:
+        return bool(settling.settled_by(connection, self.section, str(self.context.run.pk)))
 
     def _settled(self) -> list[keeping.Standing]:
         """What this run settled, in an attempt whose worker died as well."""

@@ -14,7 +14,7 @@ from django.core.files.storage import default_storage
 from pydantic import AfterValidator, Field, model_validator
 
 from checks.enums import StepCategory
-from checks.errors import CheckError
+from checks.errors import CheckError, NothingSaid
 from checks.kinds.base import Artifact, Completed, Kind, KindParams, Outcome, RunContext, Step, StepHandle, register
 from checks.plan import Command, Plan
 from checks.tools import case_history, cobertura, junit
@@ -173,7 +173,7 @@ def _refuse_judged(context: RunContext, report: Path) -> str:
         digest = digest_of(iter(partial(stream.read, 1024 * 1024), b""))
     earlier = judged_before(context.run.application, context.run.section, digest, context.run)
     if earlier is not None:
-        raise CheckError(
+        raise NothingSaid(
             f"Run #{earlier.number} judged this very report already, byte for byte, so it says nothing new.",
             remedy="Run the tests again and send what they write then.",
         )

@@ -69,8 +69,9 @@ def read(path: PurePosixPath, text: str) -> Declaration:
         raise ValueError(str(error)) from error
 
 
-def _needed(written: Iterable[str], *, always: bool = True) -> Iterator[Needed]:
-    for each in written:
+def _needed(written: Iterable[str] | str, *, always: bool = True) -> Iterator[Needed]:
+    """``written``: a list, or one text with a requirement in each line, as setuptools takes both."""
+    for each in filter(str.strip, written.splitlines() if isinstance(written, str) else written):
         try:
             wanted = Requirement(each)
         except InvalidRequirement:

@@ -7,7 +7,7 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
-from checks.tools import columns, schema
+from checks.tools import columns, schema, tracing
 from checks.tools.columns import Content
 from checks.tools.postgres import Connection, one
 
@@ -38,27 +38,8 @@ _FILLED: LiteralString = """
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'm' AND c.relispopulated AND n.nspname !~ '^pg_'
 """
-#: Word for word that of ``django_trace/sitecustomize.py``, which can import nothing from here.
-_SHAPE: LiteralString = """
-    WITH shown AS (
-        SELECT c.oid, c.relname, c.relnamespace
-        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.oid >= 16384 AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND c.relname !~ '^django_migrations'
-    )
-    SELECT pg_catalog.md5(COALESCE(string_agg(line, ',' ORDER BY line), '')) FROM (
-        SELECT concat_ws(' ', 'relation', c.oid, c.relname, c.relnamespace) FROM shown c
-        UNION ALL SELECT concat_ws(' ', 'column', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
-                                   a.attnotnull, a.atthasdef, a.attisdropped)
-            FROM pg_catalog.pg_attribute a JOIN shown c ON c.oid = a.attrelid WHERE a.attnum > 0
-        UNION ALL SELECT concat_ws(' ', 'constraint', o.oid, o.conname, o.convalidated)
-            FROM pg_catalog.pg_constraint o
-            WHERE o.oid >= 16384 AND (o.conrelid = 0 OR o.conrelid IN (SELECT oid FROM shown))
-        UNION ALL SELECT concat_ws(' ', 'function', p.oid, p.proname, pg_catalog.md5(p.prosrc))
-            FROM pg_catalog.pg_proc p WHERE p.oid >= 16384 AND p.pronamespace <> pg_catalog.pg_my_temp_schema()
-        UNION ALL SELECT concat_ws(' ', 'trigger', t.oid, t.tgenabled) FROM pg_catalog.pg_trigger t
-        UNION ALL SELECT concat_ws(' ', 'label', e.oid, e.enumlabel) FROM pg_catalog.pg_enum e
-    ) lines(line)
-"""
+#: The wrapper of Django's migrations asks it too.
+_SHAPE: LiteralString = (tracing.FOLDER / "shape.sql").read_text(encoding="utf-8")
 _INVALID: LiteralString = """
     SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -147,10 +147,11 @@ def _overwrite_alerts(person: User) -> None:
     """Let alerts that name the person name the pseudonym; what was delivered already is out of reach."""
     alerts = apps.get_model("monitoring.Alert")._default_manager
     whole = [rf"(?<!\w){re.escape(person.name)}(?!\w)"] if person.name else []
-    pattern = re.compile("|".join([*whole, re.escape(person.email).join(_BORDERS)]), re.IGNORECASE)
+    # A name may be a word as well: only as it is written.
+    pattern = re.compile("|".join([*whole, f"(?i:{re.escape(person.email).join(_BORDERS)})"]))
     told = Q(body__icontains=person.email) | Q(subject__icontains=person.email)
     if person.name:
-        told |= Q(body__icontains=person.name) | Q(subject__icontains=person.name)
+        told |= Q(body__contains=person.name) | Q(subject__contains=person.name)
     for alert in alerts.filter(told).iterator():
         subject, body = (pattern.sub(pseudonym(person), text) for text in (alert.subject, alert.body))
         alerts.filter(pk=alert.pk).update(subject=subject[:200], body=body)

@@ -73,6 +73,14 @@ def test_the_board_shows_what_is_lived_with(release: Release, accepted: Finding,
     assert "Accepted for now" not in client.get(panel).content.decode()
 
 
+def test_a_finding_that_another_look_resolved_says_what_opens_the_gate(
+    release: Release, accepted: Finding, team: Team
+) -> None:
+    accepting.withdraw_acceptance(acceptance=Acceptance.objects.get(), actor=team.engineer)
+    Finding.objects.update(resolved_at=timezone.now())
+    assert told(release)[0].endswith("another look resolved it since; run this audit again.")
+
+
 def test_it_blocks_from_the_moment_on_at_which_the_acceptance_ends(
     release: Release, accepted: Finding, team: Team
 ) -> None:

@@ -221,6 +221,8 @@ DECLARED = {
     "poetry/pyproject.toml": ('[tool.poetry.dependencies]\npython = "^3.11"\nflask = "^3"\n', "flask"),
     "setup.cfg": ("[options]\ninstall_requires =\n    idna>=3  # why\n", "idna"),
     "setup.py": ("from setuptools import setup\nsetup(install_requires=['attrs'])\n", "attrs"),
+    "text/setup.py": ("setup(install_requires='attrs>=20')\n", "attrs"),
+    "extra/setup.py": ("setup(extras_require={'pay': 'stripe'})\n", "stripe"),
     "dynamic/setup.py": ("setup(install_requires=read('needed'))\n", "install_requires"),
     "Pipfile": ('[packages]\nrequests = "*"\n', "requests"),
     "shop-1.0.dist-info/METADATA": ("Name: shop\nVersion: 1.0\nRequires-Dist: celery>=5\n\nText\n", "celery"),

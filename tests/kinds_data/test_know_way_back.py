@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from checks.enums import RunState
-from checks.tools import rehearsal
-from checks.tools.tracing import FOLDER
 from tests.kinds_data import django_library
 from tests.kinds_data.support import log_of
 from tests.kinds_data.test_rehearse_migration import PSQL, UNKNOWN
@@ -49,7 +47,3 @@ def test_a_squash_that_is_only_written_down_needs_no_way_back(tmp_path: Path) ->
     assert run.state == RunState.PASSED, (run.error, run.summary, run.result["problems"], log_of(run))
     assert run.result["way_back"]["unknown"] is False
     assert run.result["back"]["reversed"] == ["library.0003_title"]
-
-
-def test_the_wrapper_and_the_rehearsal_ask_for_the_schema_in_the_same_words() -> None:
-    assert rehearsal._SHAPE in (FOLDER / "sitecustomize.py").read_text(encoding="utf-8")

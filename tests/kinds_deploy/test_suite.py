@@ -161,9 +161,18 @@ def test_a_report_says_something_once(storage_folder: Path) -> None:
     red = run_section(application, "checks.unit", params={"uploaded": upload(application, RED)})
     assert red.state == "failed"
     again = run_section(application, "checks.unit", params={"uploaded": upload(application, GREEN)})
-    assert again.state == "errored"
+    assert (again.state, again.verdict) == ("cancelled", ""), "what was said before stands"
     assert f"Run #{first.number} judged this very report already, byte for byte" in again.error
     assert run_section(application, "checks.other", params={"uploaded": upload(application, GREEN)}).state == "passed"
+
+
+def test_a_report_that_is_sent_again_takes_nothing_away_from_what_it_said(storage_folder: Path) -> None:
+    application = application_with({"unit": check("suite")})
+    release, params = ReleaseFactory(application=application), {"uploaded": upload(application, GREEN)}
+    first = run_section(application, "checks.unit", release=release, params=params)
+    again = services.retry_run(run=first, actor=make_team(application).engineer)
+    engine.execute(again.pk)
+    assert [(row.run_id, row.verdict) for row in release.evidence.all()] == [(first.pk, "passed")]
 
 
 def test_an_uploaded_report_of_another_build_is_refused(storage_folder: Path) -> None:

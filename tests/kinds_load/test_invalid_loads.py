@@ -13,8 +13,10 @@ from django.db import connections
 
 from checks.models import Run
 from releases.models import Evidence, Release
-from tests.engine.support import log_text
-from tests.kinds_deploy.local_server import LocalServer, Reply
+from tests.engine.support import check, log_text, run_section
+from tests.factories import make_application
+from tests.kinds_deploy.local_server import LocalServer, Reply, serving
+from tests.kinds_load.test_compare_with_last import installed, runs_in_last
 from tests.kinds_load.test_make_load import QUICK, release_of, run_load
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.campaign]
@@ -212,3 +214,30 @@ def test_a_locustfile_that_keeps_to_it_is_not_held_back(
 ) -> None:
     run = run_load(with_locustfile(server, tmp_path, GREEDY, mode="open", steps=[5], settle="2s", samples=20))
     assert run.state == "passed", log_text(run) + run.error
+
+
+def test_a_comparison_is_held_to_what_was_consented_to_where_the_last_release_runs(
+    server: LocalServer, storage_folder: Path, tmp_path: Path
+) -> None:
+    """50 a second may be made here and 10 there: four requests of five arrivals are too many there alone."""
+    (tmp_path / "load.py").write_text(GREEDY)
+    server.replies |= {"/": Reply(), "/b": Reply()}
+    compare = {"load": 5, "runs": 4, "each": "6s", "settle": "2s", "environment": "last", "addresses": ["read"]}
+    consent = {"by": "Operations", "on": "2026-01-01"}
+    params = {**LOAD, "requests": [], "locustfile": "load.py", "mode": "open", "steps": [5], "settle": "2s"}
+    with serving(server.replies) as last:
+        application = make_application(plan={
+            "environments": {
+                "staging": {"tier": "staging", "url": server.url}, "last": {"tier": "staging", "url": last.url},
+                "production": {"tier": "production", "url": last.url.replace("127.0.0.1", "localhost")},
+            },
+            "checks": {"load": check("load", params={**params, "samples": 20, "compare": compare})},
+            "load": {"consent": {"staging": {**consent, "at_most": 50}, "last": {**consent, "at_most": 10}}},
+        })  # fmt: skip
+        application.plan_folder = str(tmp_path)
+        application.save(update_fields=["plan_folder"])
+        runs_in_last(application, "0.9", "9" * 64)
+        run = run_section(application, "checks.load", release=installed("1", application))
+    errored(run, "the locustfile asked for more than was consented to")
+    assert f"A short run on {last.url} cannot be compared" in run.error
+    assert run.steps.get(key="load-1").state == "passed"

@@ -1,5 +1,6 @@
 """What a request may bring before it is known who asks: no more than a form, and not for ever."""
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import Any
@@ -108,6 +109,20 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for(monkeypatch: pytest
     status, headers, text = await answered(asked("/accounts/login/", length=100), 1, size=1)
     assert (status, headers["connection"]) == (408, "close")
     assert "did not arrive in time" in text
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_small_upload_over_a_slow_line_is_waited_for_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    team = await sync_to_async(lambda: make_team(make_application()))()
+    client = AsyncClient()
+    await client.aforce_login(team.engineer, backend=BACKEND)
+    cookie = "; ".join(f"{name}={each.value}" for name, each in client.cookies.items())
+    monkeypatch.setattr(bodies, "SECONDS", 1)
+    page = asked("/releases/new/", length=3 * MEGABYTE, cookie=cookie)
+    for piece in range(3):
+        await page.send_input({"type": "http.request", "body": b"x" * MEGABYTE, "more_body": piece < 2})
+        await asyncio.sleep(0.6)
+    assert (await page.receive_output(20))["status"] == 403, "it was read, and has no token of a form"
 
 
 def test_every_upload_is_an_address_of_the_program() -> None:

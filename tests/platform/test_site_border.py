@@ -97,7 +97,7 @@ def settings_with(tmp_path: Path, deed: str = OVER_HTTPS, **variables: str) -> "
 
 
 def test_https_makes_cookies_secure_and_pins_https(tmp_path: Path) -> None:
-    done = settings_with(tmp_path, PUBLIC_URL="https://go.example.org")
+    done = settings_with(tmp_path, PUBLIC_URL="https://go.example.org", TRUST_PROXY="true")
     assert done.stdout.startswith("True 31536000 True False ['go.example.org'"), done.stderr
 
 
@@ -115,6 +115,12 @@ def test_a_wrong_setting_stops_the_boot_and_is_named(tmp_path: Path, name: str, 
     done = settings_with(tmp_path, **{name: value})
     assert done.returncode != 0
     assert name in done.stderr.strip().splitlines()[-1]
+
+
+def test_https_without_a_trusted_proxy_stops_the_boot_instead_of_redirecting_for_ever(tmp_path: Path) -> None:
+    done = settings_with(tmp_path, PUBLIC_URL="https://go.example.org", TRUST_PROXY="false")
+    assert done.returncode != 0
+    assert "set TRUST_PROXY=true" in done.stderr
 
 
 def test_a_missing_key_stops_the_boot_where_none_may_be_made(tmp_path: Path) -> None:

@@ -191,13 +191,13 @@ def test_alerts_name_the_pseudonym_after_an_erasure(team_and_release: tuple[Team
     User.objects.filter(pk=team.viewer.pk).update(name="Ann")
     alert = raise_alert(
         application=release.application, kind=AlertKind.NOTICE, subject="For Ann",
-        body=f"The acceptance of Ann ({team.viewer.email}) ends; see the Annual report.",
+        body=f"The acceptance of Ann ({team.viewer.email.upper()}) ends; see the Annual report of ann.example.",
     )  # fmt: skip
     erase(person=User.objects.get(pk=team.viewer.pk), actor=None, reason="A wish.")
     alert.refresh_from_db()
     name = f"Erased person {team.viewer.pk}"
     assert alert.subject == f"For {name}"
-    assert alert.body == f"The acceptance of {name} ({name}) ends; see the Annual report."
+    assert alert.body == f"The acceptance of {name} ({name}) ends; see the Annual report of ann.example."
 
 
 def everywhere_but_in_the_ledger(*texts: str) -> list[str]:

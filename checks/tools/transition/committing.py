@@ -19,19 +19,20 @@ def commit(
     target: Connection,
     look: Callable[[], AbstractContextManager[Connection]],
     stands: Callable[[Connection], bool],
-    run: int,
+    unknown: CheckError,
     *,
     doubt_seconds: float = _DOUBT_SECONDS,
 ) -> None:
     """Commit; what goes wrong is raised only where nothing stands.
 
     ``look``: a new session of the same database. ``stands``: whether what was written is there, as that one sees it.
+    ``unknown``: what is raised where nobody can say.
     """
     transaction = one(target, "SELECT pg_current_xact_id()::text")
     try:
         target.commit()
     except psycopg.OperationalError:
-        if not _stands(look, stands, transaction, run, doubt_seconds):
+        if not _stands(look, stands, transaction, unknown, doubt_seconds):
             raise
 
 
@@ -39,7 +40,7 @@ def _stands(
     look: Callable[[], AbstractContextManager[Connection]],
     stands: Callable[[Connection], bool],
     transaction: str,
-    run: int,
+    unknown: CheckError,
     doubt_seconds: float,
 ) -> bool:
     until = time.monotonic() + doubt_seconds
@@ -51,9 +52,4 @@ def _stands(
                 time.sleep(_PAUSE_SECONDS)
             return stands(connection)
     except (CheckError, psycopg.Error):
-        raise CheckError(
-            "The connection to the target was lost while the transition was committed, so nobody knows whether it was.",
-            remedy=f"Look into the target's table gonogo_transition.journal for run {run}, once no session of"
-            " pg_stat_activity there is committing any more. A row means: moved, whole and proven. No row means:"
-            " untouched.",
-        ) from None
+        raise unknown from None

@@ -143,9 +143,14 @@ class Mover:
 
     def _commit(self, target: Connection) -> None:
         place, run = self.moved.works[0].place, self.facts["run"]
-        committing.commit(
-            target, self.sides.target, lambda connection: keeping.stands(connection, place, self.facts["run_id"]), run
+        unknown = CheckError(
+            "The connection to the target was lost while the transition was committed, so nobody knows whether it was.",
+            remedy=f"Look into the target's table gonogo_transition.journal for run {run}, once no session of"
+            " pg_stat_activity there is committing any more. A row means: moved, whole and proven. No row means:"
+            " untouched.",
         )
+        stands = partial(keeping.stands, place=place, run_id=self.facts["run_id"])
+        committing.commit(target, self.sides.target, stands, unknown)
         self.moved.committed = True
 
     @contextmanager
